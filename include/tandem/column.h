@@ -1,0 +1,31 @@
+/* One row a column of the output: the writer, `tandem describe output` and analysis/OUTPUT.md all read these tables. */
+#ifndef TANDEM_COLUMN_H
+#define TANDEM_COLUMN_H
+
+#include <stddef.h>
+
+enum column_type { COLUMN_U8, COLUMN_U16, COLUMN_U32, COLUMN_I32, COLUMN_I64, COLUMN_U64, COLUMN_F64, COLUMN_STRING };
+
+struct column {
+    const char *name;
+    enum column_type type; /* in the file and in memory; COLUMN_STRING: const char * in memory */
+    size_t offset;         /* of the member in the structure of one row */
+    const char *unit;      /* "ns", "tokens", "1" for pure numbers */
+    const char *doc;       /* one sentence */
+};
+
+struct column_table {
+    const char *group; /* "/requests" */
+    const char *doc;
+    const struct column *columns;
+    size_t count;
+};
+
+extern const struct column_table column_requests;   /* rows: struct row (row.h) */
+extern const struct column_table column_instances;  /* rows: struct instance_row (results.h) */
+extern const struct column_table column_pools;      /* rows: struct pool_row (results.h) */
+extern const struct column_table column_timeseries; /* rows: struct series_bin_row (results.h) */
+extern const struct column_table column_histograms; /* rows: struct histogram_row (results.h) */
+extern const struct column_table column_summary;    /* one row: struct summary (results.h), as scalar datasets */
+
+#endif

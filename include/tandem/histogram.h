@@ -1,0 +1,41 @@
+/* Log-linear histograms of int64 values >= 0: exact below 2,048, then 1,024 buckets per power of two (relative width
+ * <= 1/1024). Mergeable; percentiles are nearest rank. All local. */
+#ifndef TANDEM_HISTOGRAM_H
+#define TANDEM_HISTOGRAM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tandem/wide.h"
+
+#define HISTOGRAM_BUCKETS (2048 + 1024 * 52)
+
+struct histogram {
+    uint64_t *counts; /* HISTOGRAM_BUCKETS of them, owned */
+    uint64_t count;
+    wide_t sum;
+    int64_t min; /* INT64_MAX while empty */
+    int64_t max; /* -1 while empty */
+};
+
+void histogram_init(struct histogram *histogram);
+void histogram_clear(struct histogram *histogram);
+
+/* Adds value (>= 0) n times. */
+void histogram_add(struct histogram *histogram, int64_t value, uint64_t n);
+
+/* Adds all of from to into. */
+void histogram_merge(struct histogram *into, const struct histogram *from);
+
+/* Lowest and highest value of a bucket. */
+int64_t histogram_bucket_low(size_t bucket);
+int64_t histogram_bucket_high(size_t bucket);
+
+/* Nearest-rank percentile (0 < percent <= 100): the highest value of its bucket, at most the exact maximum;
+ * 0 while empty. */
+int64_t histogram_percentile(const struct histogram *histogram, double percent);
+
+/* Mean from the exact sum; 0 while empty. */
+double histogram_mean(const struct histogram *histogram);
+
+#endif

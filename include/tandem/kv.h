@@ -1,0 +1,67 @@
+/* The paged KV allocator of one instance: blocks as counts. Exact; all local. */
+#ifndef TANDEM_KV_H
+#define TANDEM_KV_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tandem/error.h"
+#include "tandem/node.h"
+#include "tandem/option.h"
+
+struct kv_config {
+    int allocator;             /* 0: paged */
+    int64_t block_tokens;      /* B */
+    double memory_utilization; /* share of GPU memory that the engine may use */
+    int64_t blocks;            /* 0: from the formula of kv_capacity_blocks */
+};
+
+extern const struct option_table kv_options; /* of struct kv_config */
+
+/* What the capacity depends on, per GPU. */
+struct kv_capacity {
+    int64_t memory_bytes;
+    int64_t weight_bytes;
+    int64_t max_num_batched_tokens; /* T */
+    int64_t hidden;                 /* h */
+    int64_t mlp_width_per_gpu;      /* ff / tp */
+    int64_t block_bytes;            /* B x 2 x layers x kv heads of the GPU x head_dim x bytes */
+};
+
+/* Blocks of an instance: floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
+ * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run). */
+int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
+
+/* Sets the error that says with figures why there is no room (node: the pool). Returns false. */
+bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity, const struct node *node,
+                       struct error *error);
+
+struct kv {
+    int64_t block_tokens;
+    int64_t capacity_blocks;
+    int64_t used_blocks;
+    int64_t peak_blocks;
+    uint64_t allocated_blocks; /* since the start */
+    uint64_t freed_blocks;
+};
+
+void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks);
+
+/* ceil(tokens / B). */
+static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
+{
+    return (tokens + kv->block_tokens - 1) / kv->block_tokens;
+}
+
+static inline int64_t kv_free_blocks(const struct kv *kv)
+{
+    return kv->capacity_blocks - kv->used_blocks;
+}
+
+/* Takes blocks; aborts when fewer are free (the scheduler has to ask first). */
+void kv_take(struct kv *kv, int64_t blocks);
+
+/* Gives blocks back; aborts when more than are used. */
+void kv_give(struct kv *kv, int64_t blocks);
+
+#endif

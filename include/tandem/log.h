@@ -1,0 +1,14 @@
+/* Warnings and progress on stderr. Only rank 0 should be loud: others call log_silence(). All local. */
+#ifndef TANDEM_LOG_H
+#define TANDEM_LOG_H
+
+/* Prints "tandem: warning: ..." unless silenced. */
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Prints "tandem: ..." unless silenced. */
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Nothing is printed by this process from now on. */
+void log_silence(void);
+
+#endif

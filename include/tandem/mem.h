@@ -1,0 +1,23 @@
+/* Memory that counts its live bytes, so that a leak is seen at exit. Out of memory aborts. All local. */
+#ifndef TANDEM_MEM_H
+#define TANDEM_MEM_H
+
+#include <stddef.h>
+
+/* Zeroed array of count elements of size bytes (both may be 0: NULL). The caller owns it: mem_free. */
+void *mem_array(size_t count, size_t size);
+
+/* Array grown (geometrically) to hold at least needed elements of size bytes; new elements are zeroed and
+ * *capacity is updated. pointer may be NULL with *capacity 0. Returns the new pointer. */
+void *mem_grow(void *pointer, size_t *capacity, size_t needed, size_t size);
+
+/* Copy of a string; the caller owns it: mem_free. */
+char *mem_string(const char *string);
+
+/* Gives back what the functions above returned; NULL is allowed. */
+void mem_free(void *pointer);
+
+/* Bytes that are allocated now. */
+size_t mem_live_bytes(void);
+
+#endif

@@ -1,0 +1,130 @@
+/* What a run measures on one rank: rows, histograms, usage and time series. Integer sums only, so that merging ranks in
+ * any order gives the same. Window: [start, end] of DESIGN section 11. All local. */
+#ifndef TANDEM_METRICS_H
+#define TANDEM_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tandem/histogram.h"
+#include "tandem/row.h"
+#include "tandem/text.h"
+#include "tandem/wide.h"
+
+enum metric {
+    METRIC_TTFT,
+    METRIC_TTFT_PREFILL,
+    METRIC_TPOT,
+    METRIC_ITL,
+    METRIC_E2E,
+    METRIC_QUEUE,    /* prefill_queue + decode_queue + admission */
+    METRIC_TRANSFER, /* only requests that moved */
+    METRIC_COUNT
+};
+extern const char *const metric_names[]; /* "ttft", .. : names of groups and of summary fields */
+
+enum phase { PHASE_IDLE, PHASE_PREFILL, PHASE_DECODE, PHASE_MIXED, PHASE_COUNT };
+
+/* State of an instance between two changes. */
+struct gauge {
+    int64_t waiting;   /* requests not admitted: queued, awaiting blocks, or preempted */
+    int64_t running;   /* requests in the batch */
+    int64_t moving;    /* requests with reserved blocks whose KV is on its way, or that have not joined yet */
+    int64_t kv_blocks; /* in use */
+    enum phase phase;  /* of the iteration in progress */
+};
+
+/* Sums of one instance. */
+struct usage {
+    uint64_t busy_ns[PHASE_COUNT];   /* inside the window */
+    wide_t kv_block_ns;              /* inside the window */
+    wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
+    uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
+    uint64_t prefill_tokens;    /* computed, recomputed ones included */
+    uint64_t recomputed_tokens; /* of them: computed again after a preemption or a hand-off */
+    uint64_t output_tokens;     /* visible tokens */
+    uint64_t window_output_tokens;
+    uint64_t preemptions;
+    uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
+    uint64_t sent_bytes, received_bytes; /* KV transfers */
+};
+
+struct metrics_config {
+    int64_t pools;
+    int64_t window_start_ns; /* warm-up */
+    int64_t window_end_ns;   /* SIMTIME_NEVER: the end of the run */
+    uint64_t requests;       /* that the workload will give (thirds for the saturation test) */
+    int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
+    int64_t series_interval_ns;                   /* first width of a bin */
+    bool keep_rows;
+};
+
+/* Sums over the requests of the window, and over all for the checks. */
+struct metrics_counts {
+    uint64_t completed, refused, refused_by_reason[3];
+    uint64_t window_arrivals, window_completed, window_refused; /* by arrival inside the window */
+    uint64_t window_completions;                                /* by time of completion inside the window */
+    uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
+    uint64_t prompt_tokens, output_tokens; /* of completed requests */
+    uint64_t moved_requests, kv_transfer_bytes, preemptions;
+    uint64_t window_prompt_tokens; /* of completed window requests */
+    wide_t e2e_ns;                 /* sum over completed requests (Little's law) */
+    uint64_t third_count[3];       /* window requests by third of arrival order, for saturation */
+    wide_t third_wait_ns[3];
+    uint64_t checksum;             /* sum of row_hash mod 2^64 */
+};
+
+#define SERIES_MAX_BINS 4096
+
+/* One bin of one pool; integrals over the bin. */
+struct series_bin {
+    wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
+    uint64_t prefill_tokens, output_tokens, sent_bytes;
+};
+
+struct series {
+    int64_t interval_ns;      /* doubles when SERIES_MAX_BINS are full: pairs are merged */
+    size_t count;             /* bins in use */
+    struct series_bin *bins;  /* SERIES_MAX_BINS of them, owned */
+};
+
+struct metrics {
+    struct metrics_config config;
+    struct histogram histograms[METRIC_COUNT];
+    struct metrics_counts counts;
+    struct series *series; /* one a pool */
+    struct row *rows;      /* in order of completion on this rank */
+    size_t row_count, row_capacity;
+    int64_t end_ns; /* time of the last completion or refusal seen */
+};
+
+void metrics_init(struct metrics *metrics, const struct metrics_config *config);
+void metrics_clear(struct metrics *metrics);
+
+/* A request ended or was refused: histograms, counts, checksum, and the row where rows are kept. METRIC_ITL is fed by
+ * metrics_gaps, not from here. */
+void metrics_row(struct metrics *metrics, const struct row *row);
+
+/* An instance of a pool was in the state of gauge during [from_ns, to_ns): usage and time series. */
+void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
+                  const struct gauge *gauge);
+
+/* At a time an iteration ended with that many prefill tokens computed and output tokens made visible. */
+void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
+                    uint64_t prefill_tokens, uint64_t output_tokens);
+
+/* At a time a KV transfer from an instance of the pool ended. */
+void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes);
+
+/* n visible tokens came a gap after the one before, at a time; counted from warm-up on. */
+void metrics_gaps(struct metrics *metrics, int64_t at_ns, int64_t gap_ns, uint64_t n);
+
+/* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of both are
+ * brought to the wider interval. text holds raw bytes here. */
+void metrics_pack(const struct metrics *metrics, struct text *bytes);
+void metrics_merge(struct metrics *metrics, const void *bytes, size_t count);
+
+/* Merges pairs of bins until the interval is at least that (a power of two times the first). */
+void series_widen(struct series *series, int64_t interval_ns);
+
+#endif

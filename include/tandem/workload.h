@@ -1,0 +1,85 @@
+/* Workloads: requests from traces or generators, in order of sending. All local; only the router's rank has one. */
+#ifndef TANDEM_WORKLOAD_H
+#define TANDEM_WORKLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tandem/error.h"
+#include "tandem/node.h"
+#include "tandem/option.h"
+
+/* One request as its client knows it. */
+struct workload_request {
+    int64_t send_ns; /* since the start of the run; closed loop: 0, the caller sets the time */
+    int64_t prompt_tokens;
+    int64_t output_tokens; /* >= 1; hidden from policies */
+    int64_t max_tokens;    /* the visible limit; output_tokens where the trace has none */
+};
+
+struct workload;
+
+extern const struct option_table workload_options;       /* the "workload" object */
+extern const struct option_table workload_trace_options; /* its "trace" */
+extern const struct option_table workload_synthetic_options;
+
+/* Reads the "workload" object: opens and checks the whole trace (bad rows are errors with file and line), or sets a
+ * generator up. The caller owns *workload. */
+bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error);
+void workload_free(struct workload *workload);
+
+/* The next request in order of send time. False at the end. */
+bool workload_next(struct workload *workload, struct workload_request *request);
+
+/* Number of requests that it will give. */
+int64_t workload_count(const struct workload *workload);
+
+/* Send time of the last request; SIMTIME_NEVER for closed-loop clients, whose times follow from the run. */
+int64_t workload_last_send_ns(const struct workload *workload);
+
+/* Closed-loop clients: number of users (0: open loop), and the think time before request `index` (arrival order). */
+int64_t workload_users(const struct workload *workload);
+int64_t workload_think_ns(const struct workload *workload, uint64_t index);
+
+/* Requests whose prompt + output exceed a number of tokens, of all that it will give (for the max_model_len warning). */
+int64_t workload_count_longer(const struct workload *workload, int64_t tokens);
+
+/* Sums over all that it will give, for checks. */
+int64_t workload_total_prompt_tokens(const struct workload *workload);
+int64_t workload_total_output_tokens(const struct workload *workload);
+
+/* Path as written and SHA-256 of the trace file; "" for generators. */
+const char *workload_trace_path(const struct workload *workload);
+const char *workload_trace_sha256(const struct workload *workload);
+
+/* `tandem trace info PATH`: appends format, rows, span, rates, burstiness, length quantiles. format NULL: guessed. */
+bool workload_trace_info(const char *path, const char *format, struct text *text, struct error *error);
+
+/* A trace reader: one file in src/workload/readers. */
+struct trace_row {
+    int64_t time_ns; /* any origin; the workload starts at the first row */
+    int64_t prompt_tokens;
+    int64_t output_tokens;
+    int64_t max_tokens; /* 0: not given */
+};
+
+struct trace_reader {
+    const char *name; /* value of "format" */
+    const char *doc;
+    const struct option_table *options; /* keys beside format and path, or NULL */
+    size_t options_size;                /* bytes of the structure that they fill */
+    /* Whether the first line looks like this format, for `trace info`. */
+    bool (*recognizes)(const char *first_line);
+    /* Parses one line (without its end; number counts from 1). *row is set and *is_row says whether it holds a request
+     * (headers and empty lines do not). state: what start returned. Errors say what was expected; the caller
+     * adds file and line. */
+    bool (*line)(void *state, const char *line, int64_t number, struct trace_row *row, bool *is_row,
+                 struct error *error);
+    /* State of a reader for one file, from its parsed options (NULL without). stop frees it. */
+    void *(*start)(const void *options);
+    void (*stop)(void *state);
+};
+
+extern const struct trace_reader *const trace_readers[]; /* generated from src/workload/readers, NULL-ended */
+
+#endif
