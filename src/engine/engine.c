@@ -1,0 +1,224 @@
+#include "internal.h"
+
+#include <string.h>
+
+#include "tandem/check.h"
+#include "tandem/simtime.h"
+
+#define BODIES_PER_CHUNK 256
+#define EVENTS_PER_PROGRESS 65536 /* events between two looks at the progress function */
+
+void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners)
+{
+    double total = 0, before = 0;
+    for (uint32_t i = 0; i < entities; i++)
+        total += weights[i];
+    for (uint32_t i = 0; i < entities; i++) {
+        /* The rank in whose share the entity's middle lies; never less than the one before. */
+        double middle = total > 0 ? (before + weights[i] / 2) / total : 0;
+        uint32_t rank = (uint32_t)(middle * ranks);
+        owners[i] = rank < (uint32_t)ranks ? rank : (uint32_t)ranks - 1;
+        before += weights[i];
+    }
+}
+
+struct engine *engine_create(MPI_Comm comm, const struct engine_config *config)
+{
+    CHECK(config->lookahead_ns > 0, "lookahead must be positive");
+    CHECK(config->body_bytes >= sizeof(void *), "bodies hold at least a pointer");
+    struct engine *engine = mem_array(1, sizeof *engine);
+    MPI_Comm_dup(comm, &engine->comm);
+    MPI_Comm_rank(engine->comm, &engine->rank);
+    MPI_Comm_size(engine->comm, &engine->ranks);
+    engine->config = *config;
+    engine->owners = mem_array(config->entities, sizeof(uint32_t));
+    memcpy(engine->owners, config->owners, config->entities * sizeof(uint32_t));
+    engine->config.owners = engine->owners;
+    engine->slots = mem_array(config->entities, sizeof(struct slot));
+    exchange_init(engine);
+    return engine;
+}
+
+void engine_free(struct engine *engine)
+{
+    CHECK(engine->live_bodies == 0, "%zu bodies were never given back", engine->live_bodies);
+    for (size_t i = 0; i < engine->body_chunk_count; i++)
+        mem_free(engine->body_chunks[i]);
+    mem_free(engine->body_chunks);
+    exchange_clear(engine);
+    queue_clear(&engine->queue);
+    heap_clear(&engine->wakes);
+    mem_free(engine->slots);
+    mem_free(engine->owners);
+    MPI_Comm_free(&engine->comm);
+    mem_free(engine);
+}
+
+bool engine_is_local(const struct engine *engine, uint32_t entity)
+{
+    return engine->owners[entity] == (uint32_t)engine->rank;
+}
+
+void engine_attach(struct engine *engine, uint32_t entity, const struct engine_handler *handler, void *state)
+{
+    CHECK(entity < engine->config.entities && engine_is_local(engine, entity), "entity %u is not of this rank",
+          entity);
+    engine->slots[entity].handler = *handler;
+    engine->slots[entity].state = state;
+}
+
+void *engine_body_new(struct engine *engine)
+{
+    if (!engine->free_bodies) {
+        if (engine->body_chunk_count == engine->body_chunk_capacity)
+            engine->body_chunks = mem_grow(engine->body_chunks, &engine->body_chunk_capacity,
+                                           engine->body_chunk_count + 1, sizeof(void *));
+        char *chunk = mem_array(BODIES_PER_CHUNK, engine->config.body_bytes);
+        engine->body_chunks[engine->body_chunk_count++] = chunk;
+        for (size_t i = BODIES_PER_CHUNK; i-- > 0;) {
+            void *body = chunk + i * engine->config.body_bytes;
+            memcpy(body, &engine->free_bodies, sizeof(void *));
+            engine->free_bodies = body;
+        }
+    }
+    void *body = engine->free_bodies;
+    memcpy(&engine->free_bodies, body, sizeof(void *));
+    memset(body, 0, engine->config.body_bytes);
+    engine->live_bodies++;
+    return body;
+}
+
+void engine_body_free(struct engine *engine, void *body)
+{
+    memcpy(body, &engine->free_bodies, sizeof(void *));
+    engine->free_bodies = body;
+    engine->live_bodies--;
+}
+
+void engine_send(struct engine *engine, uint32_t source, uint32_t destination, int64_t time_ns, uint32_t type,
+                 const int64_t words[ENGINE_WORDS], void *body)
+{
+    CHECK(destination < engine->config.entities && destination != source, "message from %u to %u", source,
+          destination);
+    CHECK(time_ns >= engine->now_ns + engine->config.lookahead_ns,
+          "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
+          (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
+    struct event event = {.time_ns = time_ns, .destination = destination, .source = source, .type = type, .body = body};
+    if (words)
+        memcpy(event.words, words, sizeof event.words);
+    uint64_t count = engine->slots[source].sent++;
+    if (engine_is_local(engine, destination))
+        queue_push(&engine->queue, &event, count);
+    else
+        exchange_add(engine, (int)engine->owners[destination], &event, count);
+}
+
+void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns)
+{
+    if (time_ns == SIMTIME_NEVER) {
+        heap_remove(&engine->wakes, entity);
+        return;
+    }
+    CHECK(time_ns >= engine->now_ns, "wake of %u at %lld ns, before now %lld", entity, (long long)time_ns,
+          (long long)engine->now_ns);
+    heap_set(&engine->wakes, entity, time_ns, entity);
+}
+
+void engine_count(struct engine *engine, uint64_t n)
+{
+    engine->counted += n;
+}
+
+int64_t engine_next_ns(const struct engine *engine)
+{
+    const struct queue_key *message = queue_top(&engine->queue);
+    const struct heap_entry *wake = heap_top(&engine->wakes);
+    int64_t next_ns = message ? message->time_ns : SIMTIME_NEVER;
+    return wake && wake->key < next_ns ? wake->key : next_ns;
+}
+
+/* Whether the first message comes before the first wake: at the same time and entity it does. */
+static bool message_first(const struct queue_key *message, const struct heap_entry *wake)
+{
+    if (!message || !wake)
+        return message != NULL;
+    if (message->time_ns != wake->key)
+        return message->time_ns < wake->key;
+    return (uint32_t)(message->route >> 32) <= wake->id;
+}
+
+static void handle_next(struct engine *engine)
+{
+    const struct queue_key *message = queue_top(&engine->queue);
+    const struct heap_entry *wake = heap_top(&engine->wakes);
+    if (message_first(message, wake)) {
+        struct event event = queue_pop(&engine->queue);
+        struct slot *slot = &engine->slots[event.destination];
+        CHECK(slot->handler.message, "entity %u has no handler", event.destination);
+        engine->now_ns = event.time_ns;
+        engine->stats.messages++;
+        slot->handler.message(slot->state, engine, &event);
+    } else {
+        uint32_t entity = wake->id;
+        struct slot *slot = &engine->slots[entity];
+        CHECK(slot->handler.wake, "entity %u has no handler", entity);
+        engine->now_ns = wake->key;
+        engine->stats.wakes++;
+        heap_remove(&engine->wakes, entity);
+        slot->handler.wake(slot->state, engine, entity, engine->now_ns);
+    }
+}
+
+/* Handles events earlier than the horizon; returns after EVENTS_PER_PROGRESS at the latest (true: more are left). */
+static bool handle_until(struct engine *engine, int64_t horizon_ns)
+{
+    for (int i = 0; i < EVENTS_PER_PROGRESS; i++) {
+        int64_t next_ns = engine_next_ns(engine);
+        if (next_ns >= horizon_ns || next_ns == SIMTIME_NEVER)
+            return false;
+        handle_next(engine);
+    }
+    return true;
+}
+
+static void show_progress(struct engine *engine, engine_progress_fn *progress, void *context)
+{
+    if (progress && engine->rank == 0)
+        progress(context, engine->now_ns, engine->ranks == 1 ? engine->counted : engine->total_counted);
+}
+
+static void run_window(struct engine *engine, int64_t horizon_ns, engine_progress_fn *progress, void *context)
+{
+    engine->stats.windows++;
+    while (handle_until(engine, horizon_ns))
+        show_progress(engine, progress, context);
+}
+
+void engine_run(struct engine *engine, engine_progress_fn *progress, void *context)
+{
+    double start_s = MPI_Wtime();
+    if (engine->ranks == 1) {
+        run_window(engine, SIMTIME_NEVER, progress, context);
+        engine->stats.compute_s += MPI_Wtime() - start_s;
+        return;
+    }
+    for (;;) {
+        int64_t floor_ns = exchange_round(engine);
+        double exchanged_s = MPI_Wtime();
+        engine->stats.exchange_s += exchanged_s - start_s;
+        if (floor_ns == SIMTIME_NEVER)
+            break;
+        int64_t lookahead_ns = engine->config.lookahead_ns;
+        int64_t horizon_ns = floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER;
+        run_window(engine, horizon_ns, progress, context);
+        if (engine->stats.windows % 1024 == 0)
+            show_progress(engine, progress, context);
+        start_s = MPI_Wtime();
+        engine->stats.compute_s += start_s - exchanged_s;
+    }
+}
+
+struct engine_stats engine_stats(const struct engine *engine)
+{
+    return engine->stats;
+}

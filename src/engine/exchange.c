@@ -1,0 +1,222 @@
+/* What ranks tell each other between two windows. Fused: one message to and from every other rank carries the events, the
+ * minimum of the sender's next event and of everything that it just sent, so that no reduction is needed. Sparse, for many
+ * ranks: a reduction, and messages only where there are events. Both give the same windows. */
+#include "internal.h"
+
+#include <string.h>
+
+#include "tandem/check.h"
+#include "tandem/simtime.h"
+
+enum { TAG_EAGER = 1, TAG_REST = 2, TAG_SPARSE = 3 };
+
+/* An event on the wire; body_bytes of the body follow when has_body. */
+struct wire_event {
+    struct event event;
+    uint64_t count;
+    uint64_t has_body;
+};
+
+static void mpi_check(int code)
+{
+    CHECK(code == MPI_SUCCESS, "MPI call failed with code %d", code);
+}
+
+void exchange_init(struct engine *engine)
+{
+    struct exchange *exchange = &engine->exchange;
+    size_t ranks = (size_t)engine->ranks;
+    exchange->fused = engine->config.exchange == ENGINE_EXCHANGE_FUSED ||
+                      (engine->config.exchange == ENGINE_EXCHANGE_AUTO && engine->ranks <= 8);
+    exchange->out = mem_array(ranks, sizeof(struct buffer));
+    exchange->requests = mem_array(2 * ranks, sizeof(MPI_Request));
+    exchange->min_sent_ns = SIMTIME_NEVER;
+    if (exchange->fused) {
+        exchange->eager_out = mem_array(ranks, EXCHANGE_EAGER_BYTES);
+        exchange->eager_in = mem_array(ranks, EXCHANGE_EAGER_BYTES);
+    } else {
+        exchange->counts = mem_array(ranks, sizeof(int));
+    }
+}
+
+void exchange_clear(struct engine *engine)
+{
+    struct exchange *exchange = &engine->exchange;
+    for (int rank = 0; rank < engine->ranks; rank++)
+        mem_free(exchange->out[rank].bytes);
+    mem_free(exchange->out);
+    mem_free(exchange->in.bytes);
+    mem_free(exchange->eager_out);
+    mem_free(exchange->eager_in);
+    mem_free(exchange->requests);
+    mem_free(exchange->counts);
+}
+
+static void *buffer_extend(struct buffer *buffer, size_t count)
+{
+    if (buffer->count + count > buffer->capacity)
+        buffer->bytes = mem_grow(buffer->bytes, &buffer->capacity, buffer->count + count, 1);
+    void *place = buffer->bytes + buffer->count;
+    buffer->count += count;
+    return place;
+}
+
+void exchange_add(struct engine *engine, int rank, const struct event *event, uint64_t count)
+{
+    struct buffer *buffer = &engine->exchange.out[rank];
+    struct wire_event wire = {*event, count, event->body != NULL};
+    wire.event.body = NULL;
+    memcpy(buffer_extend(buffer, sizeof wire), &wire, sizeof wire);
+    if (event->body) {
+        memcpy(buffer_extend(buffer, engine->config.body_bytes), event->body, engine->config.body_bytes);
+        engine_body_free(engine, event->body);
+    }
+    if (event->time_ns < engine->exchange.min_sent_ns)
+        engine->exchange.min_sent_ns = event->time_ns;
+    engine->stats.remote_messages++;
+}
+
+static void take_events(struct engine *engine, const char *bytes, size_t count)
+{
+    const char *end = bytes + count;
+    while (bytes < end) {
+        struct wire_event wire;
+        CHECK((size_t)(end - bytes) >= sizeof wire, "cut message");
+        memcpy(&wire, bytes, sizeof wire);
+        bytes += sizeof wire;
+        if (wire.has_body) {
+            CHECK((size_t)(end - bytes) >= engine->config.body_bytes, "cut body");
+            wire.event.body = engine_body_new(engine);
+            memcpy(wire.event.body, bytes, engine->config.body_bytes);
+            bytes += engine->config.body_bytes;
+        }
+        queue_push(&engine->queue, &wire.event, wire.count);
+    }
+}
+
+static int64_t own_minimum(const struct engine *engine)
+{
+    int64_t next_ns = engine_next_ns(engine);
+    return next_ns < engine->exchange.min_sent_ns ? next_ns : engine->exchange.min_sent_ns;
+}
+
+/* Posts the first part of each message and, where it does not fit, the rest. Returns the number of requests. */
+static int fused_send(struct engine *engine, int64_t min_ns, MPI_Request *requests)
+{
+    struct exchange *exchange = &engine->exchange;
+    int posted = 0;
+    for (int rank = 0; rank < engine->ranks; rank++) {
+        if (rank == engine->rank)
+            continue;
+        struct buffer *out = &exchange->out[rank];
+        struct exchange_header header = {min_ns, engine->counted, out->count};
+        char *eager = exchange->eager_out + (size_t)rank * EXCHANGE_EAGER_BYTES;
+        size_t room = EXCHANGE_EAGER_BYTES - sizeof header;
+        size_t first = out->count < room ? out->count : room;
+        memcpy(eager, &header, sizeof header);
+        if (first > 0)
+            memcpy(eager + sizeof header, out->bytes, first);
+        mpi_check(MPI_Isend(eager, (int)(sizeof header + first), MPI_BYTE, rank, TAG_EAGER, engine->comm,
+                            &requests[posted++]));
+        size_t rest = out->count - first;
+        CHECK(rest <= INT32_MAX, "a window's messages exceed 2 GiB");
+        if (rest > 0)
+            mpi_check(MPI_Isend(out->bytes + first, (int)rest, MPI_BYTE, rank, TAG_REST, engine->comm,
+                                &requests[posted++]));
+    }
+    return posted;
+}
+
+/* Takes the events of one peer, whose first part has come. */
+static void fused_take(struct engine *engine, int rank, const struct exchange_header *header)
+{
+    struct exchange *exchange = &engine->exchange;
+    const char *eager = exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES + sizeof *header;
+    size_t room = EXCHANGE_EAGER_BYTES - sizeof *header;
+    if (header->bytes <= room) {
+        take_events(engine, eager, header->bytes);
+        return;
+    }
+    exchange->in.count = 0;
+    char *all = buffer_extend(&exchange->in, header->bytes);
+    memcpy(all, eager, room);
+    mpi_check(MPI_Recv(all + room, (int)(header->bytes - room), MPI_BYTE, rank, TAG_REST, engine->comm,
+                       MPI_STATUS_IGNORE));
+    take_events(engine, all, header->bytes);
+}
+
+static int64_t fused_round(struct engine *engine)
+{
+    struct exchange *exchange = &engine->exchange;
+    MPI_Request receives[64];
+    CHECK(engine->ranks <= 64, "fused exchange is for few ranks");
+    int64_t min_ns = own_minimum(engine);
+    for (int rank = 0; rank < engine->ranks; rank++) {
+        receives[rank] = MPI_REQUEST_NULL;
+        if (rank != engine->rank)
+            mpi_check(MPI_Irecv(exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES, EXCHANGE_EAGER_BYTES,
+                                MPI_BYTE, rank, TAG_EAGER, engine->comm, &receives[rank]));
+    }
+    int posted = fused_send(engine, min_ns, exchange->requests);
+    uint64_t total = engine->counted;
+    for (int rank = 0; rank < engine->ranks; rank++) {
+        if (rank == engine->rank)
+            continue;
+        mpi_check(MPI_Wait(&receives[rank], MPI_STATUS_IGNORE));
+        struct exchange_header header;
+        memcpy(&header, exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES, sizeof header);
+        if (header.min_ns < min_ns)
+            min_ns = header.min_ns;
+        total += header.counted;
+        fused_take(engine, rank, &header);
+    }
+    mpi_check(MPI_Waitall(posted, exchange->requests, MPI_STATUSES_IGNORE));
+    engine->total_counted = total;
+    return min_ns;
+}
+
+static int64_t sparse_round(struct engine *engine)
+{
+    struct exchange *exchange = &engine->exchange;
+    int posted = 0, incoming = 0;
+    for (int rank = 0; rank < engine->ranks; rank++)
+        exchange->counts[rank] = exchange->out[rank].count > 0;
+    mpi_check(MPI_Reduce_scatter_block(exchange->counts, &incoming, 1, MPI_INT, MPI_SUM, engine->comm));
+    for (int rank = 0; rank < engine->ranks; rank++) {
+        struct buffer *out = &exchange->out[rank];
+        CHECK(out->count <= INT32_MAX, "a window's messages exceed 2 GiB");
+        if (out->count > 0)
+            mpi_check(MPI_Isend(out->bytes, (int)out->count, MPI_BYTE, rank, TAG_SPARSE, engine->comm,
+                                &exchange->requests[posted++]));
+    }
+    int64_t sent_ns = exchange->min_sent_ns;
+    for (; incoming > 0; incoming--) {
+        MPI_Status status;
+        MPI_Message message;
+        int bytes;
+        mpi_check(MPI_Mprobe(MPI_ANY_SOURCE, TAG_SPARSE, engine->comm, &message, &status));
+        mpi_check(MPI_Get_count(&status, MPI_BYTE, &bytes));
+        exchange->in.count = 0;
+        char *all = buffer_extend(&exchange->in, (size_t)bytes);
+        mpi_check(MPI_Mrecv(all, bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE));
+        take_events(engine, all, (size_t)bytes);
+    }
+    mpi_check(MPI_Waitall(posted, exchange->requests, MPI_STATUSES_IGNORE));
+    int64_t next_ns = engine_next_ns(engine);
+    int64_t mine = next_ns < sent_ns ? next_ns : sent_ns, min_ns;
+    mpi_check(MPI_Allreduce(&mine, &min_ns, 1, MPI_INT64_T, MPI_MIN, engine->comm));
+    if (engine->stats.windows % 1024 == 0)
+        mpi_check(MPI_Allreduce(&engine->counted, &engine->total_counted, 1, MPI_UINT64_T, MPI_SUM,
+                                engine->comm));
+    return min_ns;
+}
+
+int64_t exchange_round(struct engine *engine)
+{
+    struct exchange *exchange = &engine->exchange;
+    int64_t min_ns = exchange->fused ? fused_round(engine) : sparse_round(engine);
+    for (int rank = 0; rank < engine->ranks; rank++)
+        exchange->out[rank].count = 0;
+    exchange->min_sent_ns = SIMTIME_NEVER;
+    return min_ns;
+}
