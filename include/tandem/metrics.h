@@ -23,6 +23,20 @@ enum metric {
 };
 extern const char *const metric_names[]; /* "ttft", .. : names of groups and of summary fields */
 
+/* The stages of a request, in the order of struct row; they add up to e2e. */
+enum stage {
+    STAGE_ROUTER,
+    STAGE_CONTROL,
+    STAGE_PREFILL_QUEUE,
+    STAGE_PREFILL,
+    STAGE_DECODE_QUEUE,
+    STAGE_TRANSFER,
+    STAGE_ADMISSION,
+    STAGE_DECODE,
+    STAGE_STALLED,
+    STAGE_COUNT
+};
+
 enum phase { PHASE_IDLE, PHASE_PREFILL, PHASE_DECODE, PHASE_MIXED, PHASE_COUNT };
 
 /* State of an instance between two changes. */
@@ -34,7 +48,8 @@ struct gauge {
     enum phase phase;  /* of the iteration in progress */
 };
 
-/* Sums of one instance. */
+/* Sums of one instance. metrics_span, metrics_tokens and metrics_sent fill the times, the tokens (not the recomputed
+ * ones) and sent_bytes; the instance itself counts the rest. */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT];   /* inside the window */
     wide_t kv_block_ns;              /* inside the window */
@@ -43,7 +58,7 @@ struct usage {
     uint64_t prefill_tokens;    /* computed, recomputed ones included */
     uint64_t recomputed_tokens; /* of them: computed again after a preemption or a hand-off */
     uint64_t output_tokens;     /* visible tokens */
-    uint64_t window_output_tokens;
+    uint64_t window_prefill_tokens, window_output_tokens;
     uint64_t preemptions;
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
@@ -53,9 +68,9 @@ struct metrics_config {
     int64_t pools;
     int64_t window_start_ns; /* warm-up */
     int64_t window_end_ns;   /* SIMTIME_NEVER: the end of the run */
-    uint64_t requests;       /* that the workload will give (thirds for the saturation test) */
+    uint64_t requests;       /* that the workload will give: thirds by order where the window has no known length */
     int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
-    int64_t series_interval_ns;                   /* first width of a bin */
+    int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
     bool keep_rows;
 };
 
@@ -69,30 +84,33 @@ struct metrics_counts {
     uint64_t moved_requests, kv_transfer_bytes, preemptions;
     uint64_t window_prompt_tokens; /* of completed window requests */
     wide_t e2e_ns;                 /* sum over completed requests (Little's law) */
-    uint64_t third_count[3];       /* window requests by third of arrival order, for saturation */
-    wide_t third_wait_ns[3];
+    wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
+    uint64_t third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
+    wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
     uint64_t checksum;             /* sum of row_hash mod 2^64 */
 };
 
 #define SERIES_MAX_BINS 4096
 
-/* One bin of one pool; integrals over the bin. */
+/* One bin of one pool; integrals over the bin. PHASE_IDLE: only while something waits, runs or moves. */
 struct series_bin {
     wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
     uint64_t prefill_tokens, output_tokens, sent_bytes;
 };
 
 struct series {
-    int64_t interval_ns;      /* doubles when SERIES_MAX_BINS are full: pairs are merged */
-    size_t count;             /* bins in use */
-    struct series_bin *bins;  /* SERIES_MAX_BINS of them, owned */
+    int64_t interval_ns;     /* doubles when SERIES_MAX_BINS are full: pairs are merged */
+    size_t count;            /* bins in use */
+    struct series_bin *bins; /* SERIES_MAX_BINS of them, owned */
+    size_t last;             /* bin that was used last, and its start: spares a division at most spans */
+    int64_t last_start_ns;
 };
 
 struct metrics {
     struct metrics_config config;
     struct histogram histograms[METRIC_COUNT];
     struct metrics_counts counts;
-    struct series *series; /* one a pool */
+    struct series *series; /* one a pool, all with the same interval */
     struct row *rows;      /* in order of completion on this rank */
     size_t row_count, row_capacity;
     int64_t end_ns; /* time of the last completion or refusal seen */

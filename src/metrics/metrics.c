@@ -1,0 +1,254 @@
+#include "tandem/metrics.h"
+
+#include <string.h>
+
+#include "tandem/check.h"
+#include "tandem/mem.h"
+#include "tandem/simtime.h"
+
+#include "series.h"
+
+const char *const metric_names[] = {"ttft", "ttft_prefill", "tpot", "itl", "e2e", "queue", "transfer"};
+
+void metrics_init(struct metrics *metrics, const struct metrics_config *config)
+{
+    CHECK(config->series_interval_ns >= 0, "interval %lld", (long long)config->series_interval_ns);
+    memset(metrics, 0, sizeof *metrics);
+    metrics->config = *config;
+    for (int i = 0; i < METRIC_COUNT; i++)
+        histogram_init(&metrics->histograms[i]);
+    metrics->series = mem_array((size_t)config->pools, sizeof *metrics->series);
+    for (int64_t pool = 0; pool < config->pools; pool++)
+        series_init(&metrics->series[pool], config->series_interval_ns);
+}
+
+void metrics_clear(struct metrics *metrics)
+{
+    for (int i = 0; i < METRIC_COUNT; i++)
+        histogram_clear(&metrics->histograms[i]);
+    for (int64_t pool = 0; pool < metrics->config.pools; pool++)
+        series_clear(&metrics->series[pool]);
+    mem_free(metrics->series);
+    mem_free(metrics->rows);
+    memset(metrics, 0, sizeof *metrics);
+}
+
+static bool in_window(const struct metrics *metrics, int64_t at_ns)
+{
+    return at_ns >= metrics->config.window_start_ns && at_ns <= metrics->config.window_end_ns;
+}
+
+/* Thirds are of the window's time, so that a warm-up does not empty the first; of arrival order where the
+ * window's end is not known yet, or where it is one instant. */
+static int third_of(const struct metrics_config *config, const struct row *row)
+{
+    uint64_t offset = row->id, length = config->requests;
+    if (config->window_end_ns != SIMTIME_NEVER && config->window_end_ns > config->window_start_ns) {
+        offset = (uint64_t)(row->arrival_ns - config->window_start_ns);
+        length = (uint64_t)(config->window_end_ns - config->window_start_ns);
+    }
+    if (offset < length / 3)
+        return 0;
+    return offset < length - length / 3 ? 1 : 2;
+}
+
+static void count_stages(struct metrics *metrics, const struct row *row)
+{
+    const int64_t stages[STAGE_COUNT] = {
+        [STAGE_ROUTER] = row->router_ns,
+        [STAGE_CONTROL] = row->control_ns,
+        [STAGE_PREFILL_QUEUE] = row->prefill_queue_ns,
+        [STAGE_PREFILL] = row->prefill_ns,
+        [STAGE_DECODE_QUEUE] = row->decode_queue_ns,
+        [STAGE_TRANSFER] = row->transfer_ns,
+        [STAGE_ADMISSION] = row->admission_ns,
+        [STAGE_DECODE] = row->decode_ns,
+        [STAGE_STALLED] = row->stalled_ns,
+    };
+    int64_t sum = 0;
+    for (int i = 0; i < STAGE_COUNT; i++) {
+        CHECK(stages[i] >= 0, "request %llu: stage %d took %lld ns", (unsigned long long)row->id, i,
+              (long long)stages[i]);
+        metrics->counts.window_stage_ns[i] += (uint64_t)stages[i];
+        sum += stages[i];
+    }
+    CHECK(sum == row->e2e_ns, "request %llu: its stages add up to %lld ns, not to %lld",
+          (unsigned long long)row->id, (long long)sum, (long long)row->e2e_ns);
+}
+
+static void count_slo(struct metrics *metrics, const struct row *row, int64_t tpot_ns)
+{
+    const struct metrics_config *config = &metrics->config;
+    bool ttft = config->slo_ttft_ns == 0 || row->ttft_ns <= config->slo_ttft_ns;
+    bool tpot = config->slo_tpot_ns == 0 || tpot_ns <= config->slo_tpot_ns; /* 0 for one token: met */
+    bool itl = config->slo_itl_ns == 0 || row->max_itl_ns <= config->slo_itl_ns;
+    metrics->counts.window_slo_ttft_met += ttft;
+    metrics->counts.window_slo_tpot_met += tpot;
+    metrics->counts.window_slo_met += ttft && tpot && itl;
+}
+
+/* A completed request that arrived inside the window. */
+static void count_window(struct metrics *metrics, const struct row *row)
+{
+    struct metrics_counts *counts = &metrics->counts;
+    struct histogram *histograms = metrics->histograms;
+    int64_t queue_ns = row->prefill_queue_ns + row->decode_queue_ns + row->admission_ns;
+    int64_t tpot_ns = row_tpot_ns(row);
+
+    counts->window_completed++;
+    counts->window_prompt_tokens += row->prompt_tokens;
+    count_stages(metrics, row);
+    count_slo(metrics, row, tpot_ns);
+    int third = third_of(&metrics->config, row);
+    counts->third_count[third]++;
+    counts->third_wait_ns[third] += (uint64_t)(queue_ns + row->stalled_ns);
+
+    histogram_add(&histograms[METRIC_TTFT], row->ttft_ns, 1);
+    histogram_add(&histograms[METRIC_TTFT_PREFILL], row->ttft_prefill_ns, 1);
+    if (row->output_tokens > 1)
+        histogram_add(&histograms[METRIC_TPOT], tpot_ns, 1);
+    histogram_add(&histograms[METRIC_E2E], row->e2e_ns, 1);
+    histogram_add(&histograms[METRIC_QUEUE], queue_ns, 1);
+    if (row->decode_instance >= 0)
+        histogram_add(&histograms[METRIC_TRANSFER], row->transfer_ns, 1);
+}
+
+static void count_completed(struct metrics *metrics, const struct row *row)
+{
+    struct metrics_counts *counts = &metrics->counts;
+    CHECK(row->e2e_ns >= row->ttft_ns, "request %llu ended before its first token",
+          (unsigned long long)row->id);
+    counts->completed++;
+    counts->prompt_tokens += row->prompt_tokens;
+    counts->output_tokens += row->output_tokens;
+    counts->moved_requests += row->decode_instance >= 0;
+    counts->kv_transfer_bytes += row->kv_transfer_bytes;
+    counts->preemptions += row->preemptions;
+    counts->e2e_ns += (uint64_t)row->e2e_ns;
+    counts->window_completions += in_window(metrics, row->arrival_ns + row->e2e_ns);
+}
+
+void metrics_row(struct metrics *metrics, const struct row *row)
+{
+    struct metrics_counts *counts = &metrics->counts;
+    bool window = in_window(metrics, row->arrival_ns);
+    int64_t end_ns = row->arrival_ns + row->e2e_ns;
+
+    counts->checksum += row_hash(row);
+    counts->window_arrivals += window;
+    if (row->status == ROW_COMPLETED) {
+        count_completed(metrics, row);
+        if (window)
+            count_window(metrics, row);
+    } else {
+        counts->refused++;
+        counts->refused_by_reason[row->reason]++;
+        counts->window_refused += window;
+    }
+    if (end_ns > metrics->end_ns)
+        metrics->end_ns = end_ns;
+    if (metrics->config.keep_rows) {
+        if (metrics->row_count == metrics->row_capacity)
+            metrics->rows = mem_grow(metrics->rows, &metrics->row_capacity, metrics->row_count + 1,
+                                     sizeof *metrics->rows);
+        metrics->rows[metrics->row_count++] = *row;
+    }
+}
+
+static inline void bin_add(struct series_bin *bin, const struct gauge *gauge, uint64_t duration)
+{
+    bin->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
+    bin->running_ns += (wide_t)(uint64_t)gauge->running * duration;
+    bin->moving_ns += (wide_t)(uint64_t)gauge->moving * duration;
+    bin->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * duration;
+    bin->busy_ns[gauge->phase] += duration;
+}
+
+/* A span that crosses bins, or lies in another bin than the last one did. */
+static void series_span(struct metrics *metrics, struct series *series, int64_t from_ns, int64_t to_ns,
+                        const struct gauge *gauge)
+{
+    if (!series_reaches(series, to_ns - 1))
+        series_make_room(metrics, to_ns - 1);
+    while (from_ns < to_ns) {
+        struct series_bin *bin = series_bin_at(series, from_ns);
+        int64_t left = series->interval_ns - (from_ns - series->last_start_ns);
+        int64_t duration = to_ns - from_ns < left ? to_ns - from_ns : left;
+        bin_add(bin, gauge, (uint64_t)duration);
+        from_ns += duration;
+    }
+}
+
+void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
+                  const struct gauge *gauge)
+{
+    if (from_ns >= to_ns)
+        return;
+    uint64_t duration = (uint64_t)(to_ns - from_ns);
+    int64_t start = from_ns > metrics->config.window_start_ns ? from_ns : metrics->config.window_start_ns;
+    int64_t end = to_ns < metrics->config.window_end_ns ? to_ns : metrics->config.window_end_ns;
+    if (start < end) {
+        usage->busy_ns[gauge->phase] += (uint64_t)(end - start);
+        usage->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * (uint64_t)(end - start);
+    }
+    /* Nothing there: also keeps an idle tail from stretching the series beyond the last completion. */
+    if ((gauge->waiting | gauge->running | gauge->moving | gauge->kv_blocks) == 0 &&
+        gauge->phase == PHASE_IDLE)
+        return;
+    usage->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
+    usage->running_ns += (wide_t)(uint64_t)gauge->running * duration;
+    usage->moving_ns += (wide_t)(uint64_t)gauge->moving * duration;
+
+    struct series *series = &metrics->series[pool];
+    if (series->interval_ns == 0)
+        return;
+    uint64_t offset = (uint64_t)from_ns - (uint64_t)series->last_start_ns;
+    uint64_t interval = (uint64_t)series->interval_ns;
+    if (offset < interval && duration <= interval - offset)
+        bin_add(&series->bins[series->last], gauge, duration);
+    else
+        series_span(metrics, series, from_ns, to_ns, gauge);
+}
+
+/* The bin for something that happened at an instant; NULL without series. */
+static struct series_bin *instant(struct metrics *metrics, int64_t pool, int64_t at_ns)
+{
+    struct series *series = &metrics->series[pool];
+    if (series->interval_ns == 0)
+        return NULL;
+    if ((uint64_t)at_ns - (uint64_t)series->last_start_ns < (uint64_t)series->interval_ns)
+        return &series->bins[series->last];
+    if (!series_reaches(series, at_ns))
+        series_make_room(metrics, at_ns);
+    return series_bin_at(series, at_ns);
+}
+
+void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
+                    uint64_t prefill_tokens, uint64_t output_tokens)
+{
+    usage->prefill_tokens += prefill_tokens;
+    usage->output_tokens += output_tokens;
+    if (in_window(metrics, at_ns)) {
+        usage->window_prefill_tokens += prefill_tokens;
+        usage->window_output_tokens += output_tokens;
+    }
+    struct series_bin *bin = instant(metrics, pool, at_ns);
+    if (bin) {
+        bin->prefill_tokens += prefill_tokens;
+        bin->output_tokens += output_tokens;
+    }
+}
+
+void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes)
+{
+    usage->sent_bytes += bytes;
+    struct series_bin *bin = instant(metrics, pool, at_ns);
+    if (bin)
+        bin->sent_bytes += bytes;
+}
+
+void metrics_gaps(struct metrics *metrics, int64_t at_ns, int64_t gap_ns, uint64_t n)
+{
+    if (at_ns >= metrics->config.window_start_ns)
+        histogram_add(&metrics->histograms[METRIC_ITL], gap_ns, n);
+}
