@@ -28,8 +28,9 @@ struct kv_capacity {
     int64_t block_bytes;            /* B x 2 x layers x kv heads of the GPU x head_dim x bytes */
 };
 
-/* Blocks of an instance: floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run). */
+/* Blocks of an instance: config->blocks where that is set, else
+ * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
+ * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run and its null block). */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 
 /* Sets the error that says with figures why there is no room (node: the pool). Returns false. */
@@ -45,6 +46,7 @@ struct kv {
     uint64_t freed_blocks;
 };
 
+/* An empty cache; both at least 1, or it aborts. */
 void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks);
 
 /* ceil(tokens / B). */

@@ -15,9 +15,10 @@ struct link {
     double descriptor_ns;      /* per block descriptor of one rank */
 };
 
+/* Keys of a link file: the members of struct link. */
 extern const struct option_table link_options;
 
-/* Fills a link from its JSON object. */
+/* Fills a link from its JSON object. Strings live as long as the tree. Errors: those of option_parse. */
 bool link_parse(const struct node *node, struct link *link, struct error *error);
 
 #endif

@@ -29,12 +29,15 @@ struct model {
     int64_t max_context_tokens;   /* as published; for warnings */
 };
 
+/* Keys of a model file: the members of struct model. */
 extern const struct option_table model_options;
 
-/* Fills a model from its JSON object; checks that heads, kv_heads and head_dim fit together. */
+/* Fills a model from its JSON object; kv_heads 0 becomes heads, head_dim 0 becomes hidden / heads. Strings live as
+ * long as the tree. Errors: those of option_parse, and heads, kv_heads and head_dim that do not fit together. */
 bool model_parse(const struct node *node, struct model *model, struct error *error);
 
-/* Exact number of parameters of the whole model. */
+/* Exact number of parameters of the whole model: embedding, positions, attention, MLP, biases, norms, and the head
+ * where it is not tied. */
 int64_t model_parameters(const struct model *model);
 
 /* Bytes of the KV cache of one token over the whole model, without copies: 2 layers kv_heads head_dim bytes. */
@@ -45,8 +48,10 @@ int64_t model_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype)
 bool model_check_tensor_parallel(const struct model *model, int64_t tensor_parallel, const struct node *node,
                                  struct error *error);
 
-/* Bytes of weights on one GPU of tp: matrices divided, norms and row-parallel biases replicated, KV projections
- * replicated when tp > kv heads, embedding and head divided by vocabulary (padded up to a multiple of tp). */
+/* Bytes of weights on one GPU of tp, as vLLM divides them: matrices divided, norms, positions and row-parallel biases
+ * replicated, KV projections replicated when tp > kv heads, embedding and head divided by vocabulary (padded up to a
+ * multiple of tp). weight_dtype is that of the layers' matrices (fp4: 9/16 byte, its block scales included); all else
+ * stays in 16 bits, as quantized checkpoints have it. tp must pass model_check_tensor_parallel, here and below. */
 int64_t model_weight_bytes_per_gpu(const struct model *model, int64_t tensor_parallel, enum dtype weight_dtype);
 
 /* Copies of the KV cache over the GPUs of a replica: max(1, tp / kv_heads). */
@@ -64,10 +69,10 @@ double model_head_flops_per_row(const struct model *model);
 /* FLOPs of attention for one query token that sees context tokens: 4 layers heads head_dim context. */
 double model_attention_flops(const struct model *model, double context_tokens);
 
-/* Appends the text of `tandem describe model NAME`: architecture, parameters, weights and KV bytes. */
+/* Appends the text of `tandem describe model NAME`: architecture, parameters, weights per GPU and KV bytes. */
 void model_describe(const struct model *model, struct text *text);
 
-/* "bf16" ..; and bytes of one value (0.5 for fp4). */
+/* "bf16" .., NULL-ended (choices of weight_dtype and kv_dtype); and bytes of one value (0.5 for fp4). */
 extern const char *const dtype_names[];
 double dtype_bytes(enum dtype dtype);
 

@@ -25,11 +25,13 @@ struct timer_parts {
     double linear, prefill_attention, decode_attention, elementwise, allreduce, head, overhead, total;
 };
 
-/* Timer of a GPU type, shapes and configuration; all are copied. The caller owns it: timer_free. */
+/* Timer of a GPU type, shapes and configuration; all are copied. The caller owns it: timer_free (NULL is allowed).
+ * Aborts where the GPU does not multiply the weight type (gpu_check_dtype asks first). */
 struct timer *timer_create(const struct gpu *gpu, const struct work_shape *shape, const struct timer_config *config);
 void timer_free(struct timer *timer);
 
-/* Time of one iteration in ns (at least 1), rounded half to even once. */
+/* Time of one iteration in ns (at least 1), rounded half to even once. work holds at least one token; the head is
+ * counted even for 0 rows of logits, since engines run it for unfinished chunks too. */
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work);
 
 /* The parts, for reports and checks; the total equals the one that timer_iteration_ns rounds. */

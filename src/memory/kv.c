@@ -1,0 +1,97 @@
+/* The paged KV allocator as counts, and how many blocks a GPU has room for. */
+#include "tandem/kv.h"
+
+#include "tandem/check.h"
+
+#include <inttypes.h>
+
+#define GIB (INT64_C(1) << 30)
+
+/* What the engine keeps for CUDA context, graphs and workspaces. */
+#define RESERVE_BYTES GIB
+
+#define FIELD(member) offsetof(struct kv_config, member)
+
+static const char *const allocator_names[] = {"paged", NULL};
+
+static const struct option options[] = {
+    {"allocator", OPTION_CHOICE, "\"paged\"", 0, 0, allocator_names, FIELD(allocator),
+     "how the cache is laid out"},
+    {"block_tokens", OPTION_INTEGER, "16", 1, 65536, NULL, FIELD(block_tokens), "tokens of a block"},
+    {"memory_utilization", OPTION_NUMBER, "0.9", 0.01, 1, NULL, FIELD(memory_utilization),
+     "share of the GPU's memory that the engine may use"},
+    {"blocks", OPTION_INTEGER, "0", 0, 1e12, NULL, FIELD(blocks),
+     "blocks of an instance; 0: what the memory has room for"},
+};
+
+OPTION_TABLE(kv_options, "kv", "the KV cache of an instance", options);
+
+static int64_t usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
+{
+    return (int64_t)(config->memory_utilization * (double)capacity->memory_bytes);
+}
+
+/* 2T(h + 2 ff/tp): residual stream and gated MLP of one layer in 16 bits for the largest iteration. */
+static int64_t activation_bytes(const struct kv_capacity *capacity)
+{
+    return 2 * capacity->max_num_batched_tokens * (capacity->hidden + 2 * capacity->mlp_width_per_gpu);
+}
+
+static int64_t cache_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
+{
+    return usable_bytes(config, capacity) - capacity->weight_bytes - activation_bytes(capacity) -
+           RESERVE_BYTES;
+}
+
+int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity)
+{
+    if (config->blocks > 0)
+        return config->blocks;
+    int64_t bytes = cache_bytes(config, capacity);
+    CHECK(capacity->block_bytes > 0, "a block has %" PRId64 " bytes", capacity->block_bytes);
+    if (bytes < 0)
+        return -1;
+    return bytes / capacity->block_bytes - 1; /* vLLM keeps one block as the null block */
+}
+
+bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity,
+                       const struct node *node, struct error *error)
+{
+    const double gib = (double)GIB;
+    double left = (double)cache_bytes(config, capacity) / gib;
+    return node_error(
+        node, error,
+        "no room for the KV cache on a GPU: %.2f of %.2f GiB usable (memory_utilization %g), weights "
+        "%.2f, activations %.2f for max_num_batched_tokens %" PRId64
+        ", reserve %.2f: %.2f GiB left, two blocks take %.4f GiB; use more tensor_parallel, a larger "
+        "GPU, a higher memory_utilization or fewer max_num_batched_tokens",
+        (double)usable_bytes(config, capacity) / gib, (double)capacity->memory_bytes / gib,
+        config->memory_utilization, (double)capacity->weight_bytes / gib,
+        (double)activation_bytes(capacity) / gib, capacity->max_num_batched_tokens,
+        (double)RESERVE_BYTES / gib, left, 2 * (double)capacity->block_bytes / gib);
+}
+
+void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks)
+{
+    CHECK(block_tokens > 0 && capacity_blocks > 0, "%" PRId64 " blocks of %" PRId64 " tokens",
+          capacity_blocks, block_tokens);
+    *kv = (struct kv){.block_tokens = block_tokens, .capacity_blocks = capacity_blocks};
+}
+
+void kv_take(struct kv *kv, int64_t blocks)
+{
+    CHECK(blocks >= 0 && blocks <= kv_free_blocks(kv), "%" PRId64 " blocks wanted, %" PRId64 " free", blocks,
+          kv_free_blocks(kv));
+    kv->used_blocks += blocks;
+    kv->allocated_blocks += (uint64_t)blocks;
+    if (kv->used_blocks > kv->peak_blocks)
+        kv->peak_blocks = kv->used_blocks;
+}
+
+void kv_give(struct kv *kv, int64_t blocks)
+{
+    CHECK(blocks >= 0 && blocks <= kv->used_blocks, "%" PRId64 " blocks given back, %" PRId64 " used", blocks,
+          kv->used_blocks);
+    kv->used_blocks -= blocks;
+    kv->freed_blocks += (uint64_t)blocks;
+}
