@@ -1,17 +1,28 @@
-/* One row a column of the output: the writer, `tandem describe output` and analysis/OUTPUT.md all read these tables. */
+/* One row a column of the output: the writer, `tandem describe output` and analysis/OUTPUT.md all read these
+ * tables. */
 #ifndef TANDEM_COLUMN_H
 #define TANDEM_COLUMN_H
 
 #include <stddef.h>
 
-enum column_type { COLUMN_U8, COLUMN_U16, COLUMN_U32, COLUMN_I32, COLUMN_I64, COLUMN_U64, COLUMN_F64, COLUMN_STRING };
+enum column_type {
+    COLUMN_U8,
+    COLUMN_U16,
+    COLUMN_U32,
+    COLUMN_I32,
+    COLUMN_I64,
+    COLUMN_U64,
+    COLUMN_F64,
+    COLUMN_STRING
+};
 
 struct column {
     const char *name;
-    enum column_type type; /* in the file and in memory; COLUMN_STRING: const char * in memory */
-    size_t offset;         /* of the member in the structure of one row */
-    const char *unit;      /* "ns", "tokens", "1" for pure numbers */
-    const char *doc;       /* one sentence */
+    enum column_type type;     /* in the file and in memory; COLUMN_STRING: const char * in memory */
+    size_t offset;             /* of the member in the structure of one row */
+    const char *unit;          /* "ns", "tokens", "1" for pure numbers */
+    const char *doc;           /* one sentence */
+    const char *const *values; /* of an enumeration: names of 0, 1, .., ended by NULL; else NULL */
 };
 
 struct column_table {
@@ -26,6 +37,6 @@ extern const struct column_table column_instances;  /* rows: struct instance_row
 extern const struct column_table column_pools;      /* rows: struct pool_row (results.h) */
 extern const struct column_table column_timeseries; /* rows: struct series_bin_row (results.h) */
 extern const struct column_table column_histograms; /* rows: struct histogram_row (results.h) */
-extern const struct column_table column_summary;    /* one row: struct summary (results.h), as scalar datasets */
+extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
 
 #endif

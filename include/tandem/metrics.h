@@ -1,5 +1,5 @@
-/* What a run measures on one rank: rows, histograms, usage and time series. Integer sums only, so that merging ranks in
- * any order gives the same. Window: [start, end] of DESIGN section 11. All local. */
+/* What a run measures on one rank: rows, histograms, usage and time series. Integer sums only, so that
+ * merging ranks in any order gives the same. Window: [start, end] of DESIGN section 11. All local. */
 #ifndef TANDEM_METRICS_H
 #define TANDEM_METRICS_H
 
@@ -48,16 +48,16 @@ struct gauge {
     enum phase phase;  /* of the iteration in progress */
 };
 
-/* Sums of one instance. metrics_span, metrics_tokens and metrics_sent fill the times, the tokens (not the recomputed
- * ones) and sent_bytes; the instance itself counts the rest. */
+/* Sums of one instance. metrics_span, metrics_tokens and metrics_sent fill the times, the tokens (not the
+ * recomputed ones) and sent_bytes; the instance itself counts the rest. */
 struct usage {
-    uint64_t busy_ns[PHASE_COUNT];   /* inside the window */
-    wide_t kv_block_ns;              /* inside the window */
+    uint64_t busy_ns[PHASE_COUNT];            /* inside the window */
+    wide_t kv_block_ns;                       /* inside the window */
     wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
     uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
-    uint64_t prefill_tokens;    /* computed, recomputed ones included */
-    uint64_t recomputed_tokens; /* of them: computed again after a preemption or a hand-off */
-    uint64_t output_tokens;     /* visible tokens */
+    uint64_t prefill_tokens;                  /* computed, recomputed ones included */
+    uint64_t recomputed_tokens;               /* of them: computed again after a preemption */
+    uint64_t output_tokens;                   /* visible tokens */
     uint64_t window_prefill_tokens, window_output_tokens;
     uint64_t preemptions;
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
@@ -68,7 +68,7 @@ struct metrics_config {
     int64_t pools;
     int64_t window_start_ns; /* warm-up */
     int64_t window_end_ns;   /* SIMTIME_NEVER: the end of the run */
-    uint64_t requests;       /* that the workload will give: thirds by order where the window has no known length */
+    uint64_t requests; /* that the workload will give: thirds by order where the window has no known length */
     int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
     int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
     bool keep_rows;
@@ -82,12 +82,13 @@ struct metrics_counts {
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions;
-    uint64_t window_prompt_tokens; /* of completed window requests */
-    wide_t e2e_ns;                 /* sum over completed requests (Little's law) */
+    uint64_t window_prompt_tokens;       /* of completed window requests */
+    wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
     wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
-    uint64_t third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
+    uint64_t
+        third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
     wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
-    uint64_t checksum;             /* sum of row_hash mod 2^64 */
+    uint64_t checksum;       /* sum of row_hash mod 2^64 */
 };
 
 #define SERIES_MAX_BINS 4096
@@ -119,8 +120,8 @@ struct metrics {
 void metrics_init(struct metrics *metrics, const struct metrics_config *config);
 void metrics_clear(struct metrics *metrics);
 
-/* A request ended or was refused: histograms, counts, checksum, and the row where rows are kept. METRIC_ITL is fed by
- * metrics_gaps, not from here. */
+/* A request ended or was refused: histograms, counts, checksum, and the row where rows are kept. METRIC_ITL
+ * is fed by metrics_gaps, not from here. */
 void metrics_row(struct metrics *metrics, const struct row *row);
 
 /* An instance of a pool was in the state of gauge during [from_ns, to_ns): usage and time series. */
@@ -137,8 +138,8 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
 /* n visible tokens came a gap after the one before, at a time; counted from warm-up on. */
 void metrics_gaps(struct metrics *metrics, int64_t at_ns, int64_t gap_ns, uint64_t n);
 
-/* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of both are
- * brought to the wider interval. text holds raw bytes here. */
+/* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of
+ * both are brought to the wider interval. text holds raw bytes here. */
 void metrics_pack(const struct metrics *metrics, struct text *bytes);
 void metrics_merge(struct metrics *metrics, const void *bytes, size_t count);
 

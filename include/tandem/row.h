@@ -7,16 +7,16 @@
 enum row_status { ROW_COMPLETED, ROW_REFUSED };
 enum row_reason { ROW_REASON_NONE, ROW_REASON_MODEL_LENGTH, ROW_REASON_KV_CAPACITY };
 
-extern const char *const row_status_names[];
+extern const char *const row_status_names[]; /* by value, ended by NULL */
 extern const char *const row_reason_names[];
 
-/* Stages add up exactly: e2e = router + control + prefill_queue + prefill + decode_queue + transfer + admission +
- * decode + stalled. All 0 for a refused request but arrival and tokens. */
+/* Stages add up exactly: e2e = router + control + prefill_queue + prefill + decode_queue + transfer +
+ * admission + decode + stalled. All 0 for a refused request but arrival and tokens. */
 struct row {
     uint64_t id; /* position in order of arrival; the index of the row */
     int64_t arrival_ns;
     uint32_t prompt_tokens;
-    uint32_t output_tokens; /* asked for; all of them came when status is completed */
+    uint32_t output_tokens;  /* asked for; all of them came when status is completed */
     int64_t ttft_ns;         /* client send to token 1 visible */
     int64_t ttft_prefill_ns; /* client send to the end of the iteration that completed the prompt */
     int64_t e2e_ns;          /* client send to the last token */
@@ -28,8 +28,9 @@ struct row {
     int64_t decode_queue_ns; /* hand-off at the decode instance until its blocks are reserved */
     int64_t transfer_ns;     /* flow opened to flow ended, setup included */
     int64_t admission_ns;    /* transfer known at the decode instance to joining the batch */
-    int64_t decode_ns;       /* prompt complete (unified) or joined (decode instance) to last token, without stalls */
-    int64_t stalled_ns;      /* preempted until scheduled again */
+    int64_t
+        decode_ns; /* prompt complete (unified) or joined (decode instance) to last token, without stalls */
+    int64_t stalled_ns; /* preempted until scheduled again */
     uint64_t kv_transfer_bytes;
     int32_t prefill_instance; /* row of /instances; -1: none */
     int32_t decode_instance;  /* -1: stayed on the prefill instance */
@@ -45,8 +46,8 @@ static inline int64_t row_tpot_ns(const struct row *row)
     return gaps > 0 ? (row->e2e_ns - row->ttft_ns + gaps / 2) / gaps : 0;
 }
 
-/* The hash of a request in the run's checksum: id, prompt, output, arrival, first token, end, instances, preemptions
- * (and status). Local. */
+/* The hash of a request in the run's checksum: id, prompt, output, arrival, first token, end, instances,
+ * preemptions (and status). Local. */
 uint64_t row_hash(const struct row *row);
 
 #endif

@@ -1,9 +1,11 @@
 #include "tandem/row.h"
 
+#include <stddef.h>
+
 #include "tandem/hash.h"
 
-const char *const row_status_names[] = {"completed", "refused"};
-const char *const row_reason_names[] = {"none", "model_length", "kv_capacity"};
+const char *const row_status_names[] = {"completed", "refused", NULL};
+const char *const row_reason_names[] = {"none", "model_length", "kv_capacity", NULL};
 
 uint64_t row_hash(const struct row *row)
 {

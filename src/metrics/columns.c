@@ -1,0 +1,223 @@
+/* The columns of results.h5. A name is the member's; a member's type gives the column's. */
+#include "tandem/column.h"
+
+#include <stdint.h>
+
+#include "tandem/results.h"
+
+#define TYPE_OF(member)                                                                                      \
+    _Generic((member),                                                                                       \
+        uint8_t: COLUMN_U8,                                                                                  \
+        uint16_t: COLUMN_U16,                                                                                \
+        uint32_t: COLUMN_U32,                                                                                \
+        int32_t: COLUMN_I32,                                                                                 \
+        int64_t: COLUMN_I64,                                                                                 \
+        uint64_t: COLUMN_U64,                                                                                \
+        double: COLUMN_F64,                                                                                  \
+        const char *: COLUMN_STRING)
+#define NAMED(name, row, member, unit, doc, values)                                                          \
+    {                                                                                                        \
+        name, TYPE_OF(((struct row *)0)->member), offsetof(struct row, member), unit, doc, values            \
+    }
+#define TABLE(symbol, path, text)                                                                            \
+    const struct column_table column_##symbol = {path, text, symbol, sizeof symbol / sizeof symbol[0]}
+
+#define COLUMN(member, unit, doc) NAMED(#member, row, member, unit, doc, NULL)
+static const struct column requests[] = {
+    COLUMN(arrival_ns, "ns", "Time at which the client sends the request."),
+    COLUMN(prompt_tokens, "tokens", "Length of the prompt."),
+    COLUMN(output_tokens, "tokens", "Tokens asked for; a completed request got all of them."),
+    COLUMN(ttft_ns, "ns", "Time to first token: client send to token 1 visible."),
+    COLUMN(ttft_prefill_ns, "ns", "Client send to the end of the iteration that completed the prompt."),
+    COLUMN(e2e_ns, "ns", "Client send to the last token; the sum of the nine stages below."),
+    COLUMN(max_itl_ns, "ns", "Longest gap between two visible tokens; 0 for one token."),
+    COLUMN(router_ns, "ns", "Stage: frontend and router, client send to dispatch."),
+    COLUMN(control_ns, "ns", "Stage: control messages on the way."),
+    COLUMN(prefill_queue_ns, "ns", "Stage: waiting at the instance until first scheduled."),
+    COLUMN(prefill_ns, "ns", "Stage: first scheduled to prompt complete, without stalls."),
+    COLUMN(decode_queue_ns, "ns", "Stage: waiting at the decode instance until its blocks are reserved."),
+    COLUMN(transfer_ns, "ns", "Stage: KV transfer, flow opened to flow ended, setup included."),
+    COLUMN(admission_ns, "ns", "Stage: transfer known at the decode instance to joining its batch."),
+    COLUMN(decode_ns, "ns", "Stage: decoding until the last token, without stalls."),
+    COLUMN(stalled_ns, "ns", "Stage: preempted until scheduled again."),
+    COLUMN(kv_transfer_bytes, "bytes", "KV cache moved to the decode instance."),
+    COLUMN(prefill_instance, "1", "Row of /instances that computed the prompt; -1: none."),
+    COLUMN(decode_instance, "1", "Row of /instances that the request moved to; -1: it did not move."),
+    COLUMN(preemptions, "1", "How often the request was preempted."),
+    NAMED("status", row, status, "1", "How the request ended.", row_status_names),
+    NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
+};
+TABLE(
+    requests, "/requests",
+    "One row per request in order of arrival; the row's number is the request's id. All stages of a refused "
+    "request are 0.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, instance_row, member, unit, doc, NULL)
+static const struct column instances[] = {
+    COLUMN(pool, "", "Name of the pool."),
+    COLUMN(role, "", "unified, prefill or decode."),
+    COLUMN(gpu, "", "GPU type."),
+    COLUMN(gpus, "GPUs", "GPUs of this instance."),
+    COLUMN(busy_prefill_ns, "ns", "Time inside the window in iterations that only prefill."),
+    COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
+    COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
+    COLUMN(utilization, "1", "Busy time of all phases / window."),
+    COLUMN(prefill_iterations, "1", "Iterations that only prefill, over the whole run."),
+    COLUMN(decode_iterations, "1", "Iterations that only decode, over the whole run."),
+    COLUMN(mixed_iterations, "1", "Iterations that do both, over the whole run."),
+    COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
+    COLUMN(recomputed_tokens, "tokens", "Of them: computed again after a preemption or a hand-off."),
+    COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
+    COLUMN(preemptions, "1", "Preemptions, over the whole run."),
+    COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
+    COLUMN(kv_peak_blocks, "blocks", "Most KV blocks in use at once."),
+    COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
+    COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run."),
+    COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
+    COLUMN(waiting_request_ns, "request ns", "Integral of waiting requests over the whole run."),
+    COLUMN(running_request_ns, "request ns", "Integral of requests in the batch over the whole run."),
+    COLUMN(moving_request_ns, "request ns",
+           "Integral of requests with reserved blocks that have not joined yet, over the whole run."),
+    COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
+    COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
+    COLUMN(cost_usd, "USD", "Price of its GPUs during the window, busy or idle."),
+};
+TABLE(instances, "/instances", "One row per instance, in order of pools.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, pool_row, member, unit, doc, NULL)
+static const struct column pools[] = {
+    COLUMN(name, "", "Name of the pool."),
+    COLUMN(role, "", "unified, prefill or decode."),
+    COLUMN(gpu, "", "GPU type."),
+    COLUMN(instances, "1", "Instances of the pool."),
+    COLUMN(gpus, "GPUs", "GPUs of all its instances."),
+    COLUMN(tensor_parallel, "1", "Tensor parallel GPUs of an instance."),
+    COLUMN(kv_block_tokens, "tokens", "Tokens of one KV block."),
+    COLUMN(kv_capacity_blocks, "blocks", "KV blocks of one instance."),
+    COLUMN(price_usd_per_gpu_hour, "USD/h", "Price of one GPU for an hour."),
+    COLUMN(cost_usd_per_hour, "USD/h", "Price of the whole pool for an hour."),
+    COLUMN(utilization, "1", "Busy time of all phases / (window x instances)."),
+    COLUMN(utilization_prefill, "1", "Time in iterations that only prefill / (window x instances)."),
+    COLUMN(utilization_decode, "1", "Time in iterations that only decode / (window x instances)."),
+    COLUMN(utilization_mixed, "1", "Time in iterations that do both / (window x instances)."),
+    COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
+    COLUMN(kv_peak_utilization, "1", "Highest share of KV blocks in use at once, of the fullest instance."),
+    COLUMN(mean_running, "requests", "Requests in the pool's batches, time average over the whole run."),
+    COLUMN(mean_waiting, "requests", "Requests waiting in the pool, time average over the whole run."),
+    COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
+    COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
+    COLUMN(preemptions, "1", "Preemptions, over the whole run."),
+    COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
+    COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
+    COLUMN(usd_per_million_prefill_tokens, "USD",
+           "Pool's cost / prompt tokens computed, both inside the window; 0 for decode pools."),
+    COLUMN(usd_per_million_output_tokens, "USD",
+           "Pool's cost / tokens made visible, both inside the window; 0 for prefill pools."),
+};
+TABLE(pools, "/pools", "One row per pool.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, series_bin_row, member, unit, doc, NULL)
+static const struct column timeseries[] = {
+    COLUMN(start_ns, "ns", "Start of the bin."),
+    COLUMN(waiting, "requests", "Requests waiting in the pool, time average."),
+    COLUMN(running, "requests", "Requests in the pool's batches, time average."),
+    COLUMN(moving, "requests", "Requests with reserved blocks that have not joined yet, time average."),
+    COLUMN(kv_used, "1", "Share of the pool's KV blocks in use, time average."),
+    COLUMN(busy_prefill, "1", "Share of the pool's time in iterations that only prefill."),
+    COLUMN(busy_decode, "1", "Share of the pool's time in iterations that only decode."),
+    COLUMN(busy_mixed, "1", "Share of the pool's time in iterations that do both."),
+    COLUMN(prefill_tokens, "tokens", "Prompt tokens of iterations that ended in the bin."),
+    COLUMN(output_tokens, "tokens", "Tokens that became visible in the bin."),
+    COLUMN(sent_bytes, "bytes", "KV cache of transfers from the pool that ended in the bin."),
+};
+TABLE(timeseries, "/timeseries/<pool>",
+      "One row per bin of the attribute interval_ns, from time 0 to the end of the run; the last bin is cut "
+      "there. At most 4,096 bins: pairs are merged when they are full.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, histogram_row, member, unit, doc, NULL)
+static const struct column histograms[] = {
+    COLUMN(low_ns, "ns", "Lowest value of the bucket."),
+    COLUMN(high_ns, "ns", "Highest value of the bucket."),
+    COLUMN(count, "1", "Values in the bucket."),
+};
+TABLE(
+    histograms, "/histograms/<metric>",
+    "One row per bucket that is not empty, in ascending order; a bucket is at most 1/1024 of its value wide. "
+    "Percentiles of /summary are nearest rank on it: the bucket's highest value, at most the exact maximum. "
+    "Metrics: ttft, ttft_prefill, tpot (requests of more than one token), itl (every gap, from the warm-up "
+    "on), e2e, queue (prefill_queue + decode_queue + admission), transfer (requests that moved); of "
+    "completed "
+    "requests that arrived inside the window.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, summary, member, unit, doc, NULL)
+#define PERCENTILES(metric, noun)                                                                            \
+    NAMED(#metric "_mean_ns", summary, metric.mean, "ns", "Mean " noun ".", NULL),                           \
+        NAMED(#metric "_p50_ns", summary, metric.p50, "ns", "Median " noun ".", NULL),                       \
+        NAMED(#metric "_p90_ns", summary, metric.p90, "ns", "90th percentile of the " noun ".", NULL),       \
+        NAMED(#metric "_p99_ns", summary, metric.p99, "ns", "99th percentile of the " noun ".", NULL),       \
+        NAMED(#metric "_max_ns", summary, metric.max, "ns", "Longest " noun ".", NULL)
+#define MEAN(member, noun) COLUMN(member, "ns", "Mean of the stage " noun " over completed window requests.")
+static const struct column summary[] = {
+    COLUMN(requests, "requests", "Requests of the run."),
+    COLUMN(completed, "requests", "Requests that got all their tokens."),
+    COLUMN(refused, "requests", "Requests that were refused."),
+    COLUMN(refused_model_length, "requests", "Refused: longer than the model or the pool allows."),
+    COLUMN(refused_kv_capacity, "requests", "Refused: more KV blocks than an instance has."),
+    COLUMN(window_arrivals, "requests", "Requests that arrived inside the window."),
+    COLUMN(window_completed, "requests", "Of them: completed, at any time."),
+    COLUMN(window_start_ns, "ns", "Start of the window: the warm-up."),
+    COLUMN(window_end_ns, "ns", "End of the window: last arrival, or the end of the run in a closed loop."),
+    COLUMN(end_ns, "ns", "Last completion or refusal."),
+    COLUMN(request_rate_per_s, "1/s", "Requests that arrived inside the window / window."),
+    COLUMN(completed_per_s, "1/s", "Requests that ended inside the window / window."),
+    COLUMN(prompt_tokens, "tokens", "Prompt tokens of all completed requests."),
+    COLUMN(output_tokens, "tokens", "Output tokens of all completed requests."),
+    COLUMN(output_tokens_per_s, "1/s", "Tokens that became visible inside the window / window."),
+    COLUMN(output_tokens_per_s_per_gpu, "1/s", "The same per GPU, over all GPUs of all pools."),
+    COLUMN(tokens_per_s_per_user, "1/s", "1 / mean TPOT."),
+    COLUMN(slo_ttft_ms, "ms", "Bound on TTFT; 0: none."),
+    COLUMN(slo_tpot_ms, "ms", "Bound on TPOT; 0: none."),
+    COLUMN(slo_itl_ms, "ms", "Bound on the longest gap of a request; 0: none."),
+    COLUMN(slo_attainment, "1", "Share of window requests that meet all bounds; refused ones miss."),
+    COLUMN(slo_ttft_attainment, "1", "Share of window requests that meet the bound on TTFT."),
+    COLUMN(slo_tpot_attainment, "1", "Share of window requests that meet the bound on TPOT."),
+    COLUMN(goodput_per_s, "1/s", "Window requests that meet all bounds / window."),
+    PERCENTILES(ttft, "time to first token"),
+    PERCENTILES(ttft_prefill, "time from client send to the end of the prefill"),
+    PERCENTILES(tpot, "time per output token after the first"),
+    PERCENTILES(itl, "gap between visible tokens, pooled over tokens"),
+    PERCENTILES(e2e, "time from client send to the last token"),
+    PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
+    PERCENTILES(transfer, "KV transfer time of requests that moved"),
+    MEAN(mean_router_ns, "router"),
+    MEAN(mean_control_ns, "control"),
+    MEAN(mean_prefill_queue_ns, "prefill_queue"),
+    MEAN(mean_prefill_ns, "prefill"),
+    MEAN(mean_decode_queue_ns, "decode_queue"),
+    MEAN(mean_transfer_ns, "transfer"),
+    MEAN(mean_admission_ns, "admission"),
+    MEAN(mean_decode_ns, "decode"),
+    MEAN(mean_stalled_ns, "stalled"),
+    COLUMN(gpus, "GPUs", "GPUs of all pools."),
+    COLUMN(moved_requests, "requests", "Requests that moved to a decode instance."),
+    COLUMN(kv_transfer_bytes, "bytes", "KV cache that they moved."),
+    COLUMN(preemptions, "1", "Preemptions of completed requests."),
+    COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
+    COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run; equal to those taken."),
+    COLUMN(utilization, "1", "Busy time / window, averaged over GPUs."),
+    COLUMN(cost_usd_per_hour, "USD/h", "Price of all GPUs for an hour."),
+    COLUMN(cost_usd, "USD", "Price of all GPUs during the window, busy or idle."),
+    COLUMN(usd_per_million_output_tokens, "USD",
+           "Cost / tokens that became visible, both inside the window."),
+    COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
+    COLUMN(
+        saturated, "1",
+        "1 if fewer requests ended inside the window than 0.97 x arrived, or the mean wait of its last third "
+        "exceeds 1 ms and twice that of its first; else 0."),
+};
+TABLE(summary, "/summary", "Scalars. Window: requests that arrive from the warm-up to the last arrival.");

@@ -1,0 +1,191 @@
+/* The table that `tandem run` prints. */
+#include "tandem/results.h"
+
+#include <stdio.h>
+
+#define LABEL "%-14s"
+
+/* A time with four digits in the unit that suits it. */
+struct amount {
+    char text[32];
+};
+
+static struct amount time_text(double ns)
+{
+    static const struct {
+        double ns;
+        const char *unit;
+    } units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
+    size_t i = 0;
+    while (i < 3 && ns < units[i].ns)
+        i++;
+    if (ns == 0)
+        return (struct amount){"0"};
+    struct amount amount;
+    double value = ns / units[i].ns;
+    snprintf(amount.text, sizeof amount.text, value < 9999.5 ? "%.4g %s" : "%.0f %s", value, units[i].unit);
+    return amount;
+}
+
+static struct amount bytes_text(uint64_t bytes)
+{
+    struct amount amount;
+    double gib = (double)bytes / 1073741824.0;
+    if (gib >= 1)
+        snprintf(amount.text, sizeof amount.text, "%.2f GiB", gib);
+    else
+        snprintf(amount.text, sizeof amount.text, "%.2f MiB", gib * 1024);
+    return amount;
+}
+
+static void print_requests(const struct summary *summary, struct text *text)
+{
+    text_append(text, LABEL "%llu, completed %llu, refused %llu", "requests",
+                (unsigned long long)summary->requests, (unsigned long long)summary->completed,
+                (unsigned long long)summary->refused);
+    if (summary->refused > 0)
+        text_append(text, " (model length %llu, KV capacity %llu)",
+                    (unsigned long long)summary->refused_model_length,
+                    (unsigned long long)summary->refused_kv_capacity);
+    text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
+                time_text((double)summary->window_start_ns).text,
+                time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,
+                (unsigned long long)summary->window_arrivals);
+    text_append(text, LABEL "%.4g arriving, %.4g completed requests/s%s\n", "rate",
+                summary->request_rate_per_s, summary->completed_per_s,
+                summary->saturated ? "; SATURATED: queues grow" : "");
+    text_append(text, LABEL "%.5g tokens/s, %.4g per GPU, %.4g per user\n", "output",
+                summary->output_tokens_per_s, summary->output_tokens_per_s_per_gpu,
+                summary->tokens_per_s_per_user);
+}
+
+static void print_slo(const struct summary *summary, struct text *text)
+{
+    const struct {
+        const char *name;
+        double ms;
+    } bounds[] = {
+        {"TTFT", summary->slo_ttft_ms}, {"TPOT", summary->slo_tpot_ms}, {"max ITL", summary->slo_itl_ms}};
+    const char *separator = "";
+    text_append(text, LABEL, "SLO");
+    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
+        if (bounds[i].ms == 0)
+            continue;
+        text_append(text, "%s%s <= %g ms", separator, bounds[i].name, bounds[i].ms);
+        separator = ", ";
+    }
+    text_append(text, "%s\n", separator[0] ? "" : "none");
+    text_append(text, LABEL "%.4g requests/s meet it: %.2f %% (TTFT %.2f %%, TPOT %.2f %%)\n", "goodput",
+                summary->goodput_per_s, 100 * summary->slo_attainment, 100 * summary->slo_ttft_attainment,
+                100 * summary->slo_tpot_attainment);
+}
+
+static void print_latencies(const struct summary *summary, struct text *text)
+{
+    const struct {
+        const char *name;
+        const struct percentiles *values;
+    } lines[] = {{"TTFT", &summary->ttft}, {"TPOT", &summary->tpot},   {"ITL", &summary->itl},
+                 {"E2E", &summary->e2e},   {"queue", &summary->queue}, {"transfer", &summary->transfer}};
+    text_append(text, "\n" LABEL "%12s%12s%12s%12s%12s\n", "latency", "mean", "p50", "p90", "p99", "max");
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        const struct percentiles *values = lines[i].values;
+        if (values == &summary->transfer && summary->moved_requests == 0)
+            continue;
+        text_append(text, LABEL "%12s%12s%12s%12s%12s\n", lines[i].name, time_text(values->mean).text,
+                    time_text((double)values->p50).text, time_text((double)values->p90).text,
+                    time_text((double)values->p99).text, time_text((double)values->max).text);
+    }
+}
+
+static void print_stages(const struct summary *summary, struct text *text)
+{
+    const struct {
+        const char *name;
+        double ns;
+    } stages[] = {
+        {"router", summary->mean_router_ns},
+        {"control", summary->mean_control_ns},
+        {"prefill queue", summary->mean_prefill_queue_ns},
+        {"prefill", summary->mean_prefill_ns},
+        {"decode queue", summary->mean_decode_queue_ns},
+        {"transfer", summary->mean_transfer_ns},
+        {"admission", summary->mean_admission_ns},
+        {"decode", summary->mean_decode_ns},
+        {"stalled", summary->mean_stalled_ns},
+    };
+    text_append(text, "\n" LABEL "%12s%12s\n", "stage", "mean", "of E2E");
+    for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
+        if (stages[i].ns > 0)
+            text_append(text, LABEL "%12s%10.2f %%\n", stages[i].name, time_text(stages[i].ns).text,
+                        100 * stages[i].ns / summary->e2e.mean);
+}
+
+static int name_width(const struct results *results)
+{
+    int width = 13;
+    for (size_t i = 0; i < results->pool_count; i++) {
+        int length = snprintf(NULL, 0, "%s", results->pools[i].name);
+        if (length > width)
+            width = length;
+    }
+    return width;
+}
+
+static void print_pools(const struct results *results, struct text *text)
+{
+    int width = name_width(results);
+    text_append(text, "\n%-*s %-8s %-14s %8s %9s %8s %8s %8s %8s %8s %9s %9s %9s\n", width, "pool", "role",
+                "GPU", "GPUs", "busy", "prefill", "decode", "mixed", "KV mean", "KV peak", "running",
+                "waiting", "USD/h");
+    for (size_t i = 0; i < results->pool_count; i++) {
+        const struct pool_row *pool = &results->pools[i];
+        struct amount gpus;
+        snprintf(gpus.text, sizeof gpus.text, "%ux%u", (unsigned)pool->instances,
+                 pool->instances > 0 ? (unsigned)(pool->gpus / pool->instances) : 0);
+        text_append(
+            text,
+            "%-*s %-8s %-14s %8s %7.2f %% %6.2f %% %6.2f %% %6.2f %% %6.2f %% %6.2f %% %9.2f %9.2f %9.2f\n",
+            width, pool->name, pool->role, pool->gpu, gpus.text, 100 * pool->utilization,
+            100 * pool->utilization_prefill, 100 * pool->utilization_decode, 100 * pool->utilization_mixed,
+            100 * pool->kv_mean_utilization, 100 * pool->kv_peak_utilization, pool->mean_running,
+            pool->mean_waiting, pool->cost_usd_per_hour);
+    }
+}
+
+static void print_costs(const struct results *results, struct text *text)
+{
+    const struct summary *summary = &results->summary;
+    text_append(text, "\n" LABEL "%llu, busy %.2f %%, preemptions %llu\n", "GPUs",
+                (unsigned long long)summary->gpus, 100 * summary->utilization,
+                (unsigned long long)summary->preemptions);
+    if (summary->moved_requests > 0)
+        text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
+                    (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);
+    text_append(text, LABEL "%.2f USD/h: %.4g USD per million output tokens, %.4g per thousand requests\n",
+                "cost", summary->cost_usd_per_hour, summary->usd_per_million_output_tokens,
+                summary->usd_per_thousand_requests);
+    for (size_t i = 0; i < results->pool_count; i++) {
+        const struct pool_row *pool = &results->pools[i];
+        if (pool->cost_usd_per_hour == 0)
+            continue;
+        text_append(text, LABEL "%s:", "", pool->name);
+        if (pool->usd_per_million_prefill_tokens > 0)
+            text_append(text, " %.4g USD per million prompt tokens", pool->usd_per_million_prefill_tokens);
+        if (pool->usd_per_million_output_tokens > 0)
+            text_append(text, "%s %.4g USD per million output tokens",
+                        pool->usd_per_million_prefill_tokens > 0 ? "," : "",
+                        pool->usd_per_million_output_tokens);
+        text_append(text, "\n");
+    }
+}
+
+void results_print(const struct results *results, struct text *text)
+{
+    print_requests(&results->summary, text);
+    print_slo(&results->summary, text);
+    print_latencies(&results->summary, text);
+    print_stages(&results->summary, text);
+    print_pools(results, text);
+    print_costs(results, text);
+}

@@ -1,0 +1,391 @@
+#include "tandem/results.h"
+
+#include <string.h>
+
+#include "tandem/check.h"
+#include "tandem/mem.h"
+#include "tandem/simtime.h"
+
+/* What several parts below need. All quotients go through ratio(), so that no NaN or infinity reaches the
+ * file. */
+struct build {
+    struct results *results;
+    const struct metrics *metrics;
+    const struct results_pool *pools;
+    size_t pool_count;
+    const struct usage *usages;
+    int64_t window_start_ns, window_end_ns;
+    double window_ns; /* length; 0 for an empty window */
+};
+
+static double ratio(double numerator, double denominator)
+{
+    return denominator > 0 ? numerator / denominator : 0;
+}
+
+static double per_second(const struct build *build, uint64_t count)
+{
+    return ratio((double)count * (double)SIMTIME_SECOND_NS, build->window_ns);
+}
+
+/* Integrals over centuries are cut rather than wrapped. */
+static uint64_t narrow(wide_t value)
+{
+    return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;
+}
+
+static uint64_t busy_ns(const struct usage *usage)
+{
+    return usage->busy_ns[PHASE_PREFILL] + usage->busy_ns[PHASE_DECODE] + usage->busy_ns[PHASE_MIXED];
+}
+
+static double window_cost(const struct build *build, double usd_per_hour)
+{
+    return usd_per_hour * (build->window_ns / (3600 * (double)SIMTIME_SECOND_NS));
+}
+
+static void add_usage(struct usage *into, const struct usage *from)
+{
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        into->busy_ns[phase] += from->busy_ns[phase];
+        into->iterations[phase] += from->iterations[phase];
+    }
+    into->kv_block_ns += from->kv_block_ns;
+    into->waiting_ns += from->waiting_ns;
+    into->running_ns += from->running_ns;
+    into->moving_ns += from->moving_ns;
+    into->prefill_tokens += from->prefill_tokens;
+    into->recomputed_tokens += from->recomputed_tokens;
+    into->output_tokens += from->output_tokens;
+    into->window_prefill_tokens += from->window_prefill_tokens;
+    into->window_output_tokens += from->window_output_tokens;
+    into->preemptions += from->preemptions;
+    if (from->kv_peak_blocks > into->kv_peak_blocks)
+        into->kv_peak_blocks = from->kv_peak_blocks;
+    into->kv_allocated_blocks += from->kv_allocated_blocks;
+    into->kv_freed_blocks += from->kv_freed_blocks;
+    into->sent_bytes += from->sent_bytes;
+    into->received_bytes += from->received_bytes;
+}
+
+static struct instance_row instance_row(const struct build *build, const struct results_pool *pool,
+                                        const struct usage *usage)
+{
+    double price = pool->price_usd_per_gpu_hour * (double)pool->gpus_per_instance;
+    double capacity = (double)pool->kv_capacity_blocks;
+    return (struct instance_row){
+        .pool = pool->name,
+        .role = pool->role,
+        .gpu = pool->gpu,
+        .gpus = pool->gpus_per_instance,
+        .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL],
+        .busy_decode_ns = usage->busy_ns[PHASE_DECODE],
+        .busy_mixed_ns = usage->busy_ns[PHASE_MIXED],
+        .utilization = ratio((double)busy_ns(usage), build->window_ns),
+        .prefill_iterations = usage->iterations[PHASE_PREFILL],
+        .decode_iterations = usage->iterations[PHASE_DECODE],
+        .mixed_iterations = usage->iterations[PHASE_MIXED],
+        .prefill_tokens = usage->prefill_tokens,
+        .recomputed_tokens = usage->recomputed_tokens,
+        .output_tokens = usage->output_tokens,
+        .preemptions = usage->preemptions,
+        .kv_capacity_blocks = pool->kv_capacity_blocks,
+        .kv_peak_blocks = usage->kv_peak_blocks,
+        .kv_allocated_blocks = usage->kv_allocated_blocks,
+        .kv_freed_blocks = usage->kv_freed_blocks,
+        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * build->window_ns),
+        .waiting_request_ns = narrow(usage->waiting_ns),
+        .running_request_ns = narrow(usage->running_ns),
+        .moving_request_ns = narrow(usage->moving_ns),
+        .sent_bytes = usage->sent_bytes,
+        .received_bytes = usage->received_bytes,
+        .cost_usd = window_cost(build, price),
+    };
+}
+
+/* usage: the sum over the pool's instances (peak: the highest). */
+static struct pool_row pool_row(const struct build *build, const struct results_pool *pool,
+                                const struct usage *usage)
+{
+    uint32_t gpus = pool->instances * pool->gpus_per_instance;
+    double price = pool->price_usd_per_gpu_hour * (double)gpus;
+    double cost = window_cost(build, price);
+    double time = build->window_ns * (double)pool->instances;
+    double capacity = (double)pool->kv_capacity_blocks;
+    double run_ns = (double)build->metrics->end_ns;
+    bool prefills = strcmp(pool->role, "decode") != 0, decodes = strcmp(pool->role, "prefill") != 0;
+    return (struct pool_row){
+        .name = pool->name,
+        .role = pool->role,
+        .gpu = pool->gpu,
+        .instances = pool->instances,
+        .gpus = gpus,
+        .tensor_parallel = pool->tensor_parallel,
+        .kv_block_tokens = pool->kv_block_tokens,
+        .kv_capacity_blocks = pool->kv_capacity_blocks,
+        .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
+        .cost_usd_per_hour = price,
+        .utilization = ratio((double)busy_ns(usage), time),
+        .utilization_prefill = ratio((double)usage->busy_ns[PHASE_PREFILL], time),
+        .utilization_decode = ratio((double)usage->busy_ns[PHASE_DECODE], time),
+        .utilization_mixed = ratio((double)usage->busy_ns[PHASE_MIXED], time),
+        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * time),
+        .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, capacity),
+        .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
+        .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
+        .prefill_tokens = usage->prefill_tokens,
+        .output_tokens = usage->output_tokens,
+        .preemptions = usage->preemptions,
+        .sent_bytes = usage->sent_bytes,
+        .received_bytes = usage->received_bytes,
+        .usd_per_million_prefill_tokens =
+            prefills ? ratio(cost * 1e6, (double)usage->window_prefill_tokens) : 0,
+        .usd_per_million_output_tokens = decodes ? ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
+    };
+}
+
+/* Instances and pools; returns the sum of all usages. */
+static struct usage build_instances(const struct build *build)
+{
+    struct results *results = build->results;
+    struct usage total = {0};
+    for (size_t i = 0; i < build->pool_count; i++)
+        results->instance_count += build->pools[i].instances;
+    results->instances = mem_array(results->instance_count, sizeof *results->instances);
+    results->pools = mem_array(build->pool_count, sizeof *results->pools);
+    results->pool_count = build->pool_count;
+
+    size_t instance = 0;
+    for (size_t i = 0; i < build->pool_count; i++) {
+        struct usage sum = {0};
+        for (uint32_t k = 0; k < build->pools[i].instances; k++, instance++) {
+            results->instances[instance] = instance_row(build, &build->pools[i], &build->usages[instance]);
+            add_usage(&sum, &build->usages[instance]);
+        }
+        results->pools[i] = pool_row(build, &build->pools[i], &sum);
+        add_usage(&total, &sum);
+    }
+    return total;
+}
+
+static struct series_bin_row bin_row(const struct results_pool *pool, const struct series_bin *bin,
+                                     int64_t start_ns, double width_ns)
+{
+    double time = width_ns * (double)pool->instances;
+    return (struct series_bin_row){
+        .start_ns = start_ns,
+        .waiting = ratio(wide_to_double(bin->waiting_ns), width_ns),
+        .running = ratio(wide_to_double(bin->running_ns), width_ns),
+        .moving = ratio(wide_to_double(bin->moving_ns), width_ns),
+        .kv_used = ratio(wide_to_double(bin->kv_block_ns), time * (double)pool->kv_capacity_blocks),
+        .busy_prefill = ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
+        .busy_decode = ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
+        .busy_mixed = ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),
+        .prefill_tokens = bin->prefill_tokens,
+        .output_tokens = bin->output_tokens,
+        .sent_bytes = bin->sent_bytes,
+    };
+}
+
+static void build_series(const struct build *build)
+{
+    struct results *results = build->results;
+    const struct metrics *metrics = build->metrics;
+    results->series = mem_array(build->pool_count, sizeof(struct series_bin_row *));
+    if (build->pool_count == 0 || metrics->series[0].interval_ns == 0)
+        return;
+    int64_t interval_ns = metrics->series[0].interval_ns;
+    for (size_t i = 0; i < build->pool_count; i++)
+        if (metrics->series[i].count > results->series_count)
+            results->series_count = metrics->series[i].count;
+    results->series_interval_ns = interval_ns;
+
+    for (size_t i = 0; i < build->pool_count; i++) {
+        results->series[i] = mem_array(results->series_count, sizeof *results->series[i]);
+        for (size_t k = 0; k < results->series_count; k++) {
+            int64_t start_ns = (int64_t)k * interval_ns;
+            int64_t left_ns = metrics->end_ns - start_ns; /* the last bin is cut at the end of the run */
+            int64_t width_ns = left_ns > 0 && left_ns < interval_ns ? left_ns : interval_ns;
+            results->series[i][k] =
+                bin_row(&build->pools[i], &metrics->series[i].bins[k], start_ns, (double)width_ns);
+        }
+    }
+}
+
+static void build_histograms(const struct build *build)
+{
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        const struct histogram *histogram = &build->metrics->histograms[i];
+        size_t count = 0;
+        for (size_t k = 0; k < HISTOGRAM_BUCKETS; k++)
+            count += histogram->counts[k] > 0;
+        struct histogram_row *rows = mem_array(count, sizeof *rows);
+        build->results->histograms[i] = rows;
+        build->results->histogram_counts[i] = count;
+        for (size_t k = 0; k < HISTOGRAM_BUCKETS; k++)
+            if (histogram->counts[k] > 0)
+                *rows++ = (struct histogram_row){histogram_bucket_low(k), histogram_bucket_high(k),
+                                                 histogram->counts[k]};
+    }
+}
+
+static struct percentiles percentiles(const struct build *build, enum metric metric)
+{
+    const struct histogram *histogram = &build->metrics->histograms[metric];
+    return (struct percentiles){
+        .mean = histogram_mean(histogram),
+        .p50 = histogram_percentile(histogram, 50),
+        .p90 = histogram_percentile(histogram, 90),
+        .p99 = histogram_percentile(histogram, 99),
+        .max = histogram->count > 0 ? histogram->max : 0,
+    };
+}
+
+static bool saturated(const struct metrics_counts *counts)
+{
+    if ((double)counts->window_completions < 0.97 * (double)counts->window_arrivals)
+        return true;
+    double first = ratio(wide_to_double(counts->third_wait_ns[0]), (double)counts->third_count[0]);
+    double last = ratio(wide_to_double(counts->third_wait_ns[2]), (double)counts->third_count[2]);
+    return counts->third_count[0] > 0 && last > 2 * first &&
+           last > 1e6; /* below 1 ms a factor says nothing */
+}
+
+static void summarize_requests(const struct build *build, struct summary *summary)
+{
+    const struct metrics_counts *counts = &build->metrics->counts;
+    const struct metrics_config *config = &build->metrics->config;
+    double arrivals = (double)counts->window_arrivals;
+
+    summary->requests = counts->completed + counts->refused;
+    summary->completed = counts->completed;
+    summary->refused = counts->refused;
+    summary->refused_model_length = counts->refused_by_reason[ROW_REASON_MODEL_LENGTH];
+    summary->refused_kv_capacity = counts->refused_by_reason[ROW_REASON_KV_CAPACITY];
+    summary->window_arrivals = counts->window_arrivals;
+    summary->window_completed = counts->window_completed;
+    summary->window_start_ns = build->window_start_ns;
+    summary->window_end_ns = build->window_end_ns;
+    summary->end_ns = build->metrics->end_ns;
+    summary->request_rate_per_s = per_second(build, counts->window_arrivals);
+    summary->completed_per_s = per_second(build, counts->window_completions);
+    summary->prompt_tokens = counts->prompt_tokens;
+    summary->output_tokens = counts->output_tokens;
+    summary->slo_ttft_ms = (double)config->slo_ttft_ns / 1e6;
+    summary->slo_tpot_ms = (double)config->slo_tpot_ns / 1e6;
+    summary->slo_itl_ms = (double)config->slo_itl_ns / 1e6;
+    summary->slo_attainment = ratio((double)counts->window_slo_met, arrivals);
+    summary->slo_ttft_attainment = ratio((double)counts->window_slo_ttft_met, arrivals);
+    summary->slo_tpot_attainment = ratio((double)counts->window_slo_tpot_met, arrivals);
+    summary->goodput_per_s = per_second(build, counts->window_slo_met);
+    summary->moved_requests = counts->moved_requests;
+    summary->kv_transfer_bytes = counts->kv_transfer_bytes;
+    summary->preemptions = counts->preemptions;
+    summary->saturated = saturated(counts);
+}
+
+static void summarize_times(const struct build *build, struct summary *summary)
+{
+    const struct metrics_counts *counts = &build->metrics->counts;
+    summary->ttft = percentiles(build, METRIC_TTFT);
+    summary->ttft_prefill = percentiles(build, METRIC_TTFT_PREFILL);
+    summary->tpot = percentiles(build, METRIC_TPOT);
+    summary->itl = percentiles(build, METRIC_ITL);
+    summary->e2e = percentiles(build, METRIC_E2E);
+    summary->queue = percentiles(build, METRIC_QUEUE);
+    summary->transfer = percentiles(build, METRIC_TRANSFER);
+    summary->tokens_per_s_per_user = ratio((double)SIMTIME_SECOND_NS, summary->tpot.mean);
+
+    double *const means[STAGE_COUNT] = {
+        [STAGE_ROUTER] = &summary->mean_router_ns,
+        [STAGE_CONTROL] = &summary->mean_control_ns,
+        [STAGE_PREFILL_QUEUE] = &summary->mean_prefill_queue_ns,
+        [STAGE_PREFILL] = &summary->mean_prefill_ns,
+        [STAGE_DECODE_QUEUE] = &summary->mean_decode_queue_ns,
+        [STAGE_TRANSFER] = &summary->mean_transfer_ns,
+        [STAGE_ADMISSION] = &summary->mean_admission_ns,
+        [STAGE_DECODE] = &summary->mean_decode_ns,
+        [STAGE_STALLED] = &summary->mean_stalled_ns,
+    };
+    for (int i = 0; i < STAGE_COUNT; i++)
+        *means[i] = ratio(wide_to_double(counts->window_stage_ns[i]), (double)counts->window_completed);
+}
+
+static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)
+{
+    const struct metrics_counts *counts = &build->metrics->counts;
+    double busy = 0;
+    for (size_t i = 0; i < build->pool_count; i++) {
+        const struct pool_row *pool = &build->results->pools[i];
+        summary->gpus += pool->gpus;
+        summary->cost_usd_per_hour += pool->cost_usd_per_hour;
+        busy += pool->utilization * (double)pool->gpus;
+    }
+    summary->utilization = ratio(busy, (double)summary->gpus);
+    summary->output_tokens_per_s = per_second(build, total->window_output_tokens);
+    summary->output_tokens_per_s_per_gpu = ratio(summary->output_tokens_per_s, (double)summary->gpus);
+    summary->kv_allocated_blocks = total->kv_allocated_blocks;
+    summary->kv_freed_blocks = total->kv_freed_blocks;
+    summary->cost_usd = window_cost(build, summary->cost_usd_per_hour);
+    summary->usd_per_million_output_tokens =
+        ratio(summary->cost_usd * 1e6, (double)total->window_output_tokens);
+    summary->usd_per_thousand_requests = ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
+}
+
+/* Each request has exactly one row and its id is the row's place, so rows are put there by swaps in place. */
+static void order_rows(struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        while (rows[i].id != i) {
+            uint64_t id = rows[i].id;
+            CHECK(id < count && rows[id].id != id, "request %llu has two rows, or others have none",
+                  (unsigned long long)id);
+            struct row other = rows[id];
+            rows[id] = rows[i];
+            rows[i] = other;
+        }
+    }
+}
+
+void results_build(struct results *results, const struct metrics *metrics, const struct results_pool *pools,
+                   size_t pool_count, const struct usage *usages, struct row *rows, size_t row_count)
+{
+    const struct metrics_config *config = &metrics->config;
+    CHECK((int64_t)pool_count == config->pools, "%zu pools", pool_count);
+    memset(results, 0, sizeof *results);
+    struct build build = {.results = results,
+                          .metrics = metrics,
+                          .pools = pools,
+                          .pool_count = pool_count,
+                          .usages = usages,
+                          .window_start_ns = config->window_start_ns,
+                          .window_end_ns = config->window_end_ns};
+    if (build.window_end_ns == SIMTIME_NEVER)
+        build.window_end_ns = metrics->end_ns;
+    if (build.window_end_ns > build.window_start_ns)
+        build.window_ns = (double)(build.window_end_ns - build.window_start_ns);
+
+    struct usage total = build_instances(&build);
+    build_series(&build);
+    build_histograms(&build);
+    summarize_requests(&build, &results->summary);
+    summarize_times(&build, &results->summary);
+    summarize_usage(&build, &total, &results->summary);
+    order_rows(rows, row_count);
+    results->rows = rows;
+    results->row_count = row_count;
+    results->checksum = metrics->counts.checksum;
+}
+
+void results_clear(struct results *results)
+{
+    mem_free(results->instances);
+    for (size_t i = 0; i < results->pool_count; i++)
+        mem_free(results->series[i]);
+    mem_free(results->series);
+    mem_free(results->pools);
+    for (int i = 0; i < METRIC_COUNT; i++)
+        mem_free(results->histograms[i]);
+    mem_free(results->rows);
+    memset(results, 0, sizeof *results);
+}
