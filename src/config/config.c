@@ -1,0 +1,188 @@
+#include "tandem/config.h"
+
+#include <string.h>
+
+#include "json.h"
+#include "lookup.h"
+#include "set.h"
+#include "tandem/mem.h"
+#include "tree.h"
+
+struct config {
+    struct node *root;
+    struct source *sources; /* of all nodes, also of replaced ones */
+};
+
+static const struct source *add_source(struct config *config, const char *name, const char *folder,
+                                       bool is_file)
+{
+    struct source *source = mem_array(1, sizeof *source);
+    source->name = mem_string(name);
+    source->folder = folder ? mem_string(folder) : lookup_folder(name);
+    source->is_file = is_file;
+    source->next = config->sources;
+    config->sources = source;
+    return source;
+}
+
+static bool parse_text(struct config *config, const char *text, size_t count, const char *name,
+                       struct node **root, struct error *error)
+{
+    const struct source *source = add_source(config, name, NULL, true);
+    if (!json_parse(text, count, source, root, error))
+        return error_prefix(error, name);
+    (*root)->is_file_root = true;
+    if (json_check(*root, error))
+        return true;
+    tree_free(*root);
+    *root = NULL;
+    return false;
+}
+
+static bool parse_file(struct config *config, const char *file, struct node **root, struct error *error)
+{
+    char *bytes;
+    size_t count;
+    if (!config_read_file(file, &bytes, &count, error))
+        return false;
+    bool good = parse_text(config, bytes, count, file, root, error);
+    mem_free(bytes);
+    if (good && (*root)->type != NODE_OBJECT && (*root)->type != NODE_ARRAY) {
+        node_error(*root, error, "expected an object, not %s", node_type_name((*root)->type));
+        tree_free(*root);
+        *root = NULL;
+        return false;
+    }
+    return good;
+}
+
+/* The file in which a node from the command line takes effect, or the node's own. */
+static const char *naming_file(const struct node *node)
+{
+    while (!node->source->is_file && node->parent)
+        node = node->parent;
+    return node->source->name;
+}
+
+static bool expand_node(struct config *config, struct node *node, const struct config_reference *reference,
+                        struct error *error)
+{
+    struct text path = {0};
+    struct error reason;
+    struct node *content = NULL;
+    bool good = lookup_find(node->string, node_folder(node), naming_file(node), reference, &path, &reason);
+    if (!good)
+        node_error(node, error, "%s", reason.text);
+    else
+        good = parse_file(config, text_string(&path), &content, error);
+    text_clear(&path);
+    if (good)
+        tree_replace(node, content);
+    return good;
+}
+
+/* Expands the strings at all places that a pattern names, from a node on. */
+static bool expand_pattern(struct config *config, struct node *node, const char *pattern,
+                           const struct config_reference *reference, bool *changed, struct error *error)
+{
+    if (pattern[0] == '\0') {
+        if (node->type != NODE_STRING)
+            return true;
+        *changed = true;
+        return expand_node(config, node, reference, error);
+    }
+    if (strncmp(pattern, "[*]", 3) == 0) {
+        for (size_t i = 0; node->type == NODE_ARRAY && i < node->size; i++)
+            if (!expand_pattern(config, node->children[i], pattern + 3, reference, changed, error))
+                return false;
+        return true;
+    }
+    pattern += pattern[0] == '.';
+    size_t length = strcspn(pattern, ".[");
+    for (size_t i = 0; node->type == NODE_OBJECT && i < node->size; i++) {
+        struct node *child = node->children[i];
+        if (strlen(child->key) == length && strncmp(child->key, pattern, length) == 0)
+            return expand_pattern(config, child, pattern + length, reference, changed, error);
+    }
+    return true;
+}
+
+/* An expanded file may itself hold references, so until none is left. It ends: a file is an object or a list,
+ * so each place is expanded once, and patterns are finite. */
+static bool expand_all(struct config *config, const struct config_reference *references, size_t count,
+                       struct error *error)
+{
+    bool changed = true;
+    while (changed) {
+        changed = false;
+        for (size_t i = 0; i < count; i++)
+            if (!expand_pattern(config, config->root, references[i].pattern, &references[i], &changed, error))
+                return false;
+    }
+    return true;
+}
+
+static bool load(struct config *config, const char *file, const struct config_reference *references,
+                 size_t reference_count, const char *const *sets, size_t set_count, struct error *error)
+{
+    if (!parse_file(config, file, &config->root, error))
+        return false;
+    if (config->root->type != NODE_OBJECT)
+        return node_error(config->root, error, "expected an object, not a list");
+    if (!expand_all(config, references, reference_count, error))
+        return false;
+    const struct source *source = add_source(config, "--set", ".", false);
+    for (size_t i = 0; i < set_count; i++)
+        if (!set_apply(config->root, sets[i], source, error) ||
+            !expand_all(config, references, reference_count, error))
+            return false;
+    return true;
+}
+
+bool config_load(const char *file, const struct config_reference *references, size_t reference_count,
+                 const char *const *sets, size_t set_count, struct config **config, struct error *error)
+{
+    struct config *loaded = mem_array(1, sizeof *loaded);
+    if (!load(loaded, file, references, reference_count, sets, set_count, error)) {
+        config_free(loaded);
+        return false;
+    }
+    *config = loaded;
+    return true;
+}
+
+bool config_parse(const char *text, const char *name, struct config **config, struct error *error)
+{
+    struct config *parsed = mem_array(1, sizeof *parsed);
+    if (!parse_text(parsed, text, strlen(text), name, &parsed->root, error)) {
+        config_free(parsed);
+        return false;
+    }
+    *config = parsed;
+    return true;
+}
+
+const struct node *config_root(const struct config *config)
+{
+    return config->root;
+}
+
+void config_print(const struct config *config, bool indented, const char *const *skip, struct text *text)
+{
+    json_print(config->root, indented, skip, text);
+}
+
+void config_free(struct config *config)
+{
+    if (!config)
+        return;
+    tree_free(config->root);
+    while (config->sources) {
+        struct source *source = config->sources;
+        config->sources = source->next;
+        mem_free(source->name);
+        mem_free(source->folder);
+        mem_free(source);
+    }
+    mem_free(config);
+}
