@@ -5,7 +5,7 @@
 #include "tandem/check.h"
 #include "tandem/simtime.h"
 
-#define BODIES_PER_CHUNK 256
+#define BODIES_PER_CHUNK    256
 #define EVENTS_PER_PROGRESS 65536 /* events between two looks at the progress function */
 
 void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners)
@@ -61,8 +61,8 @@ bool engine_is_local(const struct engine *engine, uint32_t entity)
 
 void engine_attach(struct engine *engine, uint32_t entity, const struct engine_handler *handler, void *state)
 {
-    CHECK(entity < engine->config.entities && engine_is_local(engine, entity), "entity %u is not of this rank",
-          entity);
+    CHECK(entity < engine->config.entities && engine_is_local(engine, entity),
+          "entity %u is not of this rank", entity);
     engine->slots[entity].handler = *handler;
     engine->slots[entity].state = state;
 }
@@ -103,7 +103,8 @@ void engine_send(struct engine *engine, uint32_t source, uint32_t destination, i
     CHECK(time_ns >= engine->now_ns + engine->config.lookahead_ns,
           "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
           (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
-    struct event event = {.time_ns = time_ns, .destination = destination, .source = source, .type = type, .body = body};
+    struct event event = {
+        .time_ns = time_ns, .destination = destination, .source = source, .type = type, .body = body};
     if (words)
         memcpy(event.words, words, sizeof event.words);
     uint64_t count = engine->slots[source].sent++;
@@ -169,7 +170,8 @@ static void handle_next(struct engine *engine)
     }
 }
 
-/* Handles events earlier than the horizon; returns after EVENTS_PER_PROGRESS at the latest (true: more are left). */
+/* Handles events earlier than the horizon; returns after EVENTS_PER_PROGRESS at the latest (true: more are
+ * left). */
 static bool handle_until(struct engine *engine, int64_t horizon_ns)
 {
     for (int i = 0; i < EVENTS_PER_PROGRESS; i++) {
@@ -209,7 +211,8 @@ void engine_run(struct engine *engine, engine_progress_fn *progress, void *conte
         if (floor_ns == SIMTIME_NEVER)
             break;
         int64_t lookahead_ns = engine->config.lookahead_ns;
-        int64_t horizon_ns = floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER;
+        int64_t horizon_ns =
+            floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER;
         run_window(engine, horizon_ns, progress, context);
         if (engine->stats.windows % 1024 == 0)
             show_progress(engine, progress, context);

@@ -1,6 +1,7 @@
-/* What ranks tell each other between two windows. Fused: one message to and from every other rank carries the events, the
- * minimum of the sender's next event and of everything that it just sent, so that no reduction is needed. Sparse, for many
- * ranks: a reduction, and messages only where there are events. Both give the same windows. */
+/* What ranks tell each other between two windows. Fused: one message to and from every other rank carries the
+ * events, the minimum of the sender's next event and of everything that it just sent, so that no reduction is
+ * needed. Sparse, for many ranks: a reduction, and messages only where there are events. Both give the same
+ * windows. */
 #include "internal.h"
 
 #include <string.h>
@@ -100,7 +101,8 @@ static int64_t own_minimum(const struct engine *engine)
     return next_ns < engine->exchange.min_sent_ns ? next_ns : engine->exchange.min_sent_ns;
 }
 
-/* Posts the first part of each message and, where it does not fit, the rest. Returns the number of requests. */
+/* Posts the first part of each message and, where it does not fit, the rest. Returns the number of requests.
+ */
 static int fused_send(struct engine *engine, int64_t min_ns, MPI_Request *requests)
 {
     struct exchange *exchange = &engine->exchange;
@@ -154,8 +156,9 @@ static int64_t fused_round(struct engine *engine)
     for (int rank = 0; rank < engine->ranks; rank++) {
         receives[rank] = MPI_REQUEST_NULL;
         if (rank != engine->rank)
-            mpi_check(MPI_Irecv(exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES, EXCHANGE_EAGER_BYTES,
-                                MPI_BYTE, rank, TAG_EAGER, engine->comm, &receives[rank]));
+            mpi_check(MPI_Irecv(exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES,
+                                EXCHANGE_EAGER_BYTES, MPI_BYTE, rank, TAG_EAGER, engine->comm,
+                                &receives[rank]));
     }
     int posted = fused_send(engine, min_ns, exchange->requests);
     uint64_t total = engine->counted;
@@ -206,8 +209,8 @@ static int64_t sparse_round(struct engine *engine)
     int64_t mine = next_ns < sent_ns ? next_ns : sent_ns, min_ns;
     mpi_check(MPI_Allreduce(&mine, &min_ns, 1, MPI_INT64_T, MPI_MIN, engine->comm));
     if (engine->stats.windows % 1024 == 0)
-        mpi_check(MPI_Allreduce(&engine->counted, &engine->total_counted, 1, MPI_UINT64_T, MPI_SUM,
-                                engine->comm));
+        mpi_check(
+            MPI_Allreduce(&engine->counted, &engine->total_counted, 1, MPI_UINT64_T, MPI_SUM, engine->comm));
     return min_ns;
 }
 

@@ -5,7 +5,8 @@
 #include "tandem/engine.h"
 #include "tandem/heap.h"
 
-/* Pending messages: a 4-ary heap of keys over a slab of events, so that sifting moves 32 bytes instead of 64. */
+/* Pending messages: a 4-ary heap of keys over a slab of events, so that sifting moves 32 bytes instead of 64.
+ */
 struct queue_key {
     int64_t time_ns;
     uint64_t route; /* destination << 32 | source */
@@ -49,7 +50,7 @@ struct exchange {
     struct buffer in;
     char *eager_out, *eager_in; /* fused: EXCHANGE_EAGER_BYTES a rank each */
     MPI_Request *requests;
-    int *counts;        /* sparse: messages to each rank */
+    int *counts;         /* sparse: messages to each rank */
     int64_t min_sent_ns; /* earliest event sent since the last exchange */
 };
 

@@ -1,0 +1,49 @@
+/* An instance: one model replica with a batch scheduler, a KV allocator and a timer; advances iteration by iteration. */
+#ifndef TANDEM_INSTANCE_H
+#define TANDEM_INSTANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tandem/engine.h"
+#include "tandem/metrics.h"
+#include "tandem/scheduler.h"
+#include "tandem/timer.h"
+
+enum first_token { FIRST_TOKEN_DECODE, FIRST_TOKEN_PREFILL, FIRST_TOKEN_RELAY };
+extern const char *const first_token_names[];
+
+enum instance_mode { MODE_AGGREGATE, MODE_NAIVE }; /* O(1) an iteration, or a walk over every sequence */
+
+/* What all instances of a pool share. Borrowed by the instances. */
+struct instance_config {
+    int role; /* enum instance_role */
+    int64_t pool;
+    struct scheduler_limits limits; /* resolved: nothing automatic is left */
+    int64_t block_tokens, capacity_blocks;
+    int64_t latency_ns;            /* control latency L */
+    int64_t report_interval_ns;
+    bool reports;                  /* whether the router's policy uses them */
+    bool closed_loop;              /* ended requests are told to the router */
+    int first_token;               /* enum first_token */
+    int mode;                      /* enum instance_mode */
+    int64_t kv_bytes_per_block;    /* on the wire: B x bytes per token x copies */
+    int64_t setup_ns;              /* of a transfer */
+    double descriptor_ns_per_block; /* 2 x layers x descriptor_ns */
+    struct timer *timer;
+};
+
+struct instance;
+
+/* An instance of this rank as the given entity; config and metrics are borrowed. Caller: instance_free. Local. */
+struct instance *instance_create(struct engine *engine, uint32_t entity, const struct instance_config *config,
+                                 struct metrics *metrics);
+void instance_free(struct instance *instance);
+
+/* Its sums; at the end of a run, after instance_close. */
+const struct usage *instance_usage(const struct instance *instance);
+
+/* Accounts the time up to the end of the run and checks that nothing is left: no request, no block. */
+void instance_close(struct instance *instance, int64_t end_ns);
+
+#endif

@@ -1,0 +1,38 @@
+/* A request on its way through the cluster: the body of the messages that hand it on. */
+#ifndef TANDEM_REQUEST_H
+#define TANDEM_REQUEST_H
+
+#include <stdint.h>
+
+#include "tandem/row.h"
+
+struct request {
+    struct row row; /* filled stage by stage; the finished row goes to metrics */
+    int64_t prompt_tokens;
+    int64_t output_tokens; /* hidden from policies (scheduler.h shows no way to it) */
+    int64_t max_tokens;    /* visible */
+    int64_t generated_tokens;
+    int64_t stage_ns;      /* when the current stage began */
+    int64_t stalled_ns;    /* stalls inside the current stage */
+    int64_t last_token_ns; /* time of the last visible token */
+    uint32_t prefill_slot; /* where the prefill instance holds its blocks */
+    uint32_t user;         /* closed loop: who sent it */
+};
+
+/* Message types. */
+enum serving_message {
+    MESSAGE_DISPATCH = 1, /* router -> instance: body is a request to prefill */
+    MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
+    MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
+    MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the slot, word 1 the bytes */
+    MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
+    MESSAGE_ENDED         /* instance -> router: a closed-loop user's request ended; word 0 is the user */
+};
+
+enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_SLOTS, FLOW_LATENCY_NS }; /* slots: prefill << 32 | decode */
+enum report_word { REPORT_QUEUED_TOKENS, REPORT_SEQUENCES, REPORT_FREE_BLOCKS, REPORT_RECEIVED };
+
+/* Entities by number: the router, the fabric, then the instances in order of pools. */
+enum { ENTITY_ROUTER = 0, ENTITY_FABRIC = 1, ENTITY_FIRST_INSTANCE = 2 };
+
+#endif

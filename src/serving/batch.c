@@ -1,0 +1,227 @@
+/* The decode batch. Aggregate mode keeps sums: the number of sequences, their cached tokens, how many need a
+ * block at each step (by cached length modulo the block size), who ends when. Naive mode keeps each
+ * sequence's own counters and walks over all of them: slower, and the oracle that the sums are checked
+ * against. */
+#include "internal.h"
+
+static bool naive(const struct instance *instance)
+{
+    return instance->config->mode == MODE_NAIVE;
+}
+
+void batch_init(struct instance *instance)
+{
+    instance->batch.residues = mem_array((size_t)instance->kv.block_tokens, sizeof(int64_t));
+}
+
+void batch_clear(struct instance *instance)
+{
+    struct batch *batch = &instance->batch;
+    mem_free(batch->residues);
+    heap_clear(&batch->ends);
+    heap_clear(&batch->growth);
+    mem_free(batch->fresh);
+    mem_free(batch->gaps);
+}
+
+/* The residue class whose sequences need a block at a step that is 0 modulo the block size from it. */
+static int64_t *residue_of(struct instance *instance, const struct sequence *sequence)
+{
+    int64_t block = instance->kv.block_tokens;
+    int64_t residue = (sequence->cached_tokens - sequence->join_step) % block;
+    return &instance->batch.residues[residue < 0 ? residue + block : residue];
+}
+
+static int64_t cached_now(const struct instance *instance, const struct sequence *sequence)
+{
+    if (naive(instance))
+        return sequence->cached_tokens;
+    return sequence->cached_tokens + instance->batch.step - sequence->join_step;
+}
+
+/* Blocks of a sequence in the batch: those it brought, until it has outgrown them. */
+static int64_t blocks_now(const struct instance *instance, const struct sequence *sequence)
+{
+    int64_t used = kv_blocks(&instance->kv, cached_now(instance, sequence));
+    return used > sequence->blocks ? used : sequence->blocks;
+}
+
+void batch_join(struct instance *instance, uint32_t slot)
+{
+    struct batch *batch = &instance->batch;
+    struct sequence *sequence = &instance->sequences[slot];
+    sequence->state = SEQUENCE_DECODE;
+    sequence->join_step = batch->step;
+    sequence->generated_tokens = sequence->request->generated_tokens;
+    batch->count++;
+    batch->cached_tokens += sequence->cached_tokens;
+    if (naive(instance))
+        return;
+    if (batch->fresh_count == batch->fresh_capacity)
+        batch->fresh =
+            mem_grow(batch->fresh, &batch->fresh_capacity, batch->fresh_count + 1, sizeof(uint32_t));
+    sequence->fresh_index = (uint32_t)batch->fresh_count;
+    batch->fresh[batch->fresh_count++] = slot;
+    int64_t left = sequence->request->output_tokens - sequence->generated_tokens;
+    heap_set(&batch->ends, slot, batch->step + left, sequence->admission);
+    int64_t room = sequence->blocks * instance->kv.block_tokens - sequence->cached_tokens;
+    sequence->growing = room < instance->kv.block_tokens;
+    if (sequence->growing)
+        ++*residue_of(instance, sequence);
+    else
+        heap_set(&batch->growth, slot, batch->step + room, sequence->admission);
+}
+
+/* Longest gap of the steps from first on, 0 when there was none. */
+static int64_t longest_gap(const struct batch *batch, int64_t first)
+{
+    size_t low = 0, high = batch->gap_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (batch->gaps[middle].step < first)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < batch->gap_count ? batch->gaps[low].gap_ns : 0;
+}
+
+static void push_gap(struct batch *batch, int64_t gap_ns)
+{
+    while (batch->gap_count > 0 && batch->gaps[batch->gap_count - 1].gap_ns <= gap_ns)
+        batch->gap_count--;
+    if (batch->gap_count == batch->gap_capacity)
+        batch->gaps =
+            mem_grow(batch->gaps, &batch->gap_capacity, batch->gap_count + 1, sizeof(struct gap_entry));
+    batch->gaps[batch->gap_count++] = (struct gap_entry){batch->step, gap_ns};
+}
+
+static void fresh_remove(struct instance *instance, struct sequence *sequence)
+{
+    struct batch *batch = &instance->batch;
+    uint32_t last = batch->fresh[--batch->fresh_count];
+    batch->fresh[sequence->fresh_index] = last;
+    instance->sequences[last].fresh_index = sequence->fresh_index;
+    sequence->fresh_index = NO_SLOT;
+}
+
+void batch_leave(struct instance *instance, uint32_t slot)
+{
+    struct batch *batch = &instance->batch;
+    struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request;
+    int64_t cached_tokens = cached_now(instance, sequence);
+    int64_t blocks = blocks_now(instance, sequence);
+    batch->count--;
+    batch->cached_tokens -= cached_tokens;
+    if (!naive(instance)) {
+        int64_t steps = batch->step - sequence->join_step;
+        heap_remove(&batch->ends, slot);
+        heap_remove(&batch->growth, slot);
+        if (sequence->growing)
+            --*residue_of(instance, sequence);
+        if (sequence->fresh_index != NO_SLOT)
+            fresh_remove(instance, sequence);
+        if (steps > 0) {
+            request->generated_tokens = sequence->generated_tokens + steps;
+            request->last_token_ns = batch->last_step_ns;
+            /* The gap before its first step was seen while it was fresh. */
+            int64_t gap_ns = longest_gap(batch, sequence->join_step + 2);
+            if (gap_ns > request->row.max_itl_ns)
+                request->row.max_itl_ns = gap_ns;
+        }
+        if (batch->count == 0)
+            batch->gap_count = 0;
+    }
+    sequence->cached_tokens = cached_tokens;
+    sequence->blocks = blocks;
+    sequence->highest_computed_tokens = cached_tokens;
+    sequence->growing = false;
+}
+
+int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot)
+{
+    const struct sequence *sequence = &instance->sequences[slot];
+    int64_t needed = kv_blocks(&instance->kv, cached_now(instance, sequence) + 1);
+    return needed > blocks_now(instance, sequence) ? 1 : 0;
+}
+
+int64_t batch_blocks_needed(struct instance *instance)
+{
+    struct batch *batch = &instance->batch;
+    const struct heap_entry *top;
+    while ((top = heap_top(&batch->growth)) && top->key - instance->kv.block_tokens < batch->step) {
+        struct sequence *sequence = &instance->sequences[top->id];
+        heap_remove(&batch->growth, top->id);
+        sequence->growing = true;
+        ++*residue_of(instance, sequence);
+    }
+    int64_t residue = batch->step % instance->kv.block_tokens;
+    return batch->residues[residue > 0 ? instance->kv.block_tokens - residue : 0];
+}
+
+static void list_ended(struct instance *instance, uint32_t slot)
+{
+    if (instance->ended_count == instance->ended_capacity)
+        instance->ended =
+            mem_grow(instance->ended, &instance->ended_capacity, instance->ended_count + 1, sizeof(uint32_t));
+    instance->ended[instance->ended_count++] = slot;
+}
+
+static void naive_step(struct instance *instance, int64_t now_ns)
+{
+    int64_t count = 0, cached_tokens = 0;
+    for (uint32_t slot = instance->first_running; slot != NO_SLOT; slot = instance->sequences[slot].next) {
+        struct sequence *sequence = &instance->sequences[slot];
+        if (sequence->state != SEQUENCE_DECODE)
+            continue;
+        int64_t needed = kv_blocks(&instance->kv, ++sequence->cached_tokens);
+        if (needed > sequence->blocks)
+            sequence->blocks = needed;
+        count++;
+        cached_tokens += sequence->cached_tokens;
+        sequence->request->generated_tokens++;
+        request_token(instance, sequence->request, now_ns);
+        if (sequence->request->generated_tokens == sequence->request->output_tokens)
+            list_ended(instance, slot);
+    }
+    CHECK(count == instance->batch.count && cached_tokens == instance->batch.cached_tokens,
+          "the batch's sums are off: %lld sequences, %lld tokens", (long long)count,
+          (long long)cached_tokens);
+}
+
+static void aggregate_step(struct instance *instance, int64_t now_ns)
+{
+    struct batch *batch = &instance->batch;
+    int64_t seasoned = batch->count - (int64_t)batch->fresh_count;
+    if (seasoned > 0) {
+        int64_t gap_ns = now_ns - batch->last_step_ns;
+        metrics_gaps(instance->metrics, now_ns, gap_ns, (uint64_t)seasoned);
+        push_gap(batch, gap_ns);
+    }
+    for (size_t i = 0; i < batch->fresh_count; i++) {
+        struct sequence *sequence = &instance->sequences[batch->fresh[i]];
+        sequence->request->generated_tokens++;
+        request_token(instance, sequence->request, now_ns);
+        sequence->fresh_index = NO_SLOT;
+    }
+    batch->fresh_count = 0;
+    const struct heap_entry *top;
+    while ((top = heap_top(&batch->ends)) && top->key <= batch->step) {
+        list_ended(instance, top->id);
+        heap_remove(&batch->ends, top->id);
+    }
+}
+
+void batch_step(struct instance *instance, int64_t now_ns)
+{
+    struct batch *batch = &instance->batch;
+    batch->step++;
+    batch->cached_tokens += batch->count;
+    instance->ended_count = 0;
+    if (naive(instance))
+        naive_step(instance, now_ns);
+    else
+        aggregate_step(instance, now_ns);
+    batch->last_step_ns = now_ns;
+}

@@ -1,0 +1,169 @@
+/* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it.
+ * Both ends are told when it has ended. One wake is pending: the next start or end of any flow. */
+#include "tandem/fabric.h"
+
+#include "internal.h"
+
+#include "tandem/maxmin.h"
+
+const char *const sharing_names[] = {"max-min", "sender", "none", NULL};
+
+struct transfer {
+    uint32_t prefill, decode; /* entities */
+    uint32_t prefill_slot, decode_slot;
+    int64_t bytes;
+    double left_bytes, rate;
+    int64_t updated_ns; /* left_bytes is as of then */
+    bool draining;
+    uint32_t next_free;
+};
+
+struct fabric {
+    struct engine *engine;
+    struct fabric_config config;
+    double *rates;
+    int64_t *port_free_ns; /* sharing sender: when a sender's port is free again */
+    struct transfer *transfers;
+    size_t count, capacity;
+    uint32_t free;
+    uint64_t started; /* ties of equal times: order of opening */
+    struct heap next; /* start or end of each transfer */
+    uint64_t *orders;
+    size_t order_capacity;
+    struct maxmin *maxmin;
+};
+
+static double path_rate(const struct fabric *fabric, const struct transfer *transfer)
+{
+    double sender = fabric->rates[transfer->prefill], receiver = fabric->rates[transfer->decode];
+    return sender < receiver ? sender : receiver;
+}
+
+static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
+{
+    heap_set(&fabric->next, number, time_ns, fabric->orders[number]);
+}
+
+static void on_flow(void *state, struct engine *engine, const struct event *event)
+{
+    (void)engine;
+    struct fabric *fabric = state;
+    CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
+    uint32_t number = fabric->free;
+    if (number != NO_SLOT) {
+        fabric->free = fabric->transfers[number].next_free;
+    } else {
+        fabric->transfers =
+            mem_grow(fabric->transfers, &fabric->capacity, fabric->count + 1, sizeof(struct transfer));
+        fabric->orders =
+            mem_grow(fabric->orders, &fabric->order_capacity, fabric->count + 1, sizeof(uint64_t));
+        number = (uint32_t)fabric->count++;
+    }
+    fabric->orders[number] = fabric->started++;
+    fabric->transfers[number] = (struct transfer){
+        .prefill = (uint32_t)event->words[FLOW_PREFILL],
+        .decode = event->source,
+        .prefill_slot = (uint32_t)((uint64_t)event->words[FLOW_SLOTS] >> 32),
+        .decode_slot = (uint32_t)event->words[FLOW_SLOTS],
+        .bytes = event->words[FLOW_BYTES],
+        .left_bytes = (double)event->words[FLOW_BYTES],
+    };
+    set_next(fabric, number, event->time_ns + event->words[FLOW_LATENCY_NS]);
+    engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
+}
+
+/* Brings the flows whose rates changed up to now, and their ends to the new rates. */
+static void apply_rates(struct fabric *fabric, int64_t now_ns)
+{
+    size_t count;
+    const uint32_t *changed = maxmin_changed(fabric->maxmin, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct transfer *transfer = &fabric->transfers[changed[i]];
+        double rate = maxmin_rate(fabric->maxmin, changed[i]);
+        if (rate == transfer->rate)
+            continue;
+        double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
+        transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
+        transfer->updated_ns = now_ns;
+        transfer->rate = rate;
+        set_next(fabric, changed[i], now_ns + simtime_from_seconds(transfer->left_bytes / rate));
+    }
+}
+
+static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    transfer->draining = true;
+    transfer->updated_ns = now_ns;
+    if (fabric->config.sharing == SHARING_MAX_MIN) {
+        maxmin_add(fabric->maxmin, number, transfer->prefill, transfer->decode);
+        apply_rates(fabric, now_ns);
+        return;
+    }
+    int64_t start_ns = now_ns;
+    int64_t length_ns = simtime_from_seconds((double)transfer->bytes / path_rate(fabric, transfer));
+    if (fabric->config.sharing == SHARING_SENDER) {
+        int64_t *free_ns = &fabric->port_free_ns[transfer->prefill];
+        start_ns = *free_ns > now_ns ? *free_ns : now_ns;
+        *free_ns = start_ns + length_ns;
+    }
+    set_next(fabric, number, start_ns + length_ns);
+}
+
+static void end_transfer(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    int64_t done_ns = now_ns + fabric->config.latency_ns;
+    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_slot, transfer->bytes};
+    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_slot, transfer->bytes};
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
+    heap_remove(&fabric->next, number);
+    transfer->next_free = fabric->free;
+    fabric->free = number;
+    if (fabric->config.sharing == SHARING_MAX_MIN) {
+        maxmin_remove(fabric->maxmin, number);
+        apply_rates(fabric, now_ns);
+    }
+}
+
+static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
+{
+    struct fabric *fabric = state;
+    const struct heap_entry *top;
+    while ((top = heap_top(&fabric->next)) && top->key <= now_ns) {
+        if (fabric->transfers[top->id].draining)
+            end_transfer(fabric, top->id, now_ns);
+        else
+            start_draining(fabric, top->id, now_ns);
+    }
+    engine_wake(engine, entity, top ? top->key : SIMTIME_NEVER);
+}
+
+struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config)
+{
+    struct fabric *fabric = mem_array(1, sizeof *fabric);
+    fabric->engine = engine;
+    fabric->config = *config;
+    fabric->free = NO_SLOT;
+    fabric->rates = mem_array(config->entities, sizeof(double));
+    for (uint32_t i = 0; i < config->entities; i++)
+        fabric->rates[i] = config->rates[i];
+    fabric->config.rates = fabric->rates;
+    fabric->port_free_ns = mem_array(config->entities, sizeof(int64_t));
+    fabric->maxmin = maxmin_create(fabric->rates, config->entities);
+    engine_attach(engine, ENTITY_FABRIC, &(struct engine_handler){on_flow, on_wake}, fabric);
+    return fabric;
+}
+
+void fabric_free(struct fabric *fabric)
+{
+    CHECK(fabric->next.count == 0, "%zu transfers never ended", fabric->next.count);
+    heap_clear(&fabric->next);
+    maxmin_free(fabric->maxmin);
+    mem_free(fabric->transfers);
+    mem_free(fabric->orders);
+    mem_free(fabric->rates);
+    mem_free(fabric->port_free_ns);
+    mem_free(fabric);
+}

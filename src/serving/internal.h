@@ -1,0 +1,191 @@
+/* Internals of an instance. A sequence is a request inside one instance; it is in one of three places: a
+ * queue, the running list (partial prefill or decode batch), or on its way (moving in, held for moving out).
+ */
+#ifndef TANDEM_SERVING_INTERNAL_H
+#define TANDEM_SERVING_INTERNAL_H
+
+#include "tandem/check.h"
+#include "tandem/heap.h"
+#include "tandem/instance.h"
+#include "tandem/kv.h"
+#include "tandem/request.h"
+#include "tandem/simtime.h"
+
+#define NO_SLOT UINT32_MAX
+
+enum sequence_state {
+    SEQUENCE_FREE,
+    SEQUENCE_WAITING, /* in the waiting queue: not yet admitted, or preempted */
+    SEQUENCE_PREFILL, /* running, prompt not complete */
+    SEQUENCE_DECODE,  /* running, in the decode batch */
+    SEQUENCE_PARKED,  /* running, a decode that this iteration had no budget for */
+    SEQUENCE_HELD,    /* prefill instance: blocks kept until the transfer ends */
+    SEQUENCE_OFFERED, /* decode instance: handed off, awaiting blocks */
+    SEQUENCE_MOVING,  /* decode instance: blocks reserved, KV on its way */
+    SEQUENCE_READY    /* decode instance: KV has come, joins at the next boundary */
+};
+
+struct sequence {
+    struct request *request; /* NULL while held: it moved on */
+    enum sequence_state state;
+    uint32_t previous, next; /* running list, in admission order; next also links free slots */
+    uint64_t admission;      /* rises with every admission to the running list */
+    int64_t known_tokens;    /* prompt + generated: what has to be in the cache to go on, plus one token */
+    int64_t computed_tokens; /* of known, while in prefill */
+    int64_t chunk_tokens;    /* of the iteration in progress */
+    int64_t highest_computed_tokens; /* ever: below it, work is repeated */
+    int64_t blocks;                  /* held; while in the batch: held when it joined */
+    int64_t stall_start_ns;          /* while preempted; else -1 */
+    /* In the decode batch: */
+    int64_t cached_tokens;    /* when it joined (naive mode: now) */
+    int64_t generated_tokens; /* likewise */
+    int64_t join_step;        /* steps that the batch had done when it joined */
+    uint32_t fresh_index;     /* position in fresh, NO_SLOT when it has done a step */
+    bool growing;             /* counted in the batch's residues: its reserved blocks are used up */
+};
+
+/* A queue of slots with both ends open. */
+struct ring {
+    uint32_t *slots;
+    size_t head, count, capacity; /* capacity: 0 or a power of two */
+};
+
+void ring_push_back(struct ring *ring, uint32_t slot);
+void ring_push_front(struct ring *ring, uint32_t slot);
+uint32_t ring_pop_front(struct ring *ring);
+static inline uint32_t ring_front(const struct ring *ring)
+{
+    return ring->slots[ring->head];
+}
+
+/* Longest gap since a step: a stack whose gaps fall, so that the first entry at or after a step is the
+ * longest since. */
+struct gap_entry {
+    int64_t step, gap_ns;
+};
+
+/* The decode batch, as aggregates: a step costs the same for 1 or 1,000 sequences. */
+struct batch {
+    int64_t count;
+    int64_t cached_tokens; /* sum over the batch */
+    int64_t step;          /* steps done */
+    int64_t last_step_ns;
+    int64_t *residues;  /* by (cached - step) mod block size: growing sequences; block size of them */
+    struct heap ends;   /* key: step at which a sequence has all its tokens; tie: admission */
+    struct heap growth; /* key: step from which a sequence needs blocks beyond its reserved ones */
+    uint32_t *fresh;    /* slots that joined since the last step */
+    size_t fresh_count, fresh_capacity;
+    struct gap_entry *gaps;
+    size_t gap_count, gap_capacity;
+};
+
+/* The batch of one iteration while it is made and while it runs. */
+struct schedule {
+    struct instance *instance;
+    uint32_t *items; /* slots with prefill chunks */
+    size_t item_count, item_capacity;
+    uint32_t *parked;
+    size_t parked_count, parked_capacity;
+    int64_t budget_tokens; /* left */
+    int64_t prefill_tokens;
+    int64_t preempted;
+    bool decode; /* the decode batch takes part */
+};
+
+struct instance {
+    struct engine *engine;
+    const struct instance_config *config;
+    struct metrics *metrics;
+    uint32_t entity;
+    struct usage usage;
+    struct kv kv;
+    struct sequence *sequences;
+    size_t sequence_count, sequence_capacity;
+    uint32_t free_slots; /* head of the list of free sequences */
+    uint32_t first_running, last_running;
+    int64_t running; /* length of the running list */
+    uint64_t admissions;
+    struct ring waiting; /* to prefill, or to recompute */
+    struct ring offered; /* decode role: handed off, first come first served */
+    struct ring ready;   /* decode role: KV has come */
+    int64_t moving;      /* reserved, until they join */
+    int64_t held;        /* prefill role: blocks kept for a transfer */
+    uint32_t *partials;  /* running sequences in prefill, in admission order */
+    size_t partial_count, partial_capacity;
+    struct batch batch;
+    uint32_t *ended; /* slots whose last token came in this step */
+    size_t ended_count, ended_capacity;
+    struct schedule schedule;
+    bool busy;         /* an iteration is in progress */
+    bool boundary_due; /* something changed while idle */
+    int64_t iteration_end_ns;
+    enum phase phase;
+    int64_t accounted_ns;  /* usage is accounted up to here */
+    int64_t queued_tokens; /* known tokens not yet computed, for load reports */
+    int64_t received;      /* dispatches or hand-offs, for load reports */
+    bool report_due;
+    int64_t next_report_ns;
+};
+
+/* sequence.c: slots, lists. */
+uint32_t sequence_new(struct instance *instance, struct request *request);
+void sequence_free(struct instance *instance, uint32_t slot);
+void running_append(struct instance *instance, uint32_t slot);
+void running_remove(struct instance *instance, uint32_t slot);
+void partial_append(struct instance *instance, uint32_t slot);
+void partial_remove(struct instance *instance, uint32_t slot);
+
+/* batch.c: the decode batch. */
+void batch_init(struct instance *instance);
+void batch_clear(struct instance *instance);
+/* The sequence (running, not in the batch) joins with its cached_tokens, blocks and the request's generated
+ * tokens. */
+void batch_join(struct instance *instance, uint32_t slot);
+/* It leaves; cached_tokens, blocks and the request's figures are brought up to date. */
+void batch_leave(struct instance *instance, uint32_t slot);
+/* Blocks that the next step needs, over the batch and of one sequence. */
+int64_t batch_blocks_needed(struct instance *instance);
+int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot);
+/* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
+void batch_step(struct instance *instance, int64_t now_ns);
+
+/* schedule.c */
+void schedule_begin(struct schedule *schedule);
+void preempt(struct instance *instance, uint32_t slot);
+
+/* iteration.c */
+/* Accounts the state since the last change. Before every change of what a gauge shows. */
+void instance_account(struct instance *instance, int64_t now_ns);
+/* Joins, plans, reserves, starts an iteration; with none in progress. */
+void iteration_start(struct instance *instance, int64_t now_ns);
+void iteration_finish(struct instance *instance, int64_t now_ns);
+
+/* handoff.c */
+/* Prefill role: the prompt is complete and the request moves on. */
+void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
+/* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.
+ */
+void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
+void handoff_reserve(struct instance *instance, int64_t now_ns);
+void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+void handoff_join(struct instance *instance, int64_t now_ns);
+/* Prefill role: the transfer is over. */
+void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+
+/* The request has all its tokens: row, blocks, slot. The sequence is out of all lists but running. */
+void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns);
+
+/* A visible token at now: first token or gap. */
+void request_token(struct instance *instance, struct request *request, int64_t now_ns);
+
+/* Ends a stage at now: returns its length without stalls, which go to the row. */
+static inline int64_t request_stage(struct request *request, int64_t now_ns)
+{
+    int64_t length_ns = now_ns - request->stage_ns - request->stalled_ns;
+    request->row.stalled_ns += request->stalled_ns;
+    request->stalled_ns = 0;
+    request->stage_ns = now_ns;
+    return length_ns;
+}
+
+#endif

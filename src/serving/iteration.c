@@ -1,0 +1,147 @@
+/* One iteration: what is in it, how long it takes, what it brings. */
+#include "internal.h"
+
+void instance_account(struct instance *instance, int64_t now_ns)
+{
+    if (now_ns == instance->accounted_ns)
+        return;
+    struct gauge gauge = {
+        .waiting = (int64_t)(instance->waiting.count + instance->offered.count),
+        .running = instance->running,
+        .moving = instance->moving,
+        .kv_blocks = instance->kv.used_blocks,
+        .phase = instance->busy ? instance->phase : PHASE_IDLE,
+    };
+    metrics_span(instance->metrics, instance->config->pool, &instance->usage, instance->accounted_ns, now_ns,
+                 &gauge);
+    instance->accounted_ns = now_ns;
+}
+
+void request_token(struct instance *instance, struct request *request, int64_t now_ns)
+{
+    if (request->last_token_ns < 0) {
+        request->row.ttft_ns = now_ns - request->row.arrival_ns;
+    } else {
+        int64_t gap_ns = now_ns - request->last_token_ns;
+        metrics_gaps(instance->metrics, now_ns, gap_ns, 1);
+        if (gap_ns > request->row.max_itl_ns)
+            request->row.max_itl_ns = gap_ns;
+    }
+    request->last_token_ns = now_ns;
+}
+
+/* What the timer has to know of the planned batch. */
+static struct work describe_work(const struct instance *instance)
+{
+    const struct schedule *schedule = &instance->schedule;
+    struct work work = {.prefill_tokens = schedule->prefill_tokens};
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        int64_t before = sequence->computed_tokens, chunk = sequence->chunk_tokens;
+        work.prefill_work_x2 += chunk * (2 * before + chunk);
+        work.logit_rows += before + chunk == sequence->known_tokens;
+    }
+    if (schedule->decode) {
+        work.decode_sequences = instance->batch.count;
+        /* Each sees its cached tokens and the one that it computes. */
+        work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
+        work.logit_rows += instance->batch.count;
+    }
+    return work;
+}
+
+void iteration_start(struct instance *instance, int64_t now_ns)
+{
+    struct schedule *schedule = &instance->schedule;
+    instance_account(instance, now_ns);
+    instance->boundary_due = false;
+    schedule_begin(schedule);
+    handoff_join(instance, now_ns);
+    schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);
+    if (schedule->preempted == 0)
+        handoff_reserve(instance, now_ns);
+    if (!schedule->decode && schedule->item_count == 0)
+        return;
+    struct work work = describe_work(instance);
+    instance->phase = schedule->item_count == 0 ? PHASE_DECODE
+                      : schedule->decode        ? PHASE_MIXED
+                                                : PHASE_PREFILL;
+    instance->busy = true;
+    instance->iteration_end_ns = now_ns + timer_iteration_ns(instance->config->timer, &work);
+    instance->usage.iterations[instance->phase]++;
+}
+
+/* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
+static void prompt_complete(struct instance *instance, uint32_t slot, int64_t now_ns)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request;
+    bool first_time = request->generated_tokens == 0 && instance->config->role != ROLE_DECODE;
+    partial_remove(instance, slot);
+    sequence->cached_tokens = sequence->known_tokens;
+    if (first_time) {
+        request->row.prefill_ns = request_stage(request, now_ns);
+        request->row.ttft_prefill_ns = now_ns - request->row.arrival_ns;
+    }
+    if (instance->config->role == ROLE_PREFILL) {
+        handoff_send(instance, slot, now_ns);
+        return;
+    }
+    request->generated_tokens++;
+    request_token(instance, request, now_ns);
+    if (request->generated_tokens == request->output_tokens)
+        instance_finish(instance, slot, now_ns);
+    else
+        batch_join(instance, slot);
+}
+
+/* Advances a prefill item by its chunk. */
+static void item_done(struct instance *instance, uint32_t slot, int64_t now_ns)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    int64_t repeated = sequence->highest_computed_tokens - sequence->computed_tokens;
+    if (repeated > sequence->chunk_tokens)
+        repeated = sequence->chunk_tokens;
+    if (repeated > 0)
+        instance->usage.recomputed_tokens += (uint64_t)repeated;
+    sequence->computed_tokens += sequence->chunk_tokens;
+    instance->queued_tokens -= sequence->chunk_tokens;
+    if (sequence->computed_tokens == sequence->known_tokens)
+        prompt_complete(instance, slot, now_ns);
+}
+
+/* Tokens that the iteration makes visible: one a decode and one a prompt that is complete, unless it moves on
+ * first. */
+static int64_t visible_tokens(const struct instance *instance)
+{
+    const struct schedule *schedule = &instance->schedule;
+    int64_t visible = schedule->decode ? instance->batch.count : 0;
+    if (instance->config->role == ROLE_PREFILL && instance->config->first_token != FIRST_TOKEN_PREFILL)
+        return visible;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        visible += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
+    }
+    return visible;
+}
+
+void iteration_finish(struct instance *instance, int64_t now_ns)
+{
+    struct schedule *schedule = &instance->schedule;
+    instance_account(instance, now_ns);
+    metrics_tokens(instance->metrics, instance->config->pool, &instance->usage, now_ns,
+                   (uint64_t)schedule->prefill_tokens, (uint64_t)visible_tokens(instance));
+    if (schedule->decode) {
+        batch_step(instance, now_ns);
+        for (size_t i = 0; i < instance->ended_count; i++) {
+            batch_leave(instance, instance->ended[i]);
+            instance_finish(instance, instance->ended[i], now_ns);
+        }
+    }
+    for (size_t i = 0; i < schedule->item_count; i++)
+        item_done(instance, schedule->items[i], now_ns);
+    for (size_t i = 0; i < schedule->parked_count; i++)
+        batch_join(instance, schedule->parked[i]);
+    instance->busy = false;
+    instance->phase = PHASE_IDLE;
+}

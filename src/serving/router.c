@@ -1,0 +1,297 @@
+/* The router entity: takes requests from the workload, sends them to instances, and pairs hand-offs with
+ * decode instances. It knows of an instance what it reported and what was dispatched to it since; nothing
+ * else. */
+#include "tandem/router.h"
+
+#include "internal.h"
+
+#include "tandem/rng.h"
+
+/* One instance as the router knows it: the reported load and the costs of dispatches that the report does not
+ * count. */
+struct target {
+    uint32_t entity;
+    int64_t reported;
+    int64_t beyond;    /* sum of costs */
+    int64_t counted;   /* dispatches that the report had seen */
+    struct ring costs; /* of later ones, oldest first */
+};
+
+/* Instances among which one choice is made. */
+struct target_set {
+    struct target *targets;
+    int64_t *loads;
+    uint32_t count;
+    uint32_t next;  /* in rotation */
+    bool by_tokens; /* load is prompt tokens, else requests */
+};
+
+struct router {
+    struct engine *engine;
+    struct router_config config;
+    struct router_cluster cluster;
+    struct workload *workload;
+    struct metrics *metrics;
+    struct target_set entries, decodes;
+    struct target **by_entity; /* the set's target of each entity */
+    uint32_t entities;
+    uint64_t arrived;                 /* requests so far: the next id */
+    struct workload_request upcoming; /* open loop: the next to be sent */
+    bool has_upcoming;
+    struct heap sends;  /* closed loop: users' next requests; id: user */
+    uint64_t send_ties; /* order of equal times */
+    uint64_t thinks;
+    struct heap frontend; /* requests on their way through the frontend; id: place in pending */
+    struct request **pending;
+    size_t pending_capacity;
+    uint32_t *free_pending;
+    size_t free_pending_count, free_pending_capacity, pending_count;
+};
+
+static void set_init(struct router *router, struct target_set *set, const uint32_t *entities, uint32_t count,
+                     bool by_tokens)
+{
+    set->count = count;
+    set->by_tokens = by_tokens;
+    set->targets = mem_array(count, sizeof(struct target));
+    set->loads = mem_array(count, sizeof(int64_t));
+    for (uint32_t i = 0; i < count; i++) {
+        set->targets[i].entity = entities[i];
+        router->by_entity[entities[i]] = &set->targets[i];
+    }
+}
+
+static void set_clear(struct target_set *set)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        mem_free(set->targets[i].costs.slots);
+    mem_free(set->targets);
+    mem_free(set->loads);
+}
+
+static struct target_set *set_of(struct router *router, const struct target *target)
+{
+    bool is_entry =
+        target >= router->entries.targets && target < router->entries.targets + router->entries.count;
+    return is_entry ? &router->entries : &router->decodes;
+}
+
+/* Chooses an instance for a request and books the dispatch. */
+static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
+{
+    const struct router_policy *policy = router_policies[router->config.policy];
+    struct router_view view = {set->count, set->loads, set->next};
+    uint32_t index = policy->choose(&view, rng_bits(router->cluster.seed, 0, RNG_ROUTER, request->row.id));
+    CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
+    set->next = (index + 1) % set->count;
+    if (policy->uses_loads) {
+        struct target *target = &set->targets[index];
+        int64_t cost = set->by_tokens ? request->prompt_tokens : 1;
+        ring_push_back(&target->costs, (uint32_t)cost);
+        target->beyond += cost;
+        set->loads[index] = target->reported + target->beyond;
+    }
+    return set->targets[index].entity;
+}
+
+static void on_report(struct router *router, const struct event *event)
+{
+    struct target *target = router->by_entity[event->source];
+    struct target_set *set = set_of(router, target);
+    target->reported = event->words[set->by_tokens ? REPORT_QUEUED_TOKENS : REPORT_SEQUENCES];
+    for (; target->counted < event->words[REPORT_RECEIVED]; target->counted++)
+        target->beyond -= ring_pop_front(&target->costs);
+    set->loads[target - set->targets] = target->reported + target->beyond;
+}
+
+/* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
+static void user_free(struct router *router, uint32_t user, int64_t now_ns)
+{
+    int64_t think_ns = workload_think_ns(router->workload, router->thinks++);
+    heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
+}
+
+static void refuse(struct router *router, struct request *request, enum row_reason reason)
+{
+    request->row.status = ROW_REFUSED;
+    request->row.reason = (uint8_t)reason;
+    request->row.router_ns = 0;
+    metrics_row(router->metrics, &request->row);
+    engine_body_free(router->engine, request);
+    engine_count(router->engine, 1);
+}
+
+/* Why a request can never be served, ROW_REASON_NONE when it can. */
+static enum row_reason refusal(const struct router *router, const struct request *request)
+{
+    const struct router_cluster *cluster = &router->cluster;
+    int64_t prompt = request->prompt_tokens, output = request->output_tokens;
+    if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
+        return ROW_REASON_MODEL_LENGTH;
+    bool moves = cluster->decode_count > 0 && !(cluster->single_token_stays && output == 1);
+    if (cluster->decode_count == 0)
+        return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
+    int64_t peak =
+        prompt + (output > 2 ? output - 1 : 1); /* the reservation counts one token more than the prompt */
+    if (prompt > cluster->entry_max_tokens || (moves && peak > cluster->decode_max_tokens))
+        return ROW_REASON_KV_CAPACITY;
+    return ROW_REASON_NONE;
+}
+
+static void dispatch(struct router *router, struct request *request, int64_t now_ns)
+{
+    enum row_reason reason = refusal(router, request);
+    uint32_t user = request->user;
+    if (reason != ROW_REASON_NONE) {
+        refuse(router, request, reason);
+        if (workload_users(router->workload) > 0)
+            user_free(router, user, now_ns);
+        return;
+    }
+    request->row.router_ns = now_ns - request->row.arrival_ns;
+    uint32_t entity = choose(router, &router->entries, request);
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
+                NULL, request);
+}
+
+static uint32_t pending_place(struct router *router)
+{
+    if (router->free_pending_count > 0)
+        return router->free_pending[--router->free_pending_count];
+    if (router->pending_count == router->pending_capacity)
+        router->pending = mem_grow(router->pending, &router->pending_capacity, router->pending_count + 1,
+                                   sizeof(struct request *));
+    return (uint32_t)router->pending_count++;
+}
+
+/* A client sends: the request goes through the frontend. */
+static void send_request(struct router *router, const struct workload_request *item, uint32_t user,
+                         int64_t now_ns)
+{
+    struct request *request = engine_body_new(router->engine);
+    request->row.id = router->arrived++;
+    request->row.arrival_ns = now_ns;
+    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
+    request->row.output_tokens = (uint32_t)item->output_tokens;
+    request->row.prefill_instance = -1;
+    request->row.decode_instance = -1;
+    request->prompt_tokens = item->prompt_tokens;
+    request->output_tokens = item->output_tokens;
+    request->max_tokens = item->max_tokens;
+    request->last_token_ns = -1;
+    request->user = user;
+    double frontend_ns = router->config.frontend_ms * 1e6 +
+                         router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
+    uint32_t place = pending_place(router);
+    router->pending[place] = request;
+    heap_set(&router->frontend, place, now_ns + simtime_from_ns(frontend_ns), request->row.id);
+}
+
+static void take_upcoming(struct router *router)
+{
+    router->has_upcoming = workload_next(router->workload, &router->upcoming);
+}
+
+/* All requests that clients send now. */
+static void send_due(struct router *router, int64_t now_ns)
+{
+    while (router->has_upcoming && router->upcoming.send_ns <= now_ns) {
+        send_request(router, &router->upcoming, 0, router->upcoming.send_ns);
+        take_upcoming(router);
+    }
+    const struct heap_entry *top;
+    while ((top = heap_top(&router->sends)) && top->key <= now_ns) {
+        struct workload_request item;
+        uint32_t user = top->id;
+        heap_remove(&router->sends, user);
+        if (workload_next(router->workload, &item))
+            send_request(router, &item, user, now_ns);
+    }
+}
+
+static int64_t next_time(const struct router *router)
+{
+    int64_t next_ns = router->has_upcoming ? router->upcoming.send_ns : SIMTIME_NEVER;
+    const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
+    if (send && send->key < next_ns)
+        next_ns = send->key;
+    if (front && front->key < next_ns)
+        next_ns = front->key;
+    return next_ns;
+}
+
+static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
+{
+    struct router *router = state;
+    const struct heap_entry *top;
+    send_due(router, now_ns);
+    while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
+        uint32_t place = top->id;
+        struct request *request = router->pending[place];
+        heap_remove(&router->frontend, place);
+        if (router->free_pending_count == router->free_pending_capacity)
+            router->free_pending = mem_grow(router->free_pending, &router->free_pending_capacity,
+                                            router->free_pending_count + 1, sizeof(uint32_t));
+        router->free_pending[router->free_pending_count++] = place;
+        dispatch(router, request, now_ns);
+        send_due(router, now_ns);
+    }
+    engine_wake(engine, entity, next_time(router));
+}
+
+static void on_message(void *state, struct engine *engine, const struct event *event)
+{
+    struct router *router = state;
+    struct request *request = event->body;
+    switch (event->type) {
+    case MESSAGE_REPORT:
+        on_report(router, event);
+        return;
+    case MESSAGE_HANDOFF:
+        engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
+                    event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
+        return;
+    case MESSAGE_ENDED:
+        user_free(router, (uint32_t)event->words[0], event->time_ns);
+        engine_wake(engine, ENTITY_ROUTER, next_time(router));
+        return;
+    default:
+        CHECK(false, "the router got message type %u", event->type);
+    }
+}
+
+struct router *router_create(struct engine *engine, const struct router_config *config,
+                             const struct router_cluster *cluster, struct workload *workload,
+                             struct metrics *metrics)
+{
+    struct router *router = mem_array(1, sizeof *router);
+    router->engine = engine;
+    router->config = *config;
+    router->cluster = *cluster;
+    router->workload = workload;
+    router->metrics = metrics;
+    router->entities = ENTITY_FIRST_INSTANCE + cluster->entry_count + cluster->decode_count;
+    router->by_entity = mem_array(router->entities, sizeof(struct target *));
+    set_init(router, &router->entries, cluster->entries, cluster->entry_count, cluster->decode_count > 0);
+    set_init(router, &router->decodes, cluster->decodes, cluster->decode_count, false);
+    engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
+    for (int64_t user = 0; user < workload_users(workload); user++)
+        heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
+    if (workload_users(workload) == 0)
+        take_upcoming(router);
+    engine_wake(engine, ENTITY_ROUTER, next_time(router));
+    return router;
+}
+
+void router_free(struct router *router)
+{
+    CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
+    set_clear(&router->entries);
+    set_clear(&router->decodes);
+    heap_clear(&router->sends);
+    heap_clear(&router->frontend);
+    mem_free(router->by_entity);
+    mem_free(router->pending);
+    mem_free(router->free_pending);
+    mem_free(router);
+}
