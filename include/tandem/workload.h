@@ -22,6 +22,9 @@ struct workload;
 extern const struct option_table workload_options;       /* the "workload" object */
 extern const struct option_table workload_trace_options; /* its "trace" */
 extern const struct option_table workload_synthetic_options;
+extern const struct option_table workload_length_options;  /* prompt_tokens and output_tokens of "synthetic" */
+extern const struct option_table workload_arrival_options; /* its "arrivals" */
+extern const struct option_table workload_preset_options;  /* a length preset's file */
 
 /* Reads the "workload" object: opens and checks the whole trace (bad rows are errors with file and line), or sets a
  * generator up. The caller owns *workload. */

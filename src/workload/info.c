@@ -1,0 +1,202 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+#include "tandem/config.h"
+#include "tandem/mem.h"
+#include "tandem/simtime.h"
+#include "tandem/text.h"
+
+#define READER_NAMES_MAX 64
+#define LARGEST_GAPS     8
+#define MINUTE_NS        (60 * SIMTIME_SECOND_NS)
+
+static double seconds(int64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+static int compare(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Names of all readers, for messages. */
+static void append_formats(struct text *text)
+{
+    const char *names[READER_NAMES_MAX];
+    size_t count = trace_reader_names(names, READER_NAMES_MAX);
+    for (size_t i = 0; i < count; i++)
+        text_append(text, "%s%s", i > 0 ? ", " : "", names[i]);
+}
+
+static bool unknown_reader(const char *path, const char *format, const char *first_line, struct error *error)
+{
+    struct text known = {0};
+    append_formats(&known);
+    if (format)
+        error_set(error, "unknown trace format '%s' (known: %s)", format, text_string(&known));
+    else
+        error_set(error, "%s:1: looks like none of the trace formats (%s): '%.200s'", path,
+                  text_string(&known), first_line);
+    text_clear(&known);
+    return false;
+}
+
+static bool choose_reader(const char *path, const char *format, const struct trace_reader **reader,
+                          struct error *error)
+{
+    struct lines lines;
+    bool more = false;
+    *reader = format ? trace_reader_find(format) : NULL;
+    if (format)
+        return *reader ? true : unknown_reader(path, format, "", error);
+    if (!lines_open(&lines, path, error))
+        return false;
+    bool good = lines_next(&lines, path, &more, error);
+    for (size_t i = 0; good && trace_readers[i] && !*reader; i++)
+        if (trace_readers[i]->recognizes(lines.line))
+            *reader = trace_readers[i];
+    if (good && !*reader)
+        good = unknown_reader(path, NULL, lines.line, error);
+    lines_close(&lines);
+    return good;
+}
+
+/* Loads with the reader's default options. */
+static bool load(const char *path, const struct trace_reader *reader, struct trace *trace,
+                 struct error *error)
+{
+    struct config *config = NULL;
+    void *options = mem_array(1, reader->options_size);
+    bool good = config_parse("{}", path, &config, error);
+    if (good && reader->options)
+        good = option_parse(reader->options, config_root(config), options, error);
+    good = good && trace_load(path, reader, options, false, trace, error);
+    mem_free(options);
+    config_free(config);
+    return good;
+}
+
+/* --- arrivals
+ * ------------------------------------------------------------------------------------------------ */
+
+/* Coefficient of variation of the gaps. */
+static double gap_variation(const int64_t *gaps, size_t count)
+{
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < count; i++)
+        mean += seconds(gaps[i]) / (double)count;
+    for (size_t i = 0; i < count; i++)
+        square += (seconds(gaps[i]) - mean) * (seconds(gaps[i]) - mean) / (double)count;
+    return mean > 0 ? sqrt(square) / mean : 0;
+}
+
+static void append_gaps(const struct trace *trace, struct text *text)
+{
+    size_t count = trace->count - 1;
+    int64_t *gaps = mem_array(count, sizeof *gaps);
+    for (size_t i = 0; i < count; i++)
+        gaps[i] = trace->requests[i + 1].time_ns - trace->requests[i].time_ns;
+    text_append(text, "CV of gaps     %.3f\n", gap_variation(gaps, count));
+    qsort(gaps, count, sizeof *gaps, compare);
+    text_append(text, "largest gaps  ");
+    for (size_t i = 0; i < LARGEST_GAPS && i < count; i++)
+        text_append(text, " %.3f", seconds(gaps[count - 1 - i]));
+    text_append(text, " s\n");
+    mem_free(gaps);
+}
+
+/* Least and most requests of the full minutes from the first request on. */
+static void append_minutes(const struct trace *trace, struct text *text)
+{
+    int64_t minutes = trace->requests[trace->count - 1].time_ns / MINUTE_NS;
+    int64_t least = INT64_MAX, most = 0;
+    size_t next = 0;
+    for (int64_t minute = 0; minute < minutes; minute++) {
+        int64_t requests = 0;
+        for (; next < trace->count && trace->requests[next].time_ns < (minute + 1) * MINUTE_NS; next++)
+            requests++;
+        least = requests < least ? requests : least;
+        most = requests > most ? requests : most;
+        if (requests == 0) /* jump over long silence: only one empty minute is needed for the minimum */
+            minute = trace->requests[next].time_ns / MINUTE_NS - 1;
+    }
+    if (minutes > 0)
+        text_append(text, "per minute     %lld to %lld requests (%lld full minutes)\n", (long long)least,
+                    (long long)most, (long long)minutes);
+}
+
+static void append_arrivals(const struct trace *trace, struct text *text)
+{
+    int64_t span_ns = trace->requests[trace->count - 1].time_ns;
+    text_append(text, "requests       %zu\n", trace->count);
+    text_append(text, "span           %.3f s\n", seconds(span_ns));
+    if (span_ns == 0)
+        return;
+    text_append(text, "mean rate      %.3f requests/s\n", (double)(trace->count - 1) / seconds(span_ns));
+    append_gaps(trace, text);
+    append_minutes(trace, text);
+}
+
+/* --- lengths
+ * ------------------------------------------------------------------------------------------------- */
+
+/* Quantile with linear interpolation between order statistics (as numpy), with one digit only where it has
+ * one. */
+static void append_quantile(const int64_t *sorted, size_t count, double percent, struct text *text)
+{
+    char digits[32];
+    double rank = (double)(count - 1) * percent / 100;
+    size_t below = (size_t)rank;
+    double value = (double)sorted[below];
+    if (below + 1 < count)
+        value += (rank - (double)below) * (double)(sorted[below + 1] - sorted[below]);
+    int length = snprintf(digits, sizeof digits, "%.1f", value);
+    if (length > 2 && strcmp(digits + length - 2, ".0") == 0)
+        digits[length - 2] = '\0';
+    text_append(text, " %9s", digits);
+}
+
+static void append_lengths(const struct trace *trace, const char *name, bool prompt, struct text *text)
+{
+    static const double percents[] = {1, 10, 50, 90, 99, 99.9, 0, 100};
+    int64_t *lengths = mem_array(trace->count, sizeof *lengths);
+    double sum = 0;
+    for (size_t i = 0; i < trace->count; i++) {
+        lengths[i] = prompt ? trace->requests[i].prompt_tokens : trace->requests[i].output_tokens;
+        sum += (double)lengths[i];
+    }
+    qsort(lengths, trace->count, sizeof *lengths, compare);
+    text_append(text, "%-9s %9.1f", name, sum / (double)trace->count);
+    for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++)
+        append_quantile(lengths, trace->count, percents[i], text);
+    text_append(text, "\n");
+    mem_free(lengths);
+}
+
+bool workload_trace_info(const char *path, const char *format, struct text *text, struct error *error)
+{
+    const struct trace_reader *reader = NULL;
+    struct trace trace = {0};
+    char sha256[65];
+    if (!choose_reader(path, format, &reader, error) || !load(path, reader, &trace, error))
+        return false;
+    if (!trace_sha256(path, sha256, error)) {
+        trace_clear(&trace);
+        return false;
+    }
+    text_append(text, "file           %s\n", path);
+    text_append(text, "sha256         %s\n", sha256);
+    text_append(text, "format         %s (%s)\n", reader->name, reader->doc);
+    append_arrivals(&trace, text);
+    text_append(text, "\n%-9s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "tokens", "mean", "p1", "p10", "p50",
+                "p90", "p99", "p99.9", "min", "max");
+    append_lengths(&trace, "prompt", true, text);
+    append_lengths(&trace, "output", false, text);
+    trace_clear(&trace);
+    return true;
+}

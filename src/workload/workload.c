@@ -1,0 +1,404 @@
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "internal.h"
+#include "tandem/check.h"
+#include "tandem/mem.h"
+#include "tandem/simtime.h"
+#include "tandem/text.h"
+
+#define SPAN_MAX_S       1e8 /* three years of requests: far below 2^63 ns even with bursts */
+#define RATE_MIN_PER_S   1e-4
+#define READER_NAMES_MAX 64
+
+struct settings {
+    const struct node *trace, *synthetic;
+    double rate_scale;
+    int64_t max_requests;
+    double start_s, duration_s;
+    int64_t max_tokens;
+};
+
+struct trace_settings {
+    const char *format, *path;
+    bool sort;
+};
+
+struct synthetic_settings {
+    const struct node *prompt_tokens, *output_tokens, *arrivals;
+    int64_t requests;
+};
+
+#define AT(field) offsetof(struct settings, field)
+static const struct option workload_rows[] = {
+    {"trace", OPTION_NODE, "null", 0, 0, NULL, AT(trace), "requests from a file: {\"format\", \"path\", ..}"},
+    {"synthetic", OPTION_NODE, "null", 0, 0, NULL, AT(synthetic), "requests from distributions"},
+    {"rate_scale", OPTION_NUMBER, "1", 1e-6, 1e6, NULL, AT(rate_scale),
+     "divides the times between requests: 2 is twice the load"},
+    {"max_requests", OPTION_INTEGER, "0", 0, 1e15, NULL, AT(max_requests), "only the first of them (0: all)"},
+    {"start_s", OPTION_NUMBER, "0", 0, 1e9, NULL, AT(start_s),
+     "begin of the window of a trace, in its own time from its first request; the run's time 0"},
+    {"duration_s", OPTION_NUMBER, "0", 0, 1e9, NULL, AT(duration_s),
+     "length of the window, in the trace's own time (0: to its end)"},
+    {"max_tokens", OPTION_INTEGER, "0", 0, (double)WORKLOAD_TOKENS_MAX, NULL, AT(max_tokens),
+     "visible limit of output tokens where a request has none of its own, at least its output (0: its "
+     "output)"},
+};
+OPTION_TABLE(workload_options, "workload", "where requests come from: exactly one of trace and synthetic",
+             workload_rows);
+
+static const struct option trace_rows[] = {
+    {"format", OPTION_STRING, NULL, 0, 0, NULL, offsetof(struct trace_settings, format),
+     "name of a trace reader"},
+    {"path", OPTION_STRING, NULL, 0, 0, NULL, offsetof(struct trace_settings, path),
+     "the file, plain or .gz; relative to the file that names it"},
+    {"sort", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct trace_settings, sort),
+     "accept rows in any order of time and sort them"},
+};
+OPTION_TABLE(workload_trace_options, "trace", "requests from a file", trace_rows);
+
+#define SYNTHETIC_AT(field) offsetof(struct synthetic_settings, field)
+static const struct option synthetic_rows[] = {
+    {"prompt_tokens", OPTION_NODE, NULL, 0, 0, NULL, SYNTHETIC_AT(prompt_tokens),
+     "lengths of prompts: a preset's name or a distribution"},
+    {"output_tokens", OPTION_NODE, NULL, 0, 0, NULL, SYNTHETIC_AT(output_tokens),
+     "lengths of outputs: a preset's name or a distribution"},
+    {"arrivals", OPTION_NODE, NULL, 0, 0, NULL, SYNTHETIC_AT(arrivals), "when requests are sent"},
+    {"requests", OPTION_INTEGER, NULL, 1, WORKLOAD_REQUESTS_MAX, NULL, SYNTHETIC_AT(requests), "how many"},
+};
+OPTION_TABLE(workload_synthetic_options, "synthetic", "requests from distributions", synthetic_rows);
+
+/* Where a walk over the requests stands. */
+struct cursor {
+    int64_t index;
+    int64_t time_ns; /* before scaling, of the request before */
+};
+
+/* Found by one walk when it is first asked for. */
+struct totals {
+    bool known;
+    int64_t last_send_ns, prompt_tokens, output_tokens;
+};
+
+struct workload {
+    int64_t count;
+    uint64_t seed;
+    double rate_scale;
+    int64_t max_tokens;
+    struct trace trace; /* requests NULL: synthetic */
+    char *path;         /* as written; NULL: synthetic */
+    char sha256[65];
+    struct length prompt, output;
+    struct arrivals arrivals;
+    struct cursor cursor;
+    struct totals *totals;
+};
+
+bool workload_given(const struct node *node)
+{
+    return node && node_type(node) != NODE_NULL;
+}
+
+/* --- traces
+ * -------------------------------------------------------------------------------------------------- */
+
+static bool unknown_format(const struct node *format, struct error *error)
+{
+    const char *names[READER_NAMES_MAX];
+    size_t count = trace_reader_names(names, READER_NAMES_MAX);
+    struct text known = {0};
+    for (size_t i = 0; i < count; i++)
+        text_append(&known, "%s%s", i > 0 ? ", " : "", names[i]);
+    const char *near = text_suggest(node_string(format), names, count);
+    node_error(format, error, "unknown trace format '%s' (%s%s%sknown: %s)", node_string(format),
+               near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", text_string(&known));
+    text_clear(&known);
+    return false;
+}
+
+/* The reader that "format" names; its keys are known only then. */
+static bool find_reader(const struct node *node, const struct trace_reader **reader, struct error *error)
+{
+    const struct node *format = node_get(node, "format");
+    if (node_type(node) != NODE_OBJECT || !format)
+        return node_error(node, error, "expected an object with \"format\" and \"path\"");
+    if (node_type(format) != NODE_STRING)
+        return node_error(format, error, "expected the name of a trace format");
+    *reader = trace_reader_find(node_string(format));
+    return *reader ? true : unknown_format(format, error);
+}
+
+static char *resolve_path(const struct node *node, const char *path)
+{
+    struct text text = {0};
+    if (path[0] == '/')
+        text_append(&text, "%s", path);
+    else
+        text_append(&text, "%s/%s", node_folder(node), path);
+    char *copy = mem_string(text_string(&text));
+    text_clear(&text);
+    return copy;
+}
+
+/* A file that is missing is the user's most likely mistake: say where the path was written and what the
+ * format is. */
+static bool check_file(const struct node *node, const char *file, const struct trace_reader *reader,
+                       struct error *error)
+{
+    struct lines lines;
+    struct error reason = {0};
+    if (lines_open(&lines, file, &reason)) {
+        lines_close(&lines);
+        return true;
+    }
+    return node_error(node_get(node, "path"), error, "%s (format \"%s\": %s)", reason.text, reader->name,
+                      reader->doc);
+}
+
+static bool load_trace(struct workload *workload, const struct node *node, const struct trace_reader *reader,
+                       const struct trace_settings *settings, const void *options, struct error *error)
+{
+    char *file = resolve_path(node_get(node, "path"), settings->path);
+    bool good = check_file(node, file, reader, error) && trace_sha256(file, workload->sha256, error) &&
+                trace_load(file, reader, options, settings->sort, &workload->trace, error);
+    mem_free(file);
+    workload->path = mem_string(settings->path);
+    return good;
+}
+
+static bool read_trace(struct workload *workload, const struct node *node, struct error *error)
+{
+    const struct trace_reader *reader = NULL;
+    struct trace_settings settings = {0};
+    if (!find_reader(node, &reader, error))
+        return false;
+    void *options = mem_array(1, reader->options_size);
+    struct option_part parts[2] = {{&workload_trace_options, &settings}, {reader->options, options}};
+    bool good = option_parse_parts(parts, reader->options ? 2 : 1, node, error) &&
+                load_trace(workload, node, reader, &settings, options, error);
+    mem_free(options);
+    return good;
+}
+
+static bool cut_trace(struct workload *workload, const struct node *node, const struct settings *settings,
+                      struct error *error)
+{
+    struct trace *trace = &workload->trace;
+    int64_t span_ns = trace->requests[trace->count - 1].time_ns;
+    trace_window(trace, simtime_from_seconds(settings->start_s), simtime_from_seconds(settings->duration_s));
+    if (trace->count == 0)
+        return node_error(node, error,
+                          "no request lies in the window from start_s %g of duration_s %g; the trace "
+                          "spans %.3f s",
+                          settings->start_s, settings->duration_s, (double)span_ns / 1e9);
+    for (size_t i = 0; i < trace->count; i++)
+        if (!scale_time(trace->requests[i].time_ns, settings->rate_scale, &trace->requests[i].time_ns))
+            return node_error(node, error, "rate_scale %g puts requests beyond 292 years",
+                              settings->rate_scale);
+    workload->count = (int64_t)trace->count;
+    return true;
+}
+
+static bool create_trace(struct workload *workload, const struct node *node, const struct settings *settings,
+                         struct error *error)
+{
+    return read_trace(workload, settings->trace, error) && cut_trace(workload, node, settings, error);
+}
+
+/* --- generators
+ * ---------------------------------------------------------------------------------------------- */
+
+/* Settings of the workload that mean nothing for these arrivals. */
+static bool check_synthetic(const struct workload *workload, const struct node *node,
+                            const struct settings *settings, struct error *error)
+{
+    if (settings->start_s > 0 || settings->duration_s > 0)
+        return node_error(node_get(node, settings->start_s > 0 ? "start_s" : "duration_s"), error,
+                          "a synthetic workload has no window: remove it, and set synthetic.requests");
+    if (!arrivals_have_rate(&workload->arrivals)) {
+        if (settings->rate_scale != 1)
+            return node_error(
+                node_get(node, "rate_scale"), error,
+                "these arrivals have no rate to scale: remove it, or use poisson, gamma or fixed "
+                "arrivals");
+        return true;
+    }
+    double rate = workload->arrivals.rate_per_s * settings->rate_scale;
+    if (rate < RATE_MIN_PER_S || (double)workload->count / rate > SPAN_MAX_S)
+        return node_error(node, error,
+                          "%lld requests at %g per second take over %g s or are slower than %g per "
+                          "second: raise rate_per_s or lower requests",
+                          (long long)workload->count, rate, SPAN_MAX_S, RATE_MIN_PER_S);
+    return true;
+}
+
+static bool create_synthetic(struct workload *workload, const struct node *node,
+                             const struct settings *settings, struct error *error)
+{
+    struct synthetic_settings synthetic = {0};
+    if (!option_parse(&workload_synthetic_options, settings->synthetic, &synthetic, error) ||
+        !length_parse(synthetic.prompt_tokens, "prompt_tokens", &workload->prompt, error) ||
+        !length_parse(synthetic.output_tokens, "output_tokens", &workload->output, error) ||
+        !arrivals_parse(synthetic.arrivals, &workload->arrivals, error))
+        return false;
+    workload->count = synthetic.requests;
+    return check_synthetic(workload, node, settings, error);
+}
+
+/* --- the workload
+ * -------------------------------------------------------------------------------------------- */
+
+static bool create(struct workload *workload, const struct node *node, struct error *error)
+{
+    struct settings settings = {0};
+    if (!option_parse(&workload_options, node, &settings, error))
+        return false;
+    bool trace = workload_given(settings.trace);
+    if (trace == workload_given(settings.synthetic))
+        return node_error(node, error, "expected exactly one of \"trace\" and \"synthetic\", found %s",
+                          trace ? "both" : "none");
+    workload->rate_scale = settings.rate_scale;
+    workload->max_tokens = settings.max_tokens;
+    if (!(trace ? create_trace : create_synthetic)(workload, node, &settings, error))
+        return false;
+    if (settings.max_requests > 0 && settings.max_requests < workload->count)
+        workload->count = settings.max_requests;
+    return true;
+}
+
+bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error)
+{
+    struct workload *new = mem_array(1, sizeof *new);
+    new->totals = mem_array(1, sizeof *new->totals);
+    new->seed = seed;
+    if (create(new, node, error)) {
+        *workload = new;
+        return true;
+    }
+    workload_free(new);
+    return false;
+}
+
+void workload_free(struct workload *workload)
+{
+    if (!workload)
+        return;
+    trace_clear(&workload->trace);
+    length_clear(&workload->prompt);
+    length_clear(&workload->output);
+    mem_free(workload->path);
+    mem_free(workload->totals);
+    mem_free(workload);
+}
+
+static void give_trace(const struct workload *workload, const struct cursor *cursor,
+                       struct workload_request *request)
+{
+    const struct trace_request *row = &workload->trace.requests[cursor->index];
+    request->send_ns = row->time_ns;
+    request->prompt_tokens = row->prompt_tokens;
+    request->output_tokens = row->output_tokens;
+    request->max_tokens = row->max_tokens;
+}
+
+static void give_synthetic(const struct workload *workload, struct cursor *cursor,
+                           struct workload_request *request)
+{
+    uint64_t index = (uint64_t)cursor->index;
+    cursor->time_ns = arrivals_time_ns(&workload->arrivals, workload->seed, cursor->index, cursor->time_ns);
+    CHECK(scale_time(cursor->time_ns, workload->rate_scale, &request->send_ns),
+          "synthetic times beyond 292 years");
+    request->prompt_tokens = length_draw(&workload->prompt, workload->seed, RNG_PROMPT_TOKENS, index);
+    request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
+    request->max_tokens = 0;
+}
+
+/* The request at the cursor, which moves on; false at the end. */
+static bool give(const struct workload *workload, struct cursor *cursor, struct workload_request *request)
+{
+    if (cursor->index >= workload->count)
+        return false;
+    if (workload->path)
+        give_trace(workload, cursor, request);
+    else
+        give_synthetic(workload, cursor, request);
+    if (request->max_tokens == 0)
+        request->max_tokens = workload->max_tokens;
+    if (request->max_tokens < request->output_tokens)
+        request->max_tokens = request->output_tokens;
+    cursor->index++;
+    return true;
+}
+
+bool workload_next(struct workload *workload, struct workload_request *request)
+{
+    return give(workload, &workload->cursor, request);
+}
+
+int64_t workload_count(const struct workload *workload)
+{
+    return workload->count;
+}
+
+static const struct totals *find_totals(const struct workload *workload)
+{
+    struct totals *totals = workload->totals;
+    struct cursor cursor = {0};
+    struct workload_request request;
+    if (totals->known)
+        return totals;
+    while (give(workload, &cursor, &request)) {
+        totals->last_send_ns = request.send_ns;
+        totals->prompt_tokens += request.prompt_tokens;
+        totals->output_tokens += request.output_tokens;
+    }
+    totals->known = true;
+    return totals;
+}
+
+int64_t workload_last_send_ns(const struct workload *workload)
+{
+    return workload->arrivals.users > 0 ? SIMTIME_NEVER : find_totals(workload)->last_send_ns;
+}
+
+int64_t workload_users(const struct workload *workload)
+{
+    return workload->arrivals.users;
+}
+
+int64_t workload_think_ns(const struct workload *workload, uint64_t index)
+{
+    CHECK(workload->arrivals.users > 0, "think times belong to closed loops");
+    return arrivals_think_ns(&workload->arrivals, workload->seed, index);
+}
+
+int64_t workload_count_longer(const struct workload *workload, int64_t tokens)
+{
+    struct cursor cursor = {0};
+    struct workload_request request;
+    int64_t longer = 0;
+    while (give(workload, &cursor, &request))
+        longer += request.prompt_tokens + request.output_tokens > tokens;
+    return longer;
+}
+
+int64_t workload_total_prompt_tokens(const struct workload *workload)
+{
+    return find_totals(workload)->prompt_tokens;
+}
+
+int64_t workload_total_output_tokens(const struct workload *workload)
+{
+    return find_totals(workload)->output_tokens;
+}
+
+const char *workload_trace_path(const struct workload *workload)
+{
+    return workload->path ? workload->path : "";
+}
+
+const char *workload_trace_sha256(const struct workload *workload)
+{
+    return workload->sha256;
+}
