@@ -1,4 +1,4 @@
-/* The universal set. Source: op-level fits to published kernel measurements of nine NVIDIA GPUs (Ampere to
+/* The universal set. Source: op-level fits to published kernel measurements of NVIDIA GPUs (Ampere to
  * Blackwell), 2026; README of this folder says how well a GPU is served that was left out of the fit. */
 #include "universal.h"
 
