@@ -35,7 +35,7 @@ struct router_config {
     double frontend_us_per_token;
 };
 
-/* Options of the "router" object. */
+/* Options of the "router" object (struct router_config). */
 const struct option_table *router_option_table(void);
 
 /* What the router knows of the cluster from the start. */

@@ -15,7 +15,7 @@ extern const char *const role_names[];
 
 /* Limits that every policy has; 0 (watermark: negative) is automatic. */
 struct scheduler_limits {
-    int policy; /* index into schedulers[] */
+    int policy; /* as parsed: 0 automatic, else 1 + index into schedulers[]; resolved: index */
     int64_t max_num_batched_tokens;
     int64_t max_num_seqs;
     int64_t long_prefill_token_threshold; /* 0: none */
@@ -23,7 +23,7 @@ struct scheduler_limits {
     bool chunked_prefill;                 /* prefill-only: chunks instead of whole prompts */
 };
 
-/* Options of the "scheduler" object, "policy" included. Filled from the generated table on first use. */
+/* Options of the "scheduler" object (struct scheduler_limits). */
 const struct option_table *scheduler_option_table(void);
 
 struct scheduler {

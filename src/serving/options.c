@@ -1,0 +1,58 @@
+/* Option tables whose choices are the plug-ins that were compiled in. */
+#include "internal.h"
+
+#include "tandem/router.h"
+
+#define MOST_PLUGINS 64
+
+static const char *scheduler_choices[MOST_PLUGINS + 2];
+static const char *router_choices[MOST_PLUGINS + 1];
+
+static const struct option scheduler_rows[] = {
+    {"policy", OPTION_CHOICE, "\"auto\"", 0, 0, scheduler_choices, offsetof(struct scheduler_limits, policy),
+     "batching policy; auto: chunked (unified), prefill-only or decode-only by role"},
+    {"max_num_batched_tokens", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
+     offsetof(struct scheduler_limits, max_num_batched_tokens),
+     "token budget of an iteration; 0: 8192 on GPUs of 70 GiB and more except A100, else 2048 (vLLM V1)"},
+    {"max_num_seqs", OPTION_INTEGER, "0", 0, 1 << 20, NULL, offsetof(struct scheduler_limits, max_num_seqs),
+     "most running requests; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except A100, else 256"},
+    {"long_prefill_token_threshold", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
+     offsetof(struct scheduler_limits, long_prefill_token_threshold), "longest prompt chunk; 0: no threshold"},
+    {"watermark", OPTION_NUMBER, "-1", -1, 0.9, NULL, offsetof(struct scheduler_limits, watermark),
+     "share of the KV blocks that admission leaves free; negative: the policy's own (continuous 0.01, else 0)"},
+    {"chunked_prefill", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct scheduler_limits, chunked_prefill),
+     "prefill-only: prompts in chunks instead of whole"},
+};
+static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool's instances", scheduler_rows);
+
+static const struct option router_rows[] = {
+    {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices, offsetof(struct router_config, policy),
+     "how instances are chosen"},
+    {"load_report_interval_ms", OPTION_NUMBER, "20", 0, 1e6, NULL,
+     offsetof(struct router_config, load_report_interval_ms), "shortest time between two load reports of an instance"},
+    {"frontend_ms", OPTION_NUMBER, "1", 0, 1e6, NULL, offsetof(struct router_config, frontend_ms),
+     "client send to dispatch, fixed part (assumed: HTTP, tokenizer start)"},
+    {"frontend_us_per_token", OPTION_NUMBER, "0.5", 0, 1e6, NULL,
+     offsetof(struct router_config, frontend_us_per_token),
+     "client send to dispatch, per prompt token (assumed: tokenizer)"},
+};
+static OPTION_TABLE(router_table, "router", "how requests find their instances", router_rows);
+
+const struct option_table *scheduler_option_table(void)
+{
+    scheduler_choices[0] = "auto";
+    for (int i = 0; schedulers[i]; i++) {
+        CHECK(i < MOST_PLUGINS, "more than %d schedulers", MOST_PLUGINS);
+        scheduler_choices[i + 1] = schedulers[i]->name;
+    }
+    return &scheduler_table;
+}
+
+const struct option_table *router_option_table(void)
+{
+    for (int i = 0; router_policies[i]; i++) {
+        CHECK(i < MOST_PLUGINS, "more than %d router policies", MOST_PLUGINS);
+        router_choices[i] = router_policies[i]->name;
+    }
+    return &router_table;
+}
