@@ -45,8 +45,8 @@ static const struct option options[] = {
 
 OPTION_TABLE(timer_options, "timer", "how the time of an iteration is found", options);
 
-struct timer *timer_create(const struct gpu *gpu, const struct work_shape *shape,
-                           const struct timer_config *config)
+struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
+                        const struct timer_config *config)
 {
     struct timer *timer = mem_array(1, sizeof *timer);
     timer->gpu = *gpu;

@@ -290,7 +290,7 @@ static void check(const struct row *row, int level)
     struct gpu gpu = timer_test_gpu(row->gpu, &config);
     struct work_shape shape = timer_test_shape(row->model, row->tp, row->dtype, row->kv_bytes);
     struct timer_config timing = {.level = level, .iteration_overhead_ms = 0.5};
-    struct timer *timer = timer_create(&gpu, &shape, &timing);
+    struct timer *timer = timer_new(&gpu, &shape, &timing);
     struct timer_parts p = timer_iteration_parts(timer, &row->work);
     const double got[] = {
         p.linear, p.prefill_attention, p.decode_attention, p.elementwise, p.allreduce, p.head, p.total};

@@ -35,7 +35,7 @@ static struct work_shape round_shape(void)
 static struct timer_parts parts_of(const struct gpu *gpu, const struct work_shape *shape, struct work work)
 {
     struct timer_config config = {.level = TIMER_CALIBRATED, .iteration_overhead_ms = 0.5};
-    struct timer *timer = timer_create(gpu, shape, &config);
+    struct timer *timer = timer_new(gpu, shape, &config);
     struct timer_parts parts = timer_iteration_parts(timer, &work);
     timer_free(timer);
     return parts;
@@ -58,7 +58,7 @@ static void test_decode_by_hand(void)
     NEAR(p.overhead, 0.0005);
     NEAR(p.total, 0.0659548);
     struct timer_config config = {.level = TIMER_CALIBRATED, .iteration_overhead_ms = 0.5};
-    struct timer *timer = timer_create(&gpu, &shape, &config);
+    struct timer *timer = timer_new(&gpu, &shape, &config);
     CU_ASSERT_EQUAL(timer_iteration_ns(timer, &work), 65954800);
     timer_free(timer);
     shape.kv_value_bytes = 1; /* an FP8 cache moves half the bytes */
@@ -123,7 +123,7 @@ static void test_fixed(void)
     struct gpu gpu = {.name = "none"};
     struct work_shape shape = round_shape();
     struct timer_config config = {.level = TIMER_FIXED, .prefill_ms = 12.5, .decode_ms = 3};
-    struct timer *timer = timer_create(&gpu, &shape, &config);
+    struct timer *timer = timer_new(&gpu, &shape, &config);
     CU_ASSERT_EQUAL(timer_iteration_ns(timer, &(struct work){.prefill_tokens = 1, .decode_sequences = 9}),
                     12500000);
     CU_ASSERT_EQUAL(timer_iteration_ns(timer, &(struct work){.decode_sequences = 9}), 3000000);
@@ -132,7 +132,7 @@ static void test_fixed(void)
     NEAR(p.linear + p.head + p.elementwise, 0);
     timer_free(timer);
     config.decode_ms = 0; /* time always moves */
-    timer = timer_create(&gpu, &shape, &config);
+    timer = timer_new(&gpu, &shape, &config);
     CU_ASSERT_EQUAL(timer_iteration_ns(timer, &(struct work){.decode_sequences = 1}), 1);
     timer_free(timer);
 }
@@ -168,7 +168,7 @@ static void grow_on_gpu(const char *path)
             continue;
         struct work_shape shape = timer_test_shape("llama-3.1-70b", 4, (enum dtype)dtype, 2);
         struct timer_config timing = {.level = TIMER_CALIBRATED, .iteration_overhead_ms = 0.5};
-        struct timer *timer = timer_create(&gpu, &shape, &timing);
+        struct timer *timer = timer_new(&gpu, &shape, &timing);
         grow_each(timer);
         timer_free(timer);
     }
@@ -186,7 +186,7 @@ static void test_beyond_the_table(void)
     struct gpu gpu = round_gpu();
     struct work_shape shape = round_shape();
     struct timer_config config = {.level = TIMER_CALIBRATED};
-    struct timer *timer = timer_create(&gpu, &shape, &config);
+    struct timer *timer = timer_new(&gpu, &shape, &config);
     struct work work = {.prefill_tokens = 1000000, .prefill_work_x2 = 2, .logit_rows = 1};
     size_t before = mem_live_bytes();
     struct timer_parts p = timer_iteration_parts(timer, &work);

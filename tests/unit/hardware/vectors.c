@@ -47,7 +47,7 @@ static bool agrees(char *columns[COLUMNS])
                         .decode_context_tokens = atoll(columns[8]),
                         .logit_rows = atoll(columns[9])};
     struct timer_config config = {.level = TIMER_CALIBRATED, .iteration_overhead_ms = 0.5};
-    struct timer *timer = timer_create(gpu_by_name(columns[0]), &shape, &config);
+    struct timer *timer = timer_new(gpu_by_name(columns[0]), &shape, &config);
     struct timer_parts p = timer_iteration_parts(timer, &work);
     int64_t ns = timer_iteration_ns(timer, &work);
     timer_free(timer);
