@@ -1,0 +1,347 @@
+/* Results of small runs that are calculated by hand, the columns, and the printed table. */
+#include "test.h"
+
+#include "tandem/mem.h"
+#include "tandem/results.h"
+#include "tandem/simtime.h"
+
+#define MS INT64_C(1000000)
+#define S  SIMTIME_SECOND_NS
+
+static const struct results_pool two_pools[] = {
+    {"prefill", "prefill", "h100-sxm", 2, 4, 4, 16, 1000, 3.0},
+    {"decode", "decode", "h200", 1, 2, 2, 16, 500, 4.5},
+};
+
+static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
+                          uint32_t output_tokens)
+{
+    int64_t decode_ns = tpot_ns * ((int64_t)output_tokens - 1);
+    return (struct row){.id = id,
+                        .arrival_ns = arrival_ns,
+                        .prompt_tokens = 1000,
+                        .output_tokens = output_tokens,
+                        .ttft_ns = ttft_ns,
+                        .ttft_prefill_ns = ttft_ns,
+                        .e2e_ns = ttft_ns + decode_ns,
+                        .max_itl_ns = output_tokens > 1 ? tpot_ns : 0,
+                        .prefill_queue_ns = ttft_ns / 2,
+                        .prefill_ns = ttft_ns - ttft_ns / 2,
+                        .decode_ns = decode_ns,
+                        .decode_instance = 2,
+                        .kv_transfer_bytes = 1 << 20,
+                        .transfer_ns = 0};
+}
+
+/* Four arrivals in [0 s, 10 s] (the first three meet the SLO, the third with one token), one refused. */
+static void build_small(struct results *results, struct metrics *metrics)
+{
+    const struct metrics_config config = {.pools = 2,
+                                          .window_end_ns = 10 * S,
+                                          .requests = 5,
+                                          .slo_ttft_ns = 200 * MS,
+                                          .slo_tpot_ns = 20 * MS,
+                                          .series_interval_ns = S,
+                                          .keep_rows = true};
+    static const uint64_t order[] = {3, 0, 4, 2, 1}; /* of completion */
+    struct row rows[] = {request(0, 0, 100 * MS, 10 * MS, 101),
+                         request(1, S, 200 * MS, 20 * MS, 51),
+                         request(2, 2 * S, 150 * MS, 0, 1),
+                         request(3, 10 * S, 100 * MS, 30 * MS, 101),
+                         {.id = 4, .arrival_ns = 3 * S, .prompt_tokens = 9, .status = ROW_REFUSED}};
+    rows[4].reason = ROW_REASON_MODEL_LENGTH;
+    metrics_init(metrics, &config);
+    for (size_t i = 0; i < 5; i++)
+        metrics_row(metrics, &rows[order[i]]);
+
+    struct usage usages[3];
+    memset(usages, 0, sizeof usages);
+    const struct gauge prefill = {.running = 1, .kv_blocks = 100, .phase = PHASE_PREFILL};
+    const struct gauge decode = {.waiting = 2, .running = 4, .kv_blocks = 250, .phase = PHASE_DECODE};
+    metrics_span(metrics, 0, &usages[0], 0, 5 * S, &prefill);
+    metrics_span(metrics, 0, &usages[1], 0, 1 * S, &prefill);
+    metrics_span(metrics, 1, &usages[2], 0, 13 * S + 100 * MS, &decode); /* to the end of the run */
+    metrics_tokens(metrics, 0, &usages[0], 5 * S, 4000, 0);
+    metrics_tokens(metrics, 1, &usages[2], 10 * S, 0, 154);
+    metrics_tokens(metrics, 1, &usages[2], 13 * S, 0, 100);
+    usages[2].kv_peak_blocks = 400;
+    usages[2].kv_allocated_blocks = usages[2].kv_freed_blocks = 77;
+    usages[2].iterations[PHASE_DECODE] = 9;
+    struct row *kept = metrics->rows;
+    metrics->rows = NULL;
+    results_build(results, metrics, two_pools, 2, usages, kept, metrics->row_count);
+}
+
+#define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, fabs((double)(expected)) * 1e-12)
+
+static void requests_goodput_and_latency(void)
+{
+    struct metrics metrics;
+    struct results results;
+    build_small(&results, &metrics);
+    const struct summary *summary = &results.summary;
+    CU_ASSERT_EQUAL(summary->requests, 5);
+    CU_ASSERT_EQUAL(summary->completed, 4);
+    CU_ASSERT_EQUAL(summary->refused, 1);
+    CU_ASSERT_EQUAL(summary->refused_model_length, 1);
+    CU_ASSERT_EQUAL(summary->window_arrivals, 5);
+    CU_ASSERT_EQUAL(summary->window_completed, 4);
+    CU_ASSERT_EQUAL(summary->window_end_ns, 10 * S);
+    CU_ASSERT_EQUAL(summary->end_ns, 13100 * MS);
+    NEAR(summary->request_rate_per_s, 0.5);
+    NEAR(summary->completed_per_s, 0.3); /* request 3 ends at 13.1 s */
+    CU_ASSERT_EQUAL(summary->output_tokens, 101 + 51 + 1 + 101);
+    NEAR(summary->slo_attainment, 0.6);
+    NEAR(summary->slo_ttft_attainment, 0.8);
+    NEAR(summary->slo_tpot_attainment, 0.6);
+    NEAR(summary->goodput_per_s, 0.3);
+    NEAR(summary->slo_ttft_ms, 200);
+    CU_ASSERT_EQUAL(summary->saturated, 1); /* 3 of 5 */
+
+    NEAR(summary->ttft.mean, 137.5e6);
+    CU_ASSERT_EQUAL(summary->ttft.max, 200 * MS);
+    CU_ASSERT(summary->ttft.p50 >= 100 * MS && summary->ttft.p50 <= 100 * MS * 1025 / 1024);
+    NEAR(summary->tpot.mean, 20e6);
+    NEAR(summary->tokens_per_s_per_user, 50);
+    CU_ASSERT_EQUAL(summary->itl.max, 0);
+    NEAR(summary->mean_prefill_queue_ns, 137.5e6 / 2);
+    NEAR(summary->mean_decode_ns, (1e9 + 1e9 + 3e9) / 4);
+    CU_ASSERT_EQUAL(summary->mean_stalled_ns, 0);
+    CU_ASSERT_EQUAL(results.row_count, 5);
+    for (size_t i = 0; i < 5; i++)
+        CU_ASSERT_EQUAL(results.rows[i].id, i);
+    CU_ASSERT_EQUAL(results.checksum, metrics.counts.checksum);
+    results_clear(&results);
+    metrics_clear(&metrics);
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
+}
+
+static void usage_and_costs(void)
+{
+    struct metrics metrics;
+    struct results results;
+    build_small(&results, &metrics);
+    const struct summary *summary = &results.summary;
+    const struct pool_row *prefill = &results.pools[0], *decode = &results.pools[1];
+    CU_ASSERT_EQUAL(results.instance_count, 3);
+    CU_ASSERT_STRING_EQUAL(results.instances[1].pool, "prefill");
+    CU_ASSERT_EQUAL(results.instances[1].busy_prefill_ns, (uint64_t)S);
+    NEAR(results.instances[0].utilization, 0.5);
+    NEAR(results.instances[0].kv_mean_utilization, 0.05);
+    NEAR(results.instances[0].cost_usd, 4 * 3.0 * 10 / 3600);
+    CU_ASSERT_EQUAL(results.instances[2].waiting_request_ns, (uint64_t)(26200 * MS));
+    CU_ASSERT_EQUAL(results.instances[2].decode_iterations, 9);
+
+    NEAR(prefill->utilization, 0.3);
+    NEAR(prefill->utilization_prefill, 0.3);
+    CU_ASSERT_EQUAL(prefill->gpus, 8);
+    NEAR(prefill->cost_usd_per_hour, 24);
+    NEAR(prefill->usd_per_million_prefill_tokens, 24.0 * 10 / 3600 / 4000 * 1e6);
+    CU_ASSERT_EQUAL(prefill->usd_per_million_output_tokens, 0);
+    NEAR(decode->utilization, 1);
+    NEAR(decode->utilization_decode, 1);
+    NEAR(decode->kv_mean_utilization, 0.5);
+    NEAR(decode->kv_peak_utilization, 0.8);
+    NEAR(decode->mean_running, 4);
+    NEAR(decode->mean_waiting, 2);
+    NEAR(decode->usd_per_million_output_tokens, 9.0 * 10 / 3600 / 154 * 1e6);
+    CU_ASSERT_EQUAL(decode->output_tokens, 254);
+
+    CU_ASSERT_EQUAL(summary->gpus, 10);
+    NEAR(summary->utilization, (0.3 * 8 + 1 * 2) / 10);
+    NEAR(summary->output_tokens_per_s, 15.4);
+    NEAR(summary->output_tokens_per_s_per_gpu, 1.54);
+    NEAR(summary->cost_usd_per_hour, 33);
+    NEAR(summary->cost_usd, 33.0 * 10 / 3600);
+    NEAR(summary->usd_per_million_output_tokens, 33.0 * 10 / 3600 / 154 * 1e6);
+    NEAR(summary->usd_per_thousand_requests, 33.0 * 10 / 3600 / 3 * 1e3);
+    CU_ASSERT_EQUAL(summary->kv_allocated_blocks, 77);
+    CU_ASSERT_EQUAL(summary->moved_requests, 4);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+static void series_and_histograms(void)
+{
+    struct metrics metrics;
+    struct results results;
+    build_small(&results, &metrics);
+    CU_ASSERT_EQUAL(results.series_count, 14);
+    CU_ASSERT_EQUAL(results.series_interval_ns, S);
+    const struct series_bin_row *prefill = results.series[0], *decode = results.series[1];
+    NEAR(prefill[0].busy_prefill, 1);
+    NEAR(prefill[1].busy_prefill, 0.5);
+    CU_ASSERT_EQUAL(prefill[5].busy_prefill, 0);
+    NEAR(prefill[0].kv_used, 0.1);
+    CU_ASSERT_EQUAL(prefill[5].prefill_tokens, 4000);
+    NEAR(decode[12].running, 4);
+    NEAR(decode[13].running, 4); /* over the 0.1 s that the run still takes */
+    NEAR(decode[13].kv_used, 0.5);
+    CU_ASSERT_EQUAL(decode[13].start_ns, 13 * S);
+
+    CU_ASSERT_EQUAL(results.histogram_counts[METRIC_TTFT], 3);
+    CU_ASSERT_EQUAL(results.histograms[METRIC_TTFT][0].count, 2);
+    CU_ASSERT(results.histograms[METRIC_TTFT][0].low_ns <= 100 * MS);
+    CU_ASSERT(results.histograms[METRIC_TTFT][0].high_ns >= 100 * MS);
+    CU_ASSERT_EQUAL(results.histogram_counts[METRIC_ITL], 0);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+/* A run whose requests wait as long as wait_ns says, by third. */
+static bool is_saturated(int64_t window_end_ns, const int64_t wait_ns[3], int64_t rest_ns)
+{
+    const struct metrics_config config = {.window_end_ns = window_end_ns, .requests = 300};
+    struct metrics metrics;
+    struct results results;
+    metrics_init(&metrics, &config);
+    for (uint64_t id = 0; id < 300; id++) {
+        int64_t wait = wait_ns[id / 100];
+        struct row row = {.id = id,
+                          .arrival_ns = (int64_t)id * S,
+                          .output_tokens = 1,
+                          .ttft_ns = wait + rest_ns,
+                          .e2e_ns = wait + rest_ns,
+                          .prefill_queue_ns = wait,
+                          .prefill_ns = rest_ns,
+                          .decode_instance = -1};
+        metrics_row(&metrics, &row);
+    }
+    results_build(&results, &metrics, NULL, 0, NULL, NULL, 0);
+    bool saturated = results.summary.saturated;
+    results_clear(&results);
+    metrics_clear(&metrics);
+    return saturated;
+}
+
+static void saturation(void)
+{
+    const int64_t steady[] = {10 * MS, 10 * MS, 19 * MS}, growing[] = {10 * MS, 15 * MS, 21 * MS},
+                  tiny[] = {0, MS / 2, MS - 1}, from_nothing[] = {0, 0, MS + 1};
+    CU_ASSERT(!is_saturated(299 * S, steady, MS));
+    CU_ASSERT(is_saturated(299 * S, growing, MS));
+    CU_ASSERT(is_saturated(SIMTIME_NEVER, growing, MS));
+    CU_ASSERT(!is_saturated(299 * S, tiny, MS));
+    CU_ASSERT(is_saturated(299 * S, from_nothing, MS));
+    /* Requests that take 8.5 s: 9 of 300 (3 %) end after the last arrival; one more is too many. */
+    CU_ASSERT(!is_saturated(299 * S, steady, 8500 * MS));
+    CU_ASSERT(is_saturated(299 * S, steady, 9500 * MS));
+}
+
+static void closed_loop_window_ends_with_the_run(void)
+{
+    const struct metrics_config config = {
+        .window_end_ns = SIMTIME_NEVER, .window_start_ns = S, .requests = 2};
+    struct metrics metrics;
+    struct results results;
+    metrics_init(&metrics, &config);
+    for (uint64_t id = 0; id < 2; id++) {
+        struct row row = request(id, (int64_t)(id + 1) * S, S, 0, 1);
+        metrics_row(&metrics, &row);
+    }
+    results_build(&results, &metrics, NULL, 0, NULL, NULL, 0);
+    CU_ASSERT_EQUAL(results.summary.window_start_ns, S);
+    CU_ASSERT_EQUAL(results.summary.window_end_ns, 3 * S);
+    NEAR(results.summary.completed_per_s, 1);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+static double double_at(const struct column *column, const void *row)
+{
+    double value;
+    memcpy(&value, (const char *)row + column->offset, sizeof value);
+    return value;
+}
+
+static void check_finite(const struct column_table *table, const void *row)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (table->columns[i].type == COLUMN_F64)
+            CU_ASSERT(isfinite(double_at(&table->columns[i], row)));
+}
+
+/* No request, or all at one instant: quotients are 0, never NaN. */
+static void empty_windows_give_zeros(void)
+{
+    for (uint64_t requests = 0; requests < 2; requests++) {
+        const struct metrics_config config = {.pools = 2, .window_end_ns = 0, .series_interval_ns = S};
+        struct metrics metrics;
+        struct results results;
+        struct usage usages[3];
+        memset(usages, 0, sizeof usages);
+        struct text text = {0};
+        metrics_init(&metrics, &config);
+        if (requests > 0)
+            metrics_row(&metrics, &(struct row){.status = ROW_REFUSED, .reason = ROW_REASON_MODEL_LENGTH});
+        results_build(&results, &metrics, two_pools, 2, usages, NULL, 0);
+        check_finite(&column_summary, &results.summary);
+        check_finite(&column_instances, &results.instances[0]);
+        check_finite(&column_pools, &results.pools[0]);
+        CU_ASSERT_EQUAL(results.summary.completed_per_s, 0);
+        CU_ASSERT_EQUAL(results.summary.cost_usd, 0);
+        results_print(&results, &text);
+        CU_ASSERT_PTR_NULL(strstr(text_string(&text), "nan"));
+        CU_ASSERT_PTR_NULL(strstr(text_string(&text), "inf"));
+        text_clear(&text);
+        results_clear(&results);
+        metrics_clear(&metrics);
+    }
+}
+
+static void columns_are_documented(void)
+{
+    const struct column_table *const tables[] = {&column_requests,   &column_instances,  &column_pools,
+                                                 &column_timeseries, &column_histograms, &column_summary};
+    for (size_t t = 0; t < sizeof tables / sizeof tables[0]; t++) {
+        for (size_t i = 0; i < tables[t]->count; i++) {
+            const struct column *column = &tables[t]->columns[i];
+            CU_ASSERT(column->doc[0] >= 'A' || column->doc[0] == '1' || column->doc[0] == '9');
+            CU_ASSERT_EQUAL(column->doc[strlen(column->doc) - 1], '.');
+            CU_ASSERT((column->unit[0] == '\0') == (column->type == COLUMN_STRING));
+            for (size_t k = 0; k < i; k++)
+                CU_ASSERT_STRING_NOT_EQUAL(column->name, tables[t]->columns[k].name);
+        }
+    }
+    CU_ASSERT_STRING_EQUAL(column_requests.columns[0].name, "arrival_ns");
+    CU_ASSERT_STRING_EQUAL(column_requests.columns[1].name, "prompt_tokens");
+    CU_ASSERT_STRING_EQUAL(column_requests.columns[2].name, "output_tokens");
+}
+
+static void the_table_says_what_matters(void)
+{
+    struct metrics metrics;
+    struct results results;
+    struct text text = {0};
+    build_small(&results, &metrics);
+    results_print(&results, &text);
+    printf("\n%s", text_string(&text));
+    const char *const expected[] = {"5, completed 4, refused 1 (model length 1, KV capacity 0)",
+                                    "TTFT <= 200 ms, TPOT <= 20 ms",
+                                    "0.3 requests/s meet it: 60.00 %",
+                                    "SATURATED",
+                                    "137.5 ms",
+                                    "2x4",
+                                    "33.00 USD/h",
+                                    "4.00 MiB"};
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
+        CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), expected[i]));
+    text_clear(&text);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+int main(void)
+{
+    const struct test_case cases[] = {
+        {"requests, goodput and latency", requests_goodput_and_latency},
+        {"usage and costs", usage_and_costs},
+        {"series and histograms", series_and_histograms},
+        {"saturation", saturation},
+        {"the window of a closed loop ends with the run", closed_loop_window_ends_with_the_run},
+        {"empty windows give zeros", empty_windows_give_zeros},
+        {"columns are documented", columns_are_documented},
+        {"the table says what matters", the_table_says_what_matters},
+    };
+    return test_main("metrics/results", cases, sizeof cases / sizeof cases[0]);
+}
