@@ -4,8 +4,6 @@
 #ifndef TANDEM_TIMER_H
 #define TANDEM_TIMER_H
 
-#include <time.h>
-
 #include "tandem/gpu.h"
 #include "tandem/work.h"
 
@@ -31,10 +29,6 @@ struct timer_parts {
  * Aborts where the GPU does not multiply the weight type (gpu_check_dtype asks first). */
 struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape, const struct timer_config *config);
 void timer_free(struct timer *timer);
-
-/* The name in the first callers. POSIX has a timer_create of its own: <time.h> comes first so that its declaration is
- * not renamed, and the linker never sees ours under libc's name. */
-#define timer_create timer_new
 
 /* Time of one iteration in ns (at least 1), rounded half to even once. work holds at least one token; the head is
  * counted even for 0 rows of logits, since engines run it for unfinished chunks too. */

@@ -1,4 +1,314 @@
-int main(void)
+/* Command line: arguments and exit codes; no decisions. */
+#include <mpi.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tandem/config.h"
+#include "tandem/gpu.h"
+#include "tandem/mem.h"
+#include "tandem/model.h"
+#include "tandem/output.h"
+#include "tandem/router.h"
+#include "tandem/scheduler.h"
+#include "tandem/sim.h"
+#include "tandem/workload.h"
+
+#define MOST_SETS 256
+
+static const char usage[] =
+    "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
+    "[--quiet]\n"
+    "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
+    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces]\n"
+    "       tandem describe [TOPIC | model NAME | gpu NAME | output [--markdown]]\n"
+    "       tandem trace info PATH [--format NAME]\n"
+    "       tandem version | --help\n"
+    "\n"
+    "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json\n"
+    "check     reads an experiment with all that it names and says what would run\n"
+    "list      names that a file of yours can use\n"
+    "describe  options of a part of the configuration, a model, a GPU, or the layout of results.h5\n"
+    "trace     rows, rates and lengths of a trace\n"
+    "\n"
+    "Exit codes: 0 done, 1 the run failed, 2 the input is wrong. Files are looked up in the folder of the "
+    "file that names\n"
+    "them, its clusters/, ./clusters, $TANDEM_PATH, and the clusters/ that tandem was built with.\n";
+
+static int fail(const struct error *error)
 {
-    return 2;
+    fprintf(stderr, "tandem: error: %s\n", error->text);
+    return SIM_USER_ERROR;
+}
+
+static bool bad_usage(struct error *error, const char *what, const char *argument)
+{
+    return error_set(error, "%s%s%s%s; see `tandem --help`", what, argument ? " '" : "",
+                     argument ? argument : "", argument ? "'" : "");
+}
+
+static int fail_usage(const char *what, const char *argument)
+{
+    struct error error = {0};
+    bad_usage(&error, what, argument);
+    return fail(&error);
+}
+
+/* Arguments of run and check. */
+struct arguments {
+    struct sim_options options;
+    const char *sets[MOST_SETS];
+    char partition[64];
+};
+
+/* Fills the arguments; prints nothing, since every rank calls it. */
+static bool parse_arguments(int count, char **values, bool is_run, struct arguments *arguments,
+                            struct error *error)
+{
+    struct sim_options *options = &arguments->options;
+    options->sets = arguments->sets;
+    for (int i = 0; i < count; i++) {
+        const char *word = values[i];
+        bool is_set = strcmp(word, "--set") == 0, is_output = is_run && strcmp(word, "-o") == 0;
+        bool is_partition = is_run && strcmp(word, "--partition") == 0;
+        if (is_set || is_output || is_partition) {
+            if (i + 1 == count)
+                return bad_usage(error, "a value is missing after", word);
+            if (options->set_count == MOST_SETS)
+                return bad_usage(error, "too many --set", NULL);
+            const char *value = values[++i];
+            if (is_partition)
+                snprintf(arguments->partition, sizeof arguments->partition, "simulation.partition=%s", value);
+            if (is_output)
+                options->output = value;
+            else
+                arguments->sets[options->set_count++] = is_set ? value : arguments->partition;
+        } else if (is_run && strcmp(word, "--quiet") == 0) {
+            options->quiet = true;
+        } else if (word[0] == '-') {
+            return bad_usage(error, "unknown option", word);
+        } else if (options->experiment) {
+            return bad_usage(error, "more than one experiment:", word);
+        } else {
+            options->experiment = word;
+        }
+    }
+    return options->experiment || bad_usage(error, "no experiment is named", NULL);
+}
+
+static int command_run(int count, char **values)
+{
+    struct arguments arguments = {0};
+    struct error error = {0};
+    int rank, status;
+    MPI_Init(NULL, NULL);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (parse_arguments(count, values, true, &arguments, &error))
+        status = sim_run(MPI_COMM_WORLD, &arguments.options);
+    else
+        status = rank == 0 ? fail(&error) : SIM_USER_ERROR;
+    size_t leaked = mem_live_bytes();
+    if (status == 0 && leaked > 0) {
+        fprintf(stderr, "tandem: internal error: %zu bytes were never given back on rank %d\n", leaked, rank);
+        status = SIM_FAILED;
+    }
+    MPI_Finalize();
+    return status;
+}
+
+static int command_check(int count, char **values)
+{
+    struct arguments arguments = {0};
+    struct text summary = {0};
+    struct error error = {0};
+    int status = 0;
+    if (!parse_arguments(count, values, false, &arguments, &error) ||
+        !sim_check(&arguments.options, &summary, &error))
+        status = fail(&error);
+    fputs(text_string(&summary), stdout);
+    text_clear(&summary);
+    return status;
+}
+
+static void list_files(const char *title, const char *folder)
+{
+    struct config_reference reference = {"", folder, title};
+    struct text names = {0};
+    config_names(&reference, &names);
+    printf("%s:\n", title);
+    for (const char *line = text_string(&names); *line;) {
+        size_t length = strcspn(line, "\n");
+        printf("  %.*s\n", (int)length, line);
+        line += length + (line[length] == '\n');
+    }
+    text_clear(&names);
+}
+
+static int command_list(int count, char **values)
+{
+    static const struct {
+        const char *name, *folder;
+    } folders[] = {{"models", "models"},
+                   {"gpus", "gpus"},
+                   {"links", "links"},
+                   {"clusters", ""},
+                   {"workloads", "workloads"}};
+    const char *topic = count > 0 ? values[0] : NULL;
+    bool found = false;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        if (!topic || strcmp(topic, folders[i].name) == 0) {
+            list_files(folders[i].name, folders[i].folder);
+            found = true;
+        }
+    if (!topic || strcmp(topic, "schedulers") == 0) {
+        found = true;
+        printf("schedulers:\n");
+        for (int i = 0; schedulers[i]; i++)
+            printf("  %-14s %s\n", schedulers[i]->name, schedulers[i]->doc);
+    }
+    if (!topic || strcmp(topic, "routers") == 0) {
+        found = true;
+        printf("routers:\n");
+        for (int i = 0; router_policies[i]; i++)
+            printf("  %-14s %s\n", router_policies[i]->name, router_policies[i]->doc);
+    }
+    if (!topic || strcmp(topic, "traces") == 0) {
+        found = true;
+        printf("traces (values of workload.trace.format):\n");
+        for (int i = 0; trace_readers[i]; i++)
+            printf("  %-14s %s\n", trace_readers[i]->name, trace_readers[i]->doc);
+    }
+    return found ? 0 : fail_usage("nothing to list under", topic);
+}
+
+static const struct config_reference *reference_of(const char *noun)
+{
+    for (size_t i = 0; i < sim_reference_count; i++)
+        if (strcmp(sim_references[i].folder, noun) == 0)
+            return &sim_references[i];
+    return NULL;
+}
+
+/* Loads a model or GPU by name or path and prints it. */
+static int describe_file(const char *folder, const char *name)
+{
+    struct text path = {0}, text = {0};
+    struct error error = {0};
+    struct config *config = NULL;
+    struct model model;
+    struct gpu gpu;
+    bool good = config_find(name, ".", reference_of(folder), &path, &error) &&
+                config_load(text_string(&path), NULL, 0, NULL, 0, &config, &error);
+    if (good && strcmp(folder, "models") == 0) {
+        good = model_parse(config_root(config), &model, &error);
+        if (good)
+            model_describe(&model, &text);
+    } else if (good) {
+        good = gpu_parse(config_root(config), &gpu, &error);
+        if (good)
+            gpu_describe(&gpu, &text);
+    }
+    fputs(text_string(&text), stdout);
+    text_clear(&text);
+    text_clear(&path);
+    if (config)
+        config_free(config);
+    return good ? 0 : fail(&error);
+}
+
+static int describe_options(const char *topic)
+{
+    const struct option_table *const *tables = sim_option_tables();
+    struct text text = {0};
+    bool found = false;
+    if (!topic) {
+        text_append(&text, "topics of `tandem describe`:\n");
+        for (size_t i = 0; tables[i]; i++)
+            text_append(&text, "  %-12s %s\n", tables[i]->name, tables[i]->doc);
+        text_append(&text, "  %-12s %s\n  %-12s %s\n  %-12s %s\n", "model NAME", "sizes of a model",
+                    "gpu NAME", "figures of a GPU", "output", "layout of results.h5");
+        found = true;
+    }
+    for (size_t i = 0; topic && tables[i]; i++)
+        if (strcmp(topic, tables[i]->name) == 0) {
+            option_describe(tables[i], &text);
+            found = true;
+        }
+    fputs(text_string(&text), stdout);
+    text_clear(&text);
+    return found ? 0 : fail_usage("nothing to describe under", topic);
+}
+
+static int command_describe(int count, char **values)
+{
+    const char *topic = count > 0 ? values[0] : NULL;
+    if (topic && strcmp(topic, "output") == 0) {
+        struct text text = {0};
+        bool markdown = count > 1 && strcmp(values[1], "--markdown") == 0;
+        if (count > 1 && !markdown)
+            return fail_usage("unknown option", values[1]);
+        output_describe(markdown, &text);
+        fputs(text_string(&text), stdout);
+        text_clear(&text);
+        return 0;
+    }
+    if (topic && count > 1 && strcmp(topic, "model") == 0)
+        return describe_file("models", values[1]);
+    if (topic && count > 1 && strcmp(topic, "gpu") == 0)
+        return describe_file("gpus", values[1]);
+    return describe_options(topic);
+}
+
+static int command_trace(int count, char **values)
+{
+    struct text text = {0};
+    struct error error = {0};
+    const char *path = NULL, *format = NULL;
+    if (count < 1 || strcmp(values[0], "info") != 0)
+        return fail_usage("expected `tandem trace info PATH`", NULL);
+    for (int i = 1; i < count; i++) {
+        if (strcmp(values[i], "--format") == 0 && i + 1 < count)
+            format = values[++i];
+        else if (values[i][0] == '-' || path)
+            return fail_usage("unexpected argument", values[i]);
+        else
+            path = values[i];
+    }
+    if (!path)
+        return fail_usage("expected `tandem trace info PATH`", NULL);
+    bool good = workload_trace_info(path, format, &text, &error);
+    fputs(text_string(&text), stdout);
+    text_clear(&text);
+    return good ? 0 : fail(&error);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int count, char **values);
+    } commands[] = {{"run", command_run},
+                    {"check", command_check},
+                    {"list", command_list},
+                    {"describe", command_describe},
+                    {"trace", command_trace}};
+    if (argc < 2)
+        return fail_usage("no command", NULL);
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) {
+        printf("tandem %s, results schema %d\n", TANDEM_VERSION, OUTPUT_SCHEMA_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].name) == 0) {
+            for (int j = 2; j < argc; j++)
+                if (strcmp(argv[j], "--help") == 0) {
+                    fputs(usage, stdout);
+                    return 0;
+                }
+            return commands[i].run(argc - 2, argv + 2);
+        }
+    return fail_usage("unknown command", argv[1]);
 }

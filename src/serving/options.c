@@ -15,21 +15,26 @@ static const struct option scheduler_rows[] = {
      offsetof(struct scheduler_limits, max_num_batched_tokens),
      "token budget of an iteration; 0: 8192 on GPUs of 70 GiB and more except A100, else 2048 (vLLM V1)"},
     {"max_num_seqs", OPTION_INTEGER, "0", 0, 1 << 20, NULL, offsetof(struct scheduler_limits, max_num_seqs),
-     "most running requests; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except A100, else 256"},
+     "most running requests; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except A100, else "
+     "256"},
     {"long_prefill_token_threshold", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
-     offsetof(struct scheduler_limits, long_prefill_token_threshold), "longest prompt chunk; 0: no threshold"},
+     offsetof(struct scheduler_limits, long_prefill_token_threshold),
+     "longest prompt chunk; 0: no threshold"},
     {"watermark", OPTION_NUMBER, "-1", -1, 0.9, NULL, offsetof(struct scheduler_limits, watermark),
-     "share of the KV blocks that admission leaves free; negative: the policy's own (continuous 0.01, else 0)"},
+     "share of the KV blocks that admission leaves free; negative: the policy's own (continuous 0.01, else "
+     "0)"},
     {"chunked_prefill", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct scheduler_limits, chunked_prefill),
      "prefill-only: prompts in chunks instead of whole"},
 };
-static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool's instances", scheduler_rows);
+static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool's instances",
+                    scheduler_rows);
 
 static const struct option router_rows[] = {
-    {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices, offsetof(struct router_config, policy),
-     "how instances are chosen"},
+    {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices,
+     offsetof(struct router_config, policy), "how instances are chosen"},
     {"load_report_interval_ms", OPTION_NUMBER, "20", 0, 1e6, NULL,
-     offsetof(struct router_config, load_report_interval_ms), "shortest time between two load reports of an instance"},
+     offsetof(struct router_config, load_report_interval_ms),
+     "shortest time between two load reports of an instance"},
     {"frontend_ms", OPTION_NUMBER, "1", 0, 1e6, NULL, offsetof(struct router_config, frontend_ms),
      "client send to dispatch, fixed part (assumed: HTTP, tokenizer start)"},
     {"frontend_us_per_token", OPTION_NUMBER, "0.5", 0, 1e6, NULL,

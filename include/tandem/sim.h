@@ -1,0 +1,39 @@
+/* A simulation from its experiment: configuration to entities, the run over all ranks, results. */
+#ifndef TANDEM_SIM_H
+#define TANDEM_SIM_H
+
+#include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "tandem/config.h"
+#include "tandem/error.h"
+#include "tandem/option.h"
+
+/* What the command line says. Borrowed. */
+struct sim_options {
+    const char *experiment; /* path of the experiment */
+    const char *const *sets; /* "path=value" */
+    size_t set_count;
+    const char *output; /* folder of the results; NULL: no files */
+    bool quiet;         /* no progress */
+};
+
+enum sim_status { SIM_OK = 0, SIM_FAILED = 1, SIM_USER_ERROR = 2 };
+
+/* Places in an experiment where a name stands for a file. */
+extern const struct config_reference sim_references[];
+extern const size_t sim_reference_count;
+
+/* Option tables of an experiment's parts, for `describe`, NULL-ended. */
+const struct option_table *const *sim_option_tables(void);
+
+/* Loads and checks an experiment (everything that `run` checks, the trace included) and appends a summary of the cluster
+ * that would run. Local. */
+bool sim_check(const struct sim_options *options, struct text *summary, struct error *error);
+
+/* Runs an experiment: rank 0 reads, writes files and prints the table and the checksum on stdout; errors go to stderr once.
+ * Collective over comm; every rank returns the same status. */
+enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options);
+
+#endif

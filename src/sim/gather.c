@@ -1,0 +1,208 @@
+/* What the ranks measured, brought to rank 0. */
+#include "run.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tandem/check.h"
+#include "tandem/mem.h"
+#include "tandem/request.h"
+
+enum { TAG_SIZE = 1, TAG_BYTES = 2 };
+
+#define MESSAGE_BYTES (1 << 28) /* MPI counts are int: long messages go in parts */
+
+/* Appends the bytes of every other rank's buffer to that of rank 0. take is called on rank 0 for each, in
+ * order of ranks. */
+static void gather_bytes(struct run *run, const void *bytes, size_t count,
+                         void (*take)(void *context, const char *bytes, size_t count), void *context)
+{
+    if (run->rank != 0) {
+        uint64_t size = count;
+        MPI_Send(&size, 1, MPI_UINT64_T, 0, TAG_SIZE, run->comm);
+        for (size_t done = 0; done < count; done += MESSAGE_BYTES)
+            MPI_Send((const char *)bytes + done,
+                     (int)(count - done < MESSAGE_BYTES ? count - done : MESSAGE_BYTES), MPI_BYTE, 0,
+                     TAG_BYTES, run->comm);
+        return;
+    }
+    for (int rank = 1; rank < run->ranks; rank++) {
+        uint64_t size;
+        MPI_Recv(&size, 1, MPI_UINT64_T, rank, TAG_SIZE, run->comm, MPI_STATUS_IGNORE);
+        char *buffer = mem_array(size, 1);
+        for (size_t done = 0; done < size; done += MESSAGE_BYTES)
+            MPI_Recv(buffer + done, (int)(size - done < MESSAGE_BYTES ? size - done : MESSAGE_BYTES),
+                     MPI_BYTE, rank, TAG_BYTES, run->comm, MPI_STATUS_IGNORE);
+        take(context, buffer, size);
+        mem_free(buffer);
+    }
+}
+
+static void take_metrics(void *context, const char *bytes, size_t count)
+{
+    metrics_merge(context, bytes, count);
+}
+
+static void take_rows(void *context, const char *bytes, size_t count)
+{
+    struct metrics *metrics = context;
+    size_t rows = count / sizeof(struct row);
+    if (rows == 0)
+        return;
+    if (metrics->row_count + rows > metrics->row_capacity)
+        metrics->rows =
+            mem_grow(metrics->rows, &metrics->row_capacity, metrics->row_count + rows, sizeof(struct row));
+    memcpy(metrics->rows + metrics->row_count, bytes, count);
+    metrics->row_count += rows;
+}
+
+/* Usages in order of entities: a rank's entities follow those of the rank before. */
+struct usage_list {
+    struct usage *usages;
+    size_t count;
+};
+
+static void take_usages(void *context, const char *bytes, size_t count)
+{
+    struct usage_list *list = context;
+    memcpy(list->usages + list->count, bytes, count);
+    list->count += count / sizeof(struct usage);
+}
+
+static struct usage_list local_usages(const struct run *run)
+{
+    struct usage_list list = {mem_array(run->plan.entities, sizeof(struct usage)), 0};
+    for (uint32_t entity = 0; entity < run->plan.entities; entity++)
+        if (run->instances[entity])
+            list.usages[list.count++] = *instance_usage(run->instances[entity]);
+    return list;
+}
+
+static void build(struct run *run, const struct usage_list *usages, struct results *results)
+{
+    const struct plan *plan = &run->plan;
+    struct results_pool *pools = mem_array(plan->pool_count, sizeof *pools);
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        const struct plan_pool *pool = &plan->pools[i];
+        pools[i] = (struct results_pool){.name = pool->name,
+                                         .role = role_names[pool->role],
+                                         .gpu = pool->gpu.name,
+                                         .instances = (uint32_t)pool->instances,
+                                         .gpus_per_instance = (uint32_t)pool->tensor_parallel,
+                                         .tensor_parallel = (uint32_t)pool->tensor_parallel,
+                                         .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
+                                         .kv_capacity_blocks = (uint64_t)pool->capacity_blocks,
+                                         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour};
+    }
+    struct row *rows = run->metrics.rows;
+    size_t row_count = run->metrics.row_count;
+    run->metrics.rows = NULL;
+    run->metrics.row_count = 0;
+    run->metrics.row_capacity = 0;
+    results_build(results, &run->metrics, pools, plan->pool_count, usages->usages, rows, row_count);
+    mem_free(pools);
+}
+
+void run_gather(struct run *run, struct results *results)
+{
+    struct text packed = {0};
+    if (run->rank != 0)
+        metrics_pack(&run->metrics, &packed);
+    gather_bytes(run, packed.bytes, packed.length, take_metrics, &run->metrics);
+    text_clear(&packed);
+    gather_bytes(run, run->metrics.rows, run->metrics.row_count * sizeof(struct row), take_rows,
+                 &run->metrics);
+    struct usage_list usages = local_usages(run);
+    gather_bytes(run, usages.usages, usages.count * sizeof(struct usage), take_usages, &usages);
+    if (run->rank == 0) {
+        CHECK(usages.count == run->plan.entities - ENTITY_FIRST_INSTANCE, "%zu usages came", usages.count);
+        build(run, &usages, results);
+    }
+    mem_free(usages.usages);
+}
+
+/* Appends a JSON string. */
+static void append_string(struct text *text, const char *string)
+{
+    text_append(text, "\"");
+    for (; *string; string++) {
+        if (*string == '"' || *string == '\\')
+            text_append(text, "\\%c", *string);
+        else if ((unsigned char)*string < 0x20)
+            text_append(text, "\\u%04x", (unsigned)*string);
+        else
+            text_append(text, "%c", *string);
+    }
+    text_append(text, "\"");
+}
+
+static void append_field(struct text *text, const char *key, const char *value)
+{
+    text_append(text, "  \"%s\": ", key);
+    append_string(text, value);
+    text_append(text, ",\n");
+}
+
+/* Figures of one rank, summed or maximized over all. */
+struct rank_figures {
+    double sums[5]; /* events, remote messages, iterations, compute, resident memory */
+    double most[3]; /* events, compute, exchange */
+};
+
+static struct rank_figures rank_figures(const struct run *run)
+{
+    struct engine_stats stats = engine_stats(run->engine);
+    double events = (double)(stats.messages + stats.wakes), iterations = 0;
+    for (uint32_t entity = 0; entity < run->plan.entities; entity++)
+        for (int phase = PHASE_PREFILL; run->instances[entity] && phase < PHASE_COUNT; phase++)
+            iterations += (double)instance_usage(run->instances[entity])->iterations[phase];
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    struct rank_figures mine = {{events, (double)stats.remote_messages, iterations, stats.compute_s,
+                                 (double)usage.ru_maxrss * 1024.0},
+                                {events, stats.compute_s, stats.exchange_s}};
+    struct rank_figures all;
+    MPI_Reduce(mine.sums, all.sums, 5, MPI_DOUBLE, MPI_SUM, 0, run->comm);
+    MPI_Reduce(mine.most, all.most, 3, MPI_DOUBLE, MPI_MAX, 0, run->comm);
+    return all;
+}
+
+void run_report(struct run *run, const struct results *results, struct text *text)
+{
+    static const char *const modes[] = {"aggregate", "naive"}, *const partitions[] = {"weighted", "pools"};
+    struct rank_figures all = rank_figures(run);
+    if (run->rank != 0)
+        return;
+    char host[256] = "", date[64] = "", checksum[20];
+    time_t now = time(NULL);
+    struct tm utc;
+    gethostname(host, sizeof host - 1);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)results->checksum);
+    double windows = (double)engine_stats(run->engine).windows, wall_s = MPI_Wtime() - run->start_s;
+    text_append(text, "{\n");
+    append_field(text, "tandem_version", TANDEM_VERSION);
+    append_field(text, "experiment", run->options->experiment);
+    append_field(text, "output", run->options->output ? run->options->output : "");
+    append_field(text, "checksum", checksum);
+    append_field(text, "date", date);
+    append_field(text, "host", host);
+    append_field(text, "mode", modes[run->plan.simulation.mode]);
+    append_field(text, "partition", partitions[run->plan.simulation.partition]);
+    text_append(text, "  \"ranks\": %d,\n  \"wall_s\": %.6f,\n  \"setup_s\": %.6f,\n", run->ranks, wall_s,
+                run->setup_s);
+    text_append(text, "  \"compute_s\": %.6f,\n  \"exchange_s\": %.6f,\n  \"output_s\": %.6f,\n", all.most[1],
+                all.most[2], run->output_s);
+    text_append(
+        text,
+        "  \"requests\": %llu,\n  \"events\": %.0f,\n  \"remote_messages\": %.0f,\n  \"iterations\": %.0f,\n",
+        (unsigned long long)results->summary.requests, all.sums[0], all.sums[1], all.sums[2]);
+    text_append(text, "  \"windows\": %.0f,\n  \"events_per_window\": %.3f,\n  \"imbalance\": %.4f,\n",
+                windows, windows > 0 ? all.sums[0] / windows : 0,
+                all.sums[0] > 0 ? all.most[0] * run->ranks / all.sums[0] : 1);
+    text_append(text, "  \"simulated_s\": %.9f,\n  \"resident_bytes\": %.0f\n}\n", (double)run->end_ns * 1e-9,
+                all.sums[4]);
+}

@@ -1,0 +1,159 @@
+/* Option tables of an experiment and of a cluster. */
+#include "plan.h"
+
+#include <string.h>
+
+#include "tandem/check.h"
+#include "tandem/workload.h"
+
+const struct config_reference sim_references[] = {
+    {"model", "models", "model"},
+    {"cluster", "", "cluster"},
+    {"cluster.pools[*].gpu", "gpus", "GPU"},
+    {"cluster.network.kv_link", "links", "link"},
+    {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
+    {"workload.synthetic.output_tokens", "workloads", "length preset"},
+};
+const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
+
+static const char *const mode_names[] = {"aggregate", "naive", NULL};
+static const char *const partition_names[] = {"weighted", "pools", NULL};
+static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
+static const char *const weight_dtypes[] = {"bf16", "fp16", NULL};
+static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
+
+#define OF(member) offsetof(struct plan, member)
+
+static const struct option experiment_rows[] = {
+    {"name", OPTION_STRING, NULL, 0, 0, NULL, OF(name), "what the experiment is called in results"},
+    {"model", OPTION_NODE, NULL, 0, 0, NULL, OF(model_node),
+     "name or file of the model, or the model itself"},
+    {"cluster", OPTION_NODE, NULL, 0, 0, NULL, OF(cluster_node),
+     "name or file of the cluster, or the cluster itself"},
+    {"workload", OPTION_NODE, NULL, 0, 0, NULL, OF(workload_node),
+     "where requests come from: trace or synthetic"},
+    {"slo", OPTION_NODE, "null", 0, 0, NULL, OF(slo_node), "service level objective for goodput"},
+    {"seed", OPTION_INTEGER, "1", 0, 9007199254740992.0, NULL, OF(seed), "of all random numbers"},
+    {"warm_up_s", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(warm_up_s),
+     "requests that arrive earlier are left out of the metrics"},
+    {"output", OPTION_NODE, "null", 0, 0, NULL, OF(output_node), "what is written"},
+    {"simulation", OPTION_NODE, "null", 0, 0, NULL, OF(simulation_node),
+     "how it is computed; never changes results"},
+};
+static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` takes", experiment_rows);
+
+static const struct option slo_rows[] = {
+    {"ttft_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.ttft_ms), "longest time to first token; 0: not set"},
+    {"tpot_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.tpot_ms),
+     "longest time per output token; 0: not set"},
+    {"itl_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.itl_ms),
+     "longest gap between two tokens; 0: not set"},
+};
+static OPTION_TABLE(slo_table, "slo", "a request meets it when it meets all that is set", slo_rows);
+
+static const struct option output_rows[] = {
+    {"requests", OPTION_BOOL, "true", 0, 0, NULL, OF(output.requests), "a row for each request"},
+    {"timeseries_interval_ms", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(output.timeseries_interval_ms),
+     "width of a bin; doubles when 4096 are full"},
+};
+static OPTION_TABLE(output_table, "output", "what results.h5 holds", output_rows);
+
+static const struct option simulation_rows[] = {
+    {"mode", OPTION_CHOICE, "\"aggregate\"", 0, 0, mode_names, OF(simulation.mode),
+     "aggregate: O(1) an iteration; naive: walks over every sequence (the check of the former)"},
+    {"partition", OPTION_CHOICE, "\"weighted\"", 0, 0, partition_names, OF(simulation.partition),
+     "of instances over ranks: by expected events, or pools strictly apart"},
+    {"exchange", OPTION_CHOICE, "\"auto\"", 0, 0, exchange_names, OF(simulation.exchange),
+     "between ranks: fused messages (up to 8 ranks by default, 64 at most) or reduction and sparse messages"},
+};
+static OPTION_TABLE(simulation_table, "simulation", "how a run is computed; results do not depend on it",
+                    simulation_rows);
+
+static const struct option cluster_rows[] = {
+    {"name", OPTION_STRING, NULL, 0, 0, NULL, OF(cluster_name), "what the cluster is called in results"},
+    {"pools", OPTION_NODE, NULL, 0, 0, NULL, OF(pools_node),
+     "list of pools: unified ones, or prefill and decode"},
+    {"network", OPTION_NODE, "null", 0, 0, NULL, OF(network_node), "control and KV network"},
+    {"router", OPTION_NODE, "null", 0, 0, NULL, OF(router_node), "how requests find their instances"},
+    {"handoff", OPTION_NODE, "null", 0, 0, NULL, OF(handoff_node),
+     "how a request moves from prefill to decode"},
+};
+static OPTION_TABLE(cluster_table, "cluster", "pools, network and router", cluster_rows);
+
+static const struct option network_rows[] = {
+    {"kv_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.kv_link_node),
+     "name or file of the link of each GPU, for KV transfers; required with prefill and decode pools"},
+    {"control_latency_us", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(network.control_latency_us),
+     "of every control message; also the lookahead of parallel runs"},
+    {"sharing", OPTION_CHOICE, "\"max-min\"", 0, 0, sharing_names, OF(network.sharing),
+     "max-min: fair over sender and receiver ports; sender: one after another; none: each as if alone"},
+    {"nics_per_gpu", OPTION_INTEGER, "1", 1, 64, NULL, OF(network.nics_per_gpu), "links of each GPU"},
+    {"setup_ms", OPTION_NUMBER, "-1", -1, 1e6, NULL, OF(network.setup_ms),
+     "of a transfer; negative: the link's own"},
+};
+static OPTION_TABLE(network_table, "network", "control and KV network", network_rows);
+
+static const struct option handoff_rows[] = {
+    {"first_token", OPTION_CHOICE, "\"decode\"", 0, 0, first_token_names, OF(handoff.first_token),
+     "who shows it: decode (re-runs the last prompt token: vLLM), prefill (Splitwise, DistServe), relay "
+     "(prefill's "
+     "token, shown when decode admits the request: SGLang, TensorRT-LLM)"},
+};
+static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
+
+#define POOL(member) offsetof(struct plan_pool, member)
+
+static const struct option pool_rows[] = {
+    {"name", OPTION_STRING, NULL, 0, 0, NULL, POOL(name), "what the pool is called in results"},
+    {"role", OPTION_CHOICE, NULL, 0, 0, role_names, POOL(role), "unified, prefill or decode"},
+    {"gpu", OPTION_NODE, NULL, 0, 0, NULL, POOL(gpu_node), "name or file of the GPU, or the GPU itself"},
+    {"instances", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, POOL(instances), "model replicas"},
+    {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel), "GPUs of an instance"},
+    {"weight_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, weight_dtypes, POOL(weight_dtype),
+     "of weights and activations"},
+    {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_dtype), "of the KV cache"},
+    {"max_model_len", OPTION_INTEGER, "0", 0, 1 << 30, NULL, POOL(max_model_len),
+     "requests with more prompt and output tokens are refused; 0: no limit"},
+    {"scheduler", OPTION_NODE, "null", 0, 0, NULL, POOL(scheduler_node), "batch scheduler"},
+    {"kv", OPTION_NODE, "null", 0, 0, NULL, POOL(kv_node), "KV cache"},
+    {"timer", OPTION_NODE, "null", 0, 0, NULL, POOL(timer_node), "how iterations are timed"},
+    {"price_usd_per_gpu_hour", OPTION_NUMBER, "-1", -1, 1e6, NULL, POOL(price_usd_per_gpu_hour),
+     "negative: the GPU's own; a month is 730 h"},
+};
+static OPTION_TABLE(pool_table, "pool", "instances of one role and one configuration", pool_rows);
+
+const struct option_table *const *sim_option_tables(void)
+{
+    static const struct option_table *tables[24];
+    const struct option_table *all[] = {&experiment_table,
+                                        &slo_table,
+                                        &output_table,
+                                        &simulation_table,
+                                        &cluster_table,
+                                        &pool_table,
+                                        scheduler_option_table(),
+                                        &kv_options,
+                                        &timer_options,
+                                        &network_table,
+                                        &handoff_table,
+                                        router_option_table(),
+                                        &workload_options,
+                                        &workload_trace_options,
+                                        &workload_synthetic_options,
+                                        &model_options,
+                                        &gpu_options,
+                                        &link_options,
+                                        NULL};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        tables[i] = all[i];
+    return tables;
+}
+
+const struct option_table *plan_table(const char *name)
+{
+    const struct option_table *const *tables = sim_option_tables();
+    while (*tables && strcmp((*tables)->name, name) != 0)
+        tables++;
+    CHECK(*tables, "no option table %s", name);
+    return *tables;
+}

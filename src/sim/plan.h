@@ -1,0 +1,85 @@
+/* An experiment as parsed: everything that entities are built from. Strings live as long as the
+ * configuration. */
+#ifndef TANDEM_SIM_PLAN_H
+#define TANDEM_SIM_PLAN_H
+
+#include "tandem/fabric.h"
+#include "tandem/gpu.h"
+#include "tandem/instance.h"
+#include "tandem/kv.h"
+#include "tandem/link.h"
+#include "tandem/model.h"
+#include "tandem/router.h"
+#include "tandem/sim.h"
+
+enum partition { PARTITION_WEIGHTED, PARTITION_POOLS };
+
+struct plan_pool {
+    const char *name;
+    int role;
+    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node;
+    int64_t instances, tensor_parallel, max_model_len;
+    int weight_dtype, kv_dtype;
+    double price_usd_per_gpu_hour; /* resolved */
+    struct gpu gpu;
+    struct timer_config timer;
+    struct kv_config kv;
+    struct scheduler_limits limits; /* resolved */
+    int64_t capacity_blocks;
+    uint32_t first_entity;
+    double port_rate; /* bytes/s of an instance's network port, each way */
+};
+
+struct plan {
+    /* experiment */
+    const char *name;
+    int64_t seed;
+    double warm_up_s;
+    const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node;
+    struct {
+        double ttft_ms, tpot_ms, itl_ms;
+    } slo;
+    struct {
+        bool requests;
+        double timeseries_interval_ms;
+    } output;
+    struct {
+        int mode, partition, exchange;
+    } simulation;
+    /* cluster */
+    const char *cluster_name;
+    const struct node *pools_node, *network_node, *router_node, *handoff_node;
+    struct {
+        const struct node *kv_link_node;
+        double control_latency_us, setup_ms;
+        int sharing;
+        int64_t nics_per_gpu;
+    } network;
+    struct {
+        int first_token;
+    } handoff;
+    struct router_config router;
+    struct model model;
+    struct link link;
+    struct plan_pool *pools; /* owned: plan_clear */
+    size_t pool_count;
+    uint32_t entities;
+    bool disaggregated;
+    int64_t latency_ns;
+    int64_t max_model_len; /* of the strictest pool, 0: none */
+};
+
+/* The option table of that name; aborts when there is none. */
+const struct option_table *plan_table(const char *name);
+
+/* Fills a plan from a resolved experiment and checks that it all fits together. */
+bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
+void plan_clear(struct plan *plan);
+
+/* Rank of each entity, into owners. */
+void plan_partition(const struct plan *plan, int ranks, uint32_t *owners);
+
+/* Appends one line a pool: what it is, memory, KV capacity, price. */
+void plan_describe(const struct plan *plan, struct text *text);
+
+#endif

@@ -1,0 +1,216 @@
+/* Entities from a plan, and the run itself. */
+#include "run.h"
+
+#include <string.h>
+
+#include "progress.h"
+#include "tandem/check.h"
+#include "tandem/log.h"
+#include "tandem/mem.h"
+#include "tandem/request.h"
+#include "tandem/simtime.h"
+
+static void warn_about_lengths(const struct run *run)
+{
+    const struct plan *plan = &run->plan;
+    int64_t longest = plan->model.max_context_tokens;
+    int64_t longer = longest > 0 ? workload_count_longer(run->workload, longest) : 0;
+    if (plan->max_model_len == 0 && longer > 0)
+        log_warning("%lld requests have more prompt and output tokens than the %lld that %s was made for; "
+                    "they run all the "
+                    "same (max_model_len 0; set it to refuse them)",
+                    (long long)longer, (long long)longest, plan->model.name);
+}
+
+bool run_load(struct run *run, struct error *error)
+{
+    const struct sim_options *options = run->options;
+    if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
+                     options->set_count, &run->config, error) ||
+        !plan_parse(config_root(run->config), &run->plan, error) ||
+        !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
+        return false;
+    warn_about_lengths(run);
+    return true;
+}
+
+void run_unload(struct run *run)
+{
+    if (run->workload)
+        workload_free(run->workload);
+    plan_clear(&run->plan);
+    if (run->config)
+        config_free(run->config);
+}
+
+static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns)
+{
+    const struct plan *plan = &run->plan;
+    struct metrics_config config = {
+        .pools = (int64_t)plan->pool_count,
+        .window_start_ns = simtime_from_seconds(plan->warm_up_s),
+        .window_end_ns = last_send_ns,
+        .requests = (uint64_t)requests,
+        .slo_ttft_ns = simtime_from_ns(plan->slo.ttft_ms * 1e6),
+        .slo_tpot_ns = simtime_from_ns(plan->slo.tpot_ms * 1e6),
+        .slo_itl_ns = simtime_from_ns(plan->slo.itl_ms * 1e6),
+        .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
+        .keep_rows = plan->output.requests,
+    };
+    metrics_init(&run->metrics, &config);
+}
+
+static void configure_pool(struct run *run, size_t index, bool closed_loop)
+{
+    const struct plan *plan = &run->plan;
+    const struct plan_pool *pool = &plan->pools[index];
+    struct work_shape shape = model_shape(&plan->model, pool->tensor_parallel, (enum dtype)pool->weight_dtype,
+                                          (enum dtype)pool->kv_dtype);
+    run->configs[index] = (struct instance_config){
+        .role = pool->role,
+        .pool = (int64_t)index,
+        .limits = pool->limits,
+        .block_tokens = pool->kv.block_tokens,
+        .capacity_blocks = pool->capacity_blocks,
+        .latency_ns = plan->latency_ns,
+        .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
+        .reports = router_policies[plan->router.policy]->uses_loads,
+        .closed_loop = closed_loop,
+        .first_token = plan->handoff.first_token,
+        .mode = plan->simulation.mode,
+        .kv_bytes_per_block = pool->kv.block_tokens *
+                              model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
+                              model_kv_copies(&plan->model, pool->tensor_parallel),
+        .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
+        .descriptor_ns_per_block =
+            plan->disaggregated ? 2.0 * (double)plan->model.layers * plan->link.descriptor_ns : 0,
+        .timer = timer_new(&pool->gpu, &shape, &pool->timer),
+    };
+}
+
+/* Tokens that fit an empty instance of the pool, what admission leaves free taken off. */
+static int64_t most_tokens(const struct plan_pool *pool)
+{
+    int64_t blocks = pool->capacity_blocks;
+    if (schedulers[pool->limits.policy]->watermark_when_idle)
+        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
+    return blocks * pool->kv.block_tokens;
+}
+
+static void make_router(struct run *run)
+{
+    const struct plan *plan = &run->plan;
+    struct router_cluster cluster = {
+        .latency_ns = plan->latency_ns,
+        .max_model_len = plan->max_model_len,
+        .entry_max_tokens = INT64_MAX,
+        .decode_max_tokens = INT64_MAX,
+        .single_token_stays = plan->handoff.first_token == FIRST_TOKEN_PREFILL,
+        .seed = (uint64_t)plan->seed,
+    };
+    uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
+    uint32_t *decodes = mem_array(plan->entities, sizeof(uint32_t));
+    for (size_t p = 0; p < plan->pool_count; p++) {
+        const struct plan_pool *pool = &plan->pools[p];
+        int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
+        *most = most_tokens(pool) < *most ? most_tokens(pool) : *most;
+        for (uint32_t i = 0; i < pool->instances; i++) {
+            if (pool->role == ROLE_DECODE)
+                decodes[cluster.decode_count++] = pool->first_entity + i;
+            else
+                entries[cluster.entry_count++] = pool->first_entity + i;
+        }
+    }
+    cluster.entries = entries;
+    cluster.decodes = decodes;
+    run->router = router_create(run->engine, &plan->router, &cluster, run->workload, &run->metrics);
+    mem_free(entries);
+    mem_free(decodes);
+}
+
+static void make_fabric(struct run *run)
+{
+    const struct plan *plan = &run->plan;
+    double *rates = mem_array(plan->entities, sizeof(double));
+    for (size_t p = 0; p < plan->pool_count; p++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++)
+            rates[plan->pools[p].first_entity + i] = plan->pools[p].port_rate;
+    struct fabric_config config = {.sharing = plan->network.sharing,
+                                   .latency_ns = plan->latency_ns,
+                                   .entities = plan->entities,
+                                   .rates = rates};
+    run->fabric = fabric_create(run->engine, &config);
+    mem_free(rates);
+}
+
+/* Facts of the workload that every rank needs; only rank 0 has it. */
+struct workload_facts {
+    int64_t requests, last_send_ns, users;
+};
+
+static void make_entities(struct run *run, const struct workload_facts *facts)
+{
+    const struct plan *plan = &run->plan;
+    run->owners = mem_array(plan->entities, sizeof(uint32_t));
+    plan_partition(plan, run->ranks, run->owners);
+    struct engine_config config = {.entities = plan->entities,
+                                   .owners = run->owners,
+                                   .lookahead_ns = plan->latency_ns,
+                                   .body_bytes = sizeof(struct request),
+                                   .exchange = plan->simulation.exchange};
+    run->engine = engine_create(run->comm, &config);
+    run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
+    run->instances = mem_array(plan->entities, sizeof(struct instance *));
+    for (size_t p = 0; p < plan->pool_count; p++) {
+        configure_pool(run, p, facts->users > 0);
+        for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
+            uint32_t entity = plan->pools[p].first_entity + i;
+            if (engine_is_local(run->engine, entity))
+                run->instances[entity] =
+                    instance_create(run->engine, entity, &run->configs[p], &run->metrics);
+        }
+    }
+    if (engine_is_local(run->engine, ENTITY_FABRIC))
+        make_fabric(run);
+    if (engine_is_local(run->engine, ENTITY_ROUTER))
+        make_router(run);
+}
+
+void run_simulate(struct run *run)
+{
+    struct workload_facts facts = {0};
+    if (run->rank == 0)
+        facts = (struct workload_facts){workload_count(run->workload), workload_last_send_ns(run->workload),
+                                        workload_users(run->workload)};
+    MPI_Bcast(&facts, 3, MPI_INT64_T, 0, run->comm);
+    make_metrics(run, facts.requests, facts.last_send_ns);
+    make_entities(run, &facts);
+    run->setup_s = MPI_Wtime() - run->start_s;
+    struct progress progress;
+    progress_init(&progress, facts.requests, !run->options->quiet);
+    engine_run(run->engine, progress_show, &progress);
+    if (run->rank == 0)
+        progress_end(&progress);
+    MPI_Allreduce(&run->metrics.end_ns, &run->end_ns, 1, MPI_INT64_T, MPI_MAX, run->comm);
+    for (uint32_t entity = 0; entity < run->plan.entities; entity++)
+        if (run->instances[entity])
+            instance_close(run->instances[entity], run->end_ns);
+}
+
+void run_clear(struct run *run)
+{
+    for (uint32_t entity = 0; entity < run->plan.entities; entity++)
+        if (run->instances[entity])
+            instance_free(run->instances[entity]);
+    if (run->router)
+        router_free(run->router);
+    if (run->fabric)
+        fabric_free(run->fabric);
+    for (size_t p = 0; p < run->plan.pool_count; p++)
+        timer_free(run->configs[p].timer);
+    engine_free(run->engine);
+    metrics_clear(&run->metrics);
+    mem_free(run->configs);
+    mem_free(run->instances);
+    mem_free(run->owners);
+}

@@ -1,0 +1,44 @@
+/* A run in progress on one rank. */
+#ifndef TANDEM_SIM_RUN_H
+#define TANDEM_SIM_RUN_H
+
+#include "plan.h"
+
+#include "tandem/results.h"
+#include "tandem/workload.h"
+
+struct run {
+    MPI_Comm comm;
+    int rank, ranks;
+    const struct sim_options *options;
+    struct config *config;
+    struct plan plan;
+    struct workload *workload; /* rank 0 */
+    uint32_t *owners;
+    struct engine *engine;
+    struct router *router;
+    struct fabric *fabric;
+    struct instance_config *configs; /* one a pool */
+    struct instance **instances;     /* by entity; NULL where another rank's */
+    struct metrics metrics;
+    int64_t end_ns;
+    double start_s, setup_s, output_s;
+};
+
+/* Loads, parses and checks the experiment and opens the workload. Local: for rank 0 and for `check`. */
+bool run_load(struct run *run, struct error *error);
+void run_unload(struct run *run);
+
+/* Builds the entities of this rank, runs the engine, closes the instances. Collective. */
+void run_simulate(struct run *run);
+
+/* Brings everything to rank 0 and builds the results there. Collective. */
+void run_gather(struct run *run, struct results *results);
+
+/* Frees the entities. Collective. */
+void run_clear(struct run *run);
+
+/* run.json: what differs from run to run. Collective (figures of all ranks). On rank 0 appends the text. */
+void run_report(struct run *run, const struct results *results, struct text *text);
+
+#endif

@@ -1,0 +1,146 @@
+#include "tandem/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "run.h"
+#include "tandem/check.h"
+#include "tandem/log.h"
+#include "tandem/mem.h"
+#include "tandem/output.h"
+
+#define THIN_EVENTS_PER_WINDOW 20 /* below, windows cost about what they save: measured, DESIGN section 3 */
+
+bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)
+{
+    struct run run = {.options = options};
+    bool good = run_load(&run, error);
+    if (good) {
+        plan_describe(&run.plan, summary);
+        text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
+                    (long long)workload_count(run.workload),
+                    (long long)workload_total_prompt_tokens(run.workload),
+                    (long long)workload_total_output_tokens(run.workload));
+    }
+    run_unload(&run);
+    return good;
+}
+
+/* Rank 0's verdict on the input, and the resolved configuration for all. Collective. */
+static bool share_config(struct run *run, bool good)
+{
+    struct text text = {0};
+    uint64_t length = 0;
+    if (run->rank == 0 && good) {
+        config_print(run->config, false, NULL, &text);
+        length = text.length + 1;
+    }
+    MPI_Bcast(&length, 1, MPI_UINT64_T, 0, run->comm);
+    if (length == 0)
+        return false;
+    CHECK(length < INT32_MAX, "a configuration of %llu bytes", (unsigned long long)length);
+    char *bytes = run->rank == 0 ? text.bytes : mem_array(length, 1);
+    MPI_Bcast(bytes, (int)length, MPI_CHAR, 0, run->comm);
+    if (run->rank != 0) {
+        struct error error = {0};
+        bool parsed = config_parse(bytes, "configuration", &run->config, &error) &&
+                      plan_parse(config_root(run->config), &run->plan, &error);
+        CHECK(parsed, "rank 0 accepted what another does not: %s", error.text);
+        mem_free(bytes);
+    }
+    text_clear(&text);
+    return true;
+}
+
+static void warn_about_ranks(const struct run *run)
+{
+    if (run->rank != 0 || run->ranks == 1)
+        return;
+    if ((uint32_t)run->ranks > run->plan.entities)
+        log_warning(
+            "%d ranks for %u instances, router and fabric: the rest has nothing to do; use fewer ranks",
+            run->ranks, run->plan.entities - 2);
+    if (run->plan.simulation.partition == PARTITION_POOLS && (size_t)run->ranks < run->plan.pool_count)
+        log_warning("%d ranks cannot keep %zu pools apart; partitioned by weight", run->ranks,
+                    run->plan.pool_count);
+}
+
+static void warn_about_windows(const struct run *run)
+{
+    struct engine_stats stats = engine_stats(run->engine);
+    uint64_t mine[2] = {stats.messages + stats.wakes, 0}, all = 0;
+    MPI_Reduce(&mine[0], &all, 1, MPI_UINT64_T, MPI_SUM, 0, run->comm);
+    double per_window = stats.windows > 0 ? (double)all / (double)stats.windows : 0;
+    if (run->rank == 0 && run->ranks > 1 && stats.windows > 1000 && per_window < THIN_EVENTS_PER_WINDOW)
+        log_warning(
+            "%.1f events a window are too few for %d ranks to pay; use fewer ranks (results are the same)",
+            per_window, run->ranks);
+}
+
+/* Writes the three files. On rank 0. */
+static bool write_files(struct run *run, const struct results *results, const char *report,
+                        struct error *error)
+{
+    static const char *const not_in_results[] = {"simulation", NULL};
+    struct text used = {0}, in_results = {0};
+    config_print(run->config, true, NULL, &used);
+    config_print(run->config, false, not_in_results, &in_results);
+    const char *folder = run->options->output;
+    bool good = output_write(folder, results, text_string(&in_results), error) &&
+                output_write_text(folder, "config.used.json", text_string(&used), error) &&
+                output_write_text(folder, "run.json", report, error);
+    text_clear(&used);
+    text_clear(&in_results);
+    return good;
+}
+
+static enum sim_status finish(struct run *run)
+{
+    struct results results = {0};
+    struct text report = {0}, table = {0};
+    struct error error = {0};
+    int status = SIM_OK;
+    run_gather(run, &results);
+    warn_about_windows(run);
+    run_report(run, &results, &report);
+    if (run->rank == 0) {
+        if (run->options->output && !write_files(run, &results, text_string(&report), &error)) {
+            fprintf(stderr, "tandem: error: %s\n", error.text);
+            status = SIM_FAILED;
+        } else {
+            results_print(&results, &table);
+            printf("%schecksum %016llx\n", text_string(&table), (unsigned long long)results.checksum);
+            fflush(stdout);
+        }
+        results_clear(&results);
+    }
+    text_clear(&report);
+    text_clear(&table);
+    MPI_Bcast(&status, 1, MPI_INT, 0, run->comm);
+    return (enum sim_status)status;
+}
+
+enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
+{
+    struct run run = {.comm = comm, .options = options};
+    struct error error = {0};
+    bool good = true;
+    MPI_Comm_rank(comm, &run.rank);
+    MPI_Comm_size(comm, &run.ranks);
+    run.start_s = MPI_Wtime();
+    if (run.rank != 0)
+        log_silence();
+    else
+        good = run_load(&run, &error) && (!options->output || output_prepare(options->output, &error));
+    enum sim_status status = SIM_USER_ERROR;
+    if (share_config(&run, good)) {
+        warn_about_ranks(&run);
+        run_simulate(&run);
+        status = finish(&run);
+        run_clear(&run);
+    } else if (run.rank == 0) {
+        fprintf(stderr, "tandem: error: %s\n", error.text);
+    }
+    run_unload(&run);
+    return status;
+}
