@@ -132,10 +132,11 @@ static bool find_reader(const struct node *node, const struct trace_reader **rea
 static char *resolve_path(const struct node *node, const char *path)
 {
     struct text text = {0};
-    if (path[0] == '/')
+    const char *folder = node_folder(node);
+    if (path[0] == '/' || strcmp(folder, ".") == 0)
         text_append(&text, "%s", path);
     else
-        text_append(&text, "%s/%s", node_folder(node), path);
+        text_append(&text, "%s/%s", folder, path);
     char *copy = mem_string(text_string(&text));
     text_clear(&text);
     return copy;
