@@ -7,7 +7,6 @@
 
 #define CHUNK_ROWS      65536
 #define DEFLATE_LEVEL   1
-#define MEMORY_STEP     ((size_t)4 << 20) /* by which the file grows in memory */
 #define INNERMOST_ERROR 0
 
 static herr_t take_reason(unsigned depth, const H5E_error2_t *entry, void *data)
@@ -28,7 +27,8 @@ static int64_t check(struct h5 *h5, int64_t result)
     return result;
 }
 
-/* Lists members in the order in which they were created: readers then show columns in the order of the tables. */
+/* Lists members in the order in which they were created: readers then show columns in the order of the
+ * tables. */
 static void keep_order(struct h5 *h5, hid_t creation)
 {
     check(h5, H5Pset_link_creation_order(creation, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED));
@@ -42,6 +42,58 @@ static hid_t timeless(struct h5 *h5, hid_t class)
     return list;
 }
 
+/* HDF5's memory for the file. It asks for each byte that it needs; growing by factors is done here. */
+static void *image_resize(void *bytes, size_t count, H5FD_file_image_op_t operation, void *data)
+{
+    struct h5_image *image = data;
+    (void)bytes;
+    (void)operation;
+    if (count > image->capacity)
+        image->bytes = mem_grow(image->bytes, &image->capacity, count, 1);
+    image->count = count;
+    return image->bytes;
+}
+
+static void *image_create(size_t count, H5FD_file_image_op_t operation, void *data)
+{
+    return image_resize(NULL, count, operation, data);
+}
+
+/* The file closes: its bytes stay, for h5_end. */
+static herr_t image_keep(void *bytes, H5FD_file_image_op_t operation, void *data)
+{
+    (void)bytes;
+    (void)operation;
+    (void)data;
+    return 0;
+}
+
+static void *data_copy(void *data)
+{
+    return data;
+}
+
+static herr_t data_free(void *data)
+{
+    (void)data;
+    return 0;
+}
+
+/* In memory, so that what the disk does to the file is said by write() and not hidden in HDF5's shutdown. The
+ * bytes are kept at H5Fclose: what H5Fget_file_image gives before it has a wrong checksum in its superblock
+ * (1.10.8). */
+static void use_memory(struct h5 *h5, hid_t access)
+{
+    H5FD_file_image_callbacks_t callbacks = {.image_malloc = image_create,
+                                             .image_realloc = image_resize,
+                                             .image_free = image_keep,
+                                             .udata_copy = data_copy,
+                                             .udata_free = data_free,
+                                             .udata = &h5->image};
+    check(h5, H5Pset_fapl_core(access, 1, 0));
+    check(h5, H5Pset_file_image_callbacks(access, &callbacks));
+}
+
 void h5_begin(struct h5 *h5)
 {
     memset(h5, 0, sizeof *h5);
@@ -50,8 +102,7 @@ void h5_begin(struct h5 *h5)
     hid_t creation = timeless(h5, H5P_FILE_CREATE);
     keep_order(h5, creation);
     hid_t access = check(h5, H5Pcreate(H5P_FILE_ACCESS));
-    /* In memory: what the disk does to the file is then said by write() and not hidden in HDF5's shutdown. */
-    check(h5, H5Pset_fapl_core(access, MEMORY_STEP, 0));
+    use_memory(h5, access);
     check(h5, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18));
     check(h5, H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
     /* No space set aside for later objects: it would be left in the file. */
@@ -64,17 +115,12 @@ void h5_begin(struct h5 *h5)
 
 bool h5_end(struct h5 *h5, void **bytes, size_t *count, struct error *error)
 {
-    *bytes = NULL;
-    *count = 0;
-    check(h5, H5Fflush(h5->file, H5F_SCOPE_GLOBAL));
-    ssize_t size = check(h5, H5Fget_file_image(h5->file, NULL, 0));
-    if (h5->error.text[0] == '\0') {
-        *count = (size_t)size;
-        *bytes = mem_array(*count, 1);
-        check(h5, H5Fget_file_image(h5->file, *bytes, *count));
-    }
+    check(h5,
+          H5Fflush(h5->file, H5F_SCOPE_GLOBAL)); /* the end of the file is settled here, not at the close */
     check(h5, H5Fclose(h5->file));
     H5Eset_auto2(H5E_DEFAULT, h5->print, h5->print_data);
+    *bytes = h5->image.bytes;
+    *count = h5->image.count;
     if (h5->error.text[0] == '\0')
         return true;
     mem_free(*bytes);

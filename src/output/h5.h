@@ -10,8 +10,15 @@
 #include "tandem/column.h"
 #include "tandem/error.h"
 
+/* The file in memory: HDF5 has it while it is open, and leaves it behind when it closes. */
+struct h5_image {
+    char *bytes; /* owned */
+    size_t count, capacity;
+};
+
 struct h5 {
     hid_t file; /* also the root group */
+    struct h5_image image;
     struct error error;
     H5E_auto2_t print; /* the program's own way to print HDF5 errors, put back at the end */
     void *print_data;
@@ -20,7 +27,7 @@ struct h5 {
 /* Starts an empty file in memory, and keeps HDF5 from printing errors until h5_end. */
 void h5_begin(struct h5 *h5);
 
-/* Gives the file's bytes (the caller owns them: mem_free) and closes it. False: error says what failed first.
+/* Closes the file and gives its bytes (the caller owns them: mem_free). False: error says what failed first.
  */
 bool h5_end(struct h5 *h5, void **bytes, size_t *count, struct error *error);
 
