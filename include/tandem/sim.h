@@ -9,6 +9,7 @@
 #include "tandem/config.h"
 #include "tandem/error.h"
 #include "tandem/option.h"
+#include "tandem/results.h"
 
 /* What the command line says. Borrowed. */
 struct sim_options {
@@ -35,5 +36,11 @@ bool sim_check(const struct sim_options *options, struct text *summary, struct e
 /* Runs an experiment: rank 0 reads, writes files and prints the table and the checksum on stdout; errors go to stderr once.
  * Collective over comm; every rank returns the same status. */
 enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options);
+
+/* Runs an experiment and shows its results to inspect, on rank 0; writes and prints nothing (for tests and for other
+ * programs). Collective; every rank returns the same, error is set on rank 0. */
+enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
+                            void (*inspect)(void *context, const struct results *results), void *context,
+                            struct error *error);
 
 #endif

@@ -77,70 +77,94 @@ static void warn_about_windows(const struct run *run)
             per_window, run->ranks);
 }
 
-/* Writes the three files. On rank 0. */
-static bool write_files(struct run *run, const struct results *results, const char *report,
-                        struct error *error)
+/* Writes the three files; run.json last, since it says how long the others took. Collective; rank 0 writes.
+ */
+static bool write_files(struct run *run, const struct results *results, struct error *error)
 {
     static const char *const not_in_results[] = {"simulation", NULL};
-    struct text used = {0}, in_results = {0};
-    config_print(run->config, true, NULL, &used);
-    config_print(run->config, false, not_in_results, &in_results);
     const char *folder = run->options->output;
-    bool good = output_write(folder, results, text_string(&in_results), error) &&
-                output_write_text(folder, "config.used.json", text_string(&used), error) &&
-                output_write_text(folder, "run.json", report, error);
+    struct text used = {0}, in_results = {0}, report = {0};
+    bool good = true;
+    double start_s = MPI_Wtime();
+    if (run->rank == 0) {
+        config_print(run->config, true, NULL, &used);
+        config_print(run->config, false, not_in_results, &in_results);
+        good = output_write(folder, results, text_string(&in_results), error) &&
+               output_write_text(folder, "config.used.json", text_string(&used), error);
+    }
+    run->output_s = MPI_Wtime() - start_s;
+    run_report(run, results, &report);
+    if (run->rank == 0)
+        good = good && output_write_text(folder, "run.json", text_string(&report), error);
     text_clear(&used);
     text_clear(&in_results);
+    text_clear(&report);
     return good;
 }
 
-static enum sim_status finish(struct run *run)
+/* Loads, shares and simulates; false (on every rank) when the input is wrong. Collective. */
+static bool start(struct run *run, MPI_Comm comm, const struct sim_options *options, struct error *error)
 {
-    struct results results = {0};
-    struct text report = {0}, table = {0};
-    struct error error = {0};
-    int status = SIM_OK;
-    run_gather(run, &results);
-    warn_about_windows(run);
-    run_report(run, &results, &report);
-    if (run->rank == 0) {
-        if (run->options->output && !write_files(run, &results, text_string(&report), &error)) {
-            fprintf(stderr, "tandem: error: %s\n", error.text);
-            status = SIM_FAILED;
-        } else {
-            results_print(&results, &table);
-            printf("%schecksum %016llx\n", text_string(&table), (unsigned long long)results.checksum);
-            fflush(stdout);
-        }
-        results_clear(&results);
+    bool good = true;
+    *run = (struct run){.comm = comm, .options = options};
+    MPI_Comm_rank(comm, &run->rank);
+    MPI_Comm_size(comm, &run->ranks);
+    run->start_s = MPI_Wtime();
+    if (run->rank != 0)
+        log_silence();
+    else
+        good = run_load(run, error) && (!options->output || output_prepare(options->output, error));
+    if (!share_config(run, good)) {
+        run_unload(run);
+        return false;
     }
-    text_clear(&report);
-    text_clear(&table);
-    MPI_Bcast(&status, 1, MPI_INT, 0, run->comm);
-    return (enum sim_status)status;
+    warn_about_ranks(run);
+    run_simulate(run);
+    warn_about_windows(run);
+    return true;
+}
+
+enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
+                            void (*inspect)(void *context, const struct results *results), void *context,
+                            struct error *error)
+{
+    struct run run;
+    struct results results = {0};
+    if (!start(&run, comm, options, error))
+        return SIM_USER_ERROR;
+    run_gather(&run, &results);
+    if (run.rank == 0)
+        inspect(context, &results);
+    results_clear(&results);
+    run_clear(&run);
+    run_unload(&run);
+    return SIM_OK;
 }
 
 enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
 {
-    struct run run = {.comm = comm, .options = options};
+    struct run run;
+    struct results results = {0};
     struct error error = {0};
-    bool good = true;
-    MPI_Comm_rank(comm, &run.rank);
-    MPI_Comm_size(comm, &run.ranks);
-    run.start_s = MPI_Wtime();
-    if (run.rank != 0)
-        log_silence();
-    else
-        good = run_load(&run, &error) && (!options->output || output_prepare(options->output, &error));
-    enum sim_status status = SIM_USER_ERROR;
-    if (share_config(&run, good)) {
-        warn_about_ranks(&run);
-        run_simulate(&run);
-        status = finish(&run);
-        run_clear(&run);
+    if (!start(&run, comm, options, &error)) {
+        if (error.text[0])
+            fprintf(stderr, "tandem: error: %s\n", error.text);
+        return SIM_USER_ERROR;
+    }
+    run_gather(&run, &results);
+    int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
+    if (run.rank == 0 && status == SIM_OK) {
+        struct text table = {0};
+        results_print(&results, &table);
+        printf("%schecksum %016llx\n", text_string(&table), (unsigned long long)results.checksum);
+        fflush(stdout);
+        text_clear(&table);
     } else if (run.rank == 0) {
         fprintf(stderr, "tandem: error: %s\n", error.text);
     }
+    results_clear(&results);
+    run_clear(&run);
     run_unload(&run);
-    return status;
+    MPI_Bcast(&status, 1, MPI_INT, 0, comm);
+    return (enum sim_status)status;
 }
