@@ -1,4 +1,12 @@
-/* Workloads: requests from traces or generators, in order of sending. All local; only the router's rank has one. */
+/* Workloads: requests from traces or generators, in order of sending. All local; only the router's rank has
+ * one.
+ *
+ * Times: a trace's origin is its first request. The window start_s, duration_s is in the trace's own time and
+ * its start is the run's time 0, so the first request of a window is sent at its own offset. rate_scale then
+ * divides each time (not each gap) by the exact binary value of the number, rounded half to even. Generators:
+ * gaps are rounded one by one and summed, then scaled; the first request of poisson and gamma comes after one
+ * gap, that of fixed at 0. Request i draws with count i of each purpose, so its lengths depend on neither
+ * arrivals nor rate. */
 #ifndef TANDEM_WORKLOAD_H
 #define TANDEM_WORKLOAD_H
 
@@ -14,7 +22,8 @@ struct workload_request {
     int64_t send_ns; /* since the start of the run; closed loop: 0, the caller sets the time */
     int64_t prompt_tokens;
     int64_t output_tokens; /* >= 1; hidden from policies */
-    int64_t max_tokens;    /* the visible limit; output_tokens where the trace has none */
+    int64_t
+        max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
 };
 
 struct workload;
@@ -22,12 +31,12 @@ struct workload;
 extern const struct option_table workload_options;       /* the "workload" object */
 extern const struct option_table workload_trace_options; /* its "trace" */
 extern const struct option_table workload_synthetic_options;
-extern const struct option_table workload_length_options;  /* prompt_tokens and output_tokens of "synthetic" */
+extern const struct option_table workload_length_options; /* prompt_tokens and output_tokens of "synthetic" */
 extern const struct option_table workload_arrival_options; /* its "arrivals" */
 extern const struct option_table workload_preset_options;  /* a length preset's file */
 
-/* Reads the "workload" object: opens and checks the whole trace (bad rows are errors with file and line), or sets a
- * generator up. The caller owns *workload. */
+/* Reads the "workload" object: opens and checks the whole trace (bad rows are errors with file and line), or
+ * sets a generator up. The caller owns *workload. */
 bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error);
 void workload_free(struct workload *workload);
 
@@ -40,11 +49,13 @@ int64_t workload_count(const struct workload *workload);
 /* Send time of the last request; SIMTIME_NEVER for closed-loop clients, whose times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);
 
-/* Closed-loop clients: number of users (0: open loop), and the think time before request `index` (arrival order). */
+/* Closed-loop clients: number of users (0: open loop), and the think time before request `index` (arrival
+ * order). */
 int64_t workload_users(const struct workload *workload);
 int64_t workload_think_ns(const struct workload *workload, uint64_t index);
 
-/* Requests whose prompt + output exceed a number of tokens, of all that it will give (for the max_model_len warning). */
+/* Requests whose prompt + output exceed a number of tokens, of all that it will give (for the max_model_len
+ * warning). Walks over all of them; the other sums do so once, when the first is asked for. */
 int64_t workload_count_longer(const struct workload *workload, int64_t tokens);
 
 /* Sums over all that it will give, for checks. */
@@ -55,7 +66,8 @@ int64_t workload_total_output_tokens(const struct workload *workload);
 const char *workload_trace_path(const struct workload *workload);
 const char *workload_trace_sha256(const struct workload *workload);
 
-/* `tandem trace info PATH`: appends format, rows, span, rates, burstiness, length quantiles. format NULL: guessed. */
+/* `tandem trace info PATH`: appends format, rows, span, rates, burstiness, length quantiles. format NULL:
+ * guessed. */
 bool workload_trace_info(const char *path, const char *format, struct text *text, struct error *error);
 
 /* A trace reader: one file in src/workload/readers. */
@@ -73,9 +85,9 @@ struct trace_reader {
     size_t options_size;                /* bytes of the structure that they fill */
     /* Whether the first line looks like this format, for `trace info`. */
     bool (*recognizes)(const char *first_line);
-    /* Parses one line (without its end; number counts from 1). *row is set and *is_row says whether it holds a request
-     * (headers and empty lines do not). state: what start returned. Errors say what was expected; the caller
-     * adds file and line. */
+    /* Parses one line (without its end; number counts from 1). *row is set and *is_row says whether it holds
+     * a request (headers and empty lines do not). state: what start returned. Errors say what was expected;
+     * the caller adds file and line. */
     bool (*line)(void *state, const char *line, int64_t number, struct trace_row *row, bool *is_row,
                  struct error *error);
     /* State of a reader for one file, from its parsed options (NULL without). stop frees it. */

@@ -66,28 +66,26 @@ static void check_info(const char *path, const char *const *words, size_t count)
     text_clear(&text);
 }
 
+static const char *const of_conv[] = {
+    "format         azure",
+    "requests       19366\n",
+    "span           3501.722 s\n",
+    "mean rate      5.530 requests/s\n",
+    "CV of gaps     1.094\n",
+    "largest gaps   4.315 3.128 3.103 3.030 2.639 2.352 1.923 1.873 s\n",
+    "per minute     191 to 507 requests (58 full minutes)\n",
+    "prompt       1154.7        29       207      1020    2734.5      4142    6179.",
+    "output        211.1        16        54       129       424       601       954         7      1000",
+};
+static const char *const of_code[] = {
+    "mean rate      2.566 requests/s\n",
+    "per minute     0 to ",
+    "prompt       2047.8        17       147      1469    5187.6      7436      7437         3      7437",
+    "output         27.9         6         7        13        55     251.5     825.3         6      1899",
+};
+
 static void test_info(void)
 {
-    static const char *const of_conv[] = {
-        "format         azure",
-        "requests       19366\n",
-        "span           3501.722 s\n",
-        "mean rate      5.530 requests/s\n",
-        "CV of gaps     1.094\n",
-        "largest gaps   4.315 3.128 3.103 3.030 2.639 2.352 1.923 1.873 s\n",
-        "per minute     191 to 507 requests (58 full minutes)\n",
-        "prompt       1154.7        29       207      1020    2734.5      4142    6179.",
-        "output        211.1        16        54       129       424       601       954         7      "
-        "1000\n",
-    };
-    static const char *const of_code[] = {
-        "mean rate      2.566 requests/s\n",
-        "per minute     0 to ",
-        "prompt       2047.8        17       147      1469    5187.6      7436      7437         3      "
-        "7437\n",
-        "output         27.9         6         7        13        55     251.5     825.3         6      "
-        "1899\n",
-    };
     check_info(conv, of_conv, sizeof of_conv / sizeof of_conv[0]);
     check_info(code, of_code, sizeof of_code / sizeof of_code[0]);
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);

@@ -128,6 +128,32 @@ static void test_presets(void)
     }
 }
 
+/* As an experiment names them: a preset by name, replaced on the command line by another. */
+static void test_references(void)
+{
+    static const struct config_reference references[] = {
+        {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
+        {"workload.synthetic.output_tokens", "workloads", "length preset"},
+    };
+    static const char experiment[] =
+        "{\"workload\": {\"synthetic\": {\"prompt_tokens\": \"azure-conv\", \"output_tokens\": "
+        "\"azure-conv\", "
+        "\"arrivals\": {\"poisson\": {\"rate_per_s\": 5}}, \"requests\": 20000}}}";
+    static const char *const sets[] = {"workload.synthetic.output_tokens=azure-code-mixture"};
+    const char *path = support_write("experiment.json", experiment, strlen(experiment));
+    struct config *config = NULL;
+    struct workload *workload = NULL;
+    struct error error;
+    CU_ASSERT_TRUE_FATAL(config_load(path, references, 2, sets, 1, &config, &error));
+    CU_ASSERT_TRUE_FATAL(workload_create(node_get(config_root(config), "workload"), 1, &workload, &error));
+    CU_ASSERT_DOUBLE_EQUAL((double)workload_total_prompt_tokens(workload) / 20000, 1154.7, 30);
+    CU_ASSERT_DOUBLE_EQUAL((double)workload_total_output_tokens(workload) / 20000, 27.9, 3);
+    workload_free(workload);
+    config_free(config);
+    remove(path);
+    support_path(NULL);
+}
+
 /* --- lognormals against GSL
  * ---------------------------------------------------------------------------------- */
 
@@ -288,6 +314,7 @@ int main(void)
 {
     static const struct test_case cases[] = {
         {"presets against their tables", test_presets},
+        {"presets by name", test_references},
         {"lognormal", test_lognormal},
         {"mixtures", test_mixtures},
         {"uniform", test_uniform},
