@@ -148,8 +148,6 @@ static hid_t string_type(struct h5 *h5, size_t bytes)
     hid_t type = check(h5, H5Tcopy(H5T_C_S1));
     check(h5, H5Tset_size(type, bytes));
     check(h5, H5Tset_cset(type, H5T_CSET_UTF8));
-    if (bytes != H5T_VARIABLE)
-        check(h5, H5Tset_strpad(type, H5T_STR_NULLPAD));
     return type;
 }
 
@@ -215,17 +213,18 @@ struct values {
 static struct values string_values(struct h5 *h5, const struct column *column, const void *rows,
                                    size_t row_bytes, size_t count)
 {
-    size_t longest = 1;
+    size_t longest = 0;
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(string_at(column, rows, row_bytes, i));
         longest = length > longest ? length : longest;
     }
-    char *bytes = mem_array(count, longest);
+    size_t size = longest + 1; /* NUL-ended */
+    char *bytes = mem_array(count, size);
     for (size_t i = 0; i < count; i++) {
         const char *string = string_at(column, rows, row_bytes, i);
-        memcpy(bytes + i * longest, string, strlen(string));
+        memcpy(bytes + i * size, string, strlen(string));
     }
-    hid_t type = string_type(h5, longest);
+    hid_t type = string_type(h5, size);
     return (struct values){bytes, type, type, true};
 }
 
