@@ -39,12 +39,22 @@ static bool parse_text(struct config *config, const char *text, size_t count, co
     return false;
 }
 
+/* Adds the nearest name to the error for a file that cannot be read. */
+static bool suggest_file(const char *file, struct error *error)
+{
+    struct text near = {0};
+    if (lookup_near_file(file, &near) && strcmp(text_string(&near), file) != 0)
+        error_set(error, "%s (did you mean '%s'?)", error->text, text_string(&near));
+    text_clear(&near);
+    return false;
+}
+
 static bool parse_file(struct config *config, const char *file, struct node **root, struct error *error)
 {
     char *bytes;
     size_t count;
     if (!config_read_file(file, &bytes, &count, error))
-        return false;
+        return suggest_file(file, error);
     bool good = parse_text(config, bytes, count, file, root, error);
     mem_free(bytes);
     if (good && (*root)->type != NODE_OBJECT && (*root)->type != NODE_ARRAY) {

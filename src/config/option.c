@@ -115,14 +115,14 @@ static bool check_number(const struct option *option, const struct node *node, s
         return type_error(node, integer ? "an integer" : "a number", error);
     double number = node_number(node);
     if (integer && number != rint(number))
-        return node_error(node, error, "expected an integer, not %.17g", number);
+        return node_error(node, error, "expected an integer, not %.15g", number);
     if (integer && fabs(number) > MOST_EXACT_INTEGER)
-        return node_error(node, error, "%.17g is too large: integers have to be within +-2^53", number);
+        return node_error(node, error, "%.15g is too large: integers have to be within +-2^53", number);
     if (!is_bounded(option) || (number >= option->min && number <= option->max))
         return true;
     if (option->max >= MOST_EXACT_INTEGER)
-        return node_error(node, error, "%.17g is out of bounds: at least %.17g", number, option->min);
-    return node_error(node, error, "%.17g is out of bounds: from %.17g to %.17g", number, option->min,
+        return node_error(node, error, "%.15g is out of bounds: at least %.15g", number, option->min);
+    return node_error(node, error, "%.15g is out of bounds: from %.15g to %.15g", number, option->min,
                       option->max);
 }
 

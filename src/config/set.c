@@ -54,8 +54,6 @@ static bool read_brackets(struct walk *walk, struct step *step, struct error *er
 
 static bool read_step(struct walk *walk, struct step *step, struct error *error)
 {
-    if (walk->rest[0] == '\0')
-        return malformed(walk, "there is no '=' after the path", error);
     if (walk->rest[0] == '[')
         return read_brackets(walk, step, error);
     if (walk->path.length > 0) {
@@ -219,7 +217,8 @@ static bool follow(struct walk *walk, struct node *node, const struct source *so
         if (!read_step(walk, &step, error))
             return false;
         struct node *found = NULL;
-        bool good = find_step(walk, node, &step, &found, error);
+        bool good = walk->rest[0] != '\0' || malformed(walk, "there is no '=' after the path", error);
+        good = good && find_step(walk, node, &step, &found, error);
         bool last = walk->rest[0] == '=';
         if (good && last)
             good = put_value(walk, node, &step, found, source, error);
