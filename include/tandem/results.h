@@ -36,7 +36,7 @@ struct pool_row {
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
     double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
-    double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* pool's window cost over its tokens */
+    double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
 };
 
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
@@ -73,7 +73,7 @@ struct summary {
     double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s;
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
     double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns; /* over all window requests */
+        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns; /* over completed window requests */
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, kv_allocated_blocks, kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
@@ -96,7 +96,7 @@ struct results {
     size_t pool_count;
     struct series_bin_row **series; /* [pool][bin] */
     size_t series_count;            /* bins, the same in each pool */
-    int64_t series_interval_ns;
+    int64_t series_interval_ns;     /* 0: no series */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
     struct row *rows; /* in order of arrival; NULL when rows are off. Owned. */
@@ -105,7 +105,7 @@ struct results {
 };
 
 /* Computes everything from the merged metrics of all ranks and the usage of each instance (in order of pools, then
- * instance). rows (all ranks', any order; ownership passes) are sorted by id. */
+ * instance). rows (all ranks', any order; ownership passes) are sorted by id; aborts unless their ids are 0, 1, .. */
 void results_build(struct results *results, const struct metrics *metrics, const struct results_pool *pools,
                    size_t pool_count, const struct usage *usages, struct row *rows, size_t row_count);
 void results_clear(struct results *results);
