@@ -18,11 +18,12 @@ struct config_reference {
 
 /* Loads an experiment: parses the file, expands references (each relative to the file that names it; a name without
  * a slash is looked up, with .json added, in that file's folder, its clusters/, ./clusters, each folder of
- * $TANDEM_PATH, and the source or install folder known at build time, always in FOLDER/ of it and in itself), then
- * applies set values "path=value" in order (value is JSON, else a string; a reference set to a name is expanded
- * again; pools[name] selects a list element by its "name"). A string where an inline object could stand may be that
- * object itself. Duplicate keys are refused. An error names file, line or path, and a suggestion. The caller owns
- * *config: config_free. */
+ * $TANDEM_PATH, and the source or install folder known at build time, always in FOLDER/ of it and in itself; never
+ * the naming file itself), then applies set values "path=value" in order (value is JSON, else a string; a reference
+ * set to a name is expanded again; pools[name] selects a list element by its "name", ["a.b"] a key that is no word;
+ * all of the path must exist but for its last key, which is added). A string where an inline object could stand may
+ * be that object itself. Duplicate keys are refused. An error names file, line or path, and a suggestion. The caller
+ * owns *config: config_free. */
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,
                  const char *const *sets, size_t set_count, struct config **config, struct error *error);
 

@@ -22,8 +22,9 @@ enum option_type {
 struct option {
     const char *name; /* JSON key, its unit as suffix: _ms, _gib, _tokens */
     enum option_type type;
-    const char *fallback; /* default as JSON text ("0.9", "\"paged\"", "null" for an absent node); NULL: required */
-    double min, max;      /* inclusive bounds of numbers; both 0: none */
+    const char *fallback; /* default as JSON text ("0.9", "\"paged\""); NULL: required. "null" (a NULL target) is
+                           * the only one of a node, and one that a string may have */
+    double min, max;      /* inclusive bounds of numbers, max may be INFINITY; both 0: none */
     const char *const *choices; /* NULL-ended, for OPTION_CHOICE */
     size_t offset;              /* of the target in the structure */
     const char *doc;            /* one line; says "0: automatic" where that is so */
@@ -46,8 +47,8 @@ struct option_part {
 };
 
 /* Fills the target from an object, defaults first. Refuses unknown keys (with a suggestion; a known key with another
- * unit suffix is named so), wrong types and values out of bounds, with file and path. Strings in target point into
- * the tree or the table. */
+ * unit suffix is named so), wrong types and values out of bounds, with file and path. Strings in target live as long
+ * as the tree, default ones as long as the process. object NULL: as an object without keys. */
 bool option_parse(const struct option_table *table, const struct node *object, void *target, struct error *error);
 
 /* The same over several tables: each key of the object must be in one of them. */

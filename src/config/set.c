@@ -98,6 +98,9 @@ static bool unknown_key(const struct walk *walk, const struct node *node, const 
     struct text message = {0};
     text_append(&message, "--set %s: %s has no '%s'", walk->argument, path_name(walk), key);
     append_remedy(&message, key, names, node->size);
+    if (!text_suggest(key, names, node->size))
+        text_append(&message, "; it can be added as a whole: %s%s%s={..}", text_string(&walk->path),
+                    walk->path.length > 0 ? "." : "", key);
     error_set(error, "%s", text_string(&message));
     text_clear(&message);
     mem_free(names);

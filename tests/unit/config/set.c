@@ -168,8 +168,11 @@ static void paths_that_do_not_exist_are_refused(void)
     enter();
     CU_ASSERT_TRUE(
         refused("sol.ttft_ms=3", "--set sol.ttft_ms=3: the experiment has no 'sol' (did you mean 'slo'?)"));
-    CU_ASSERT_TRUE(refused("output.x=3",
-                           "--set output.x=3: the experiment has no 'output' (it has: cluster, slo, name)"));
+    CU_ASSERT_TRUE(refused("output.x=3", "--set output.x=3: the experiment has no 'output' (it has: cluster, "
+                                         "slo, name); it can be added as a whole: output={..}"));
+    CU_ASSERT_TRUE(refused("cluster.network.x=3",
+                           "--set cluster.network.x=3: cluster has no 'network' (it has: pools); "
+                           "it can be added as a whole: cluster.network={..}"));
     CU_ASSERT_TRUE(refused("cluster.pool[0].n=3",
                            "--set cluster.pool[0].n=3: cluster has no 'pool' (did you mean 'pools'?)"));
     CU_ASSERT_TRUE(
