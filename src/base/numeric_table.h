@@ -4,11 +4,11 @@
 
 /* ln 2 = HIGH + LOW; HIGH is a multiple of 2^-42, so that an exponent times it is exact. */
 #define LN2_HIGH 0x1.62e42fefa38p-1
-#define LN2_LOW 0x1.ef35793c7673p-45
+#define LN2_LOW  0x1.ef35793c7673p-45
 
 /* ln 2 / 64 = HIGH + LOW; HIGH has 36 bits, so that up to 2^17 times it is exact. */
-#define LN2_64_HIGH 0x1.62e42fefap-7
-#define LN2_64_LOW 0x1.cf79abc9e3b3ap-46
+#define LN2_64_HIGH    0x1.62e42fefap-7
+#define LN2_64_LOW     0x1.cf79abc9e3b3ap-46
 #define INVERSE_LN2_64 0x1.71547652b82fep+6
 
 /* 2^(j/64) = high + low. */
@@ -81,8 +81,8 @@ static const struct {
     {0x1.fa7c1819e90d8p+0, 0x1.74853f3a5931ep-55},
 };
 
-/* Interval i of [0.6875, 1.375): c is near the inverse of its middle, with 8 bits after the point (1 beside 1);
- * -ln c = high + low, high a multiple of 2^-42. */
+/* Interval i of [0.6875, 1.375): c is near the inverse of its middle, with 8 bits after the point (1 beside
+ * 1); -ln c = high + low, high a multiple of 2^-42. */
 static const struct {
     double c, high, low;
 } log_table[64] = {
