@@ -102,6 +102,7 @@ struct results {
     struct row *rows; /* in order of arrival; NULL when rows are off. Owned. */
     size_t row_count;
     uint64_t checksum;
+    const char *trace_sha256; /* of the trace file that was replayed; NULL: none. Borrowed. */
 };
 
 /* Computes everything from the merged metrics of all ranks and the usage of each instance (in order of pools, then

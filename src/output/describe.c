@@ -22,7 +22,8 @@ static const struct {
     {"schema_version", "version of this layout; it grows when a column changes its meaning or goes away"},
     {"tandem_version", "version of the program"},
     {"checksum", "16 hex digits over all requests; the same however many ranks ran the simulation"},
-    {"configuration", "the resolved experiment as JSON"},
+    {"configuration", "the resolved experiment as JSON; paths as written"},
+    {"trace_sha256", "SHA-256 of the trace file that was replayed; empty for synthetic workloads"},
 };
 
 /* "Sentence. 0 is completed, 1 is refused." */

@@ -17,6 +17,7 @@ static void write_root(struct h5 *h5, const struct results *results, const char 
     h5_text_attribute(h5, h5->file, "tandem_version", TANDEM_VERSION);
     h5_text_attribute(h5, h5->file, "checksum", checksum);
     h5_text_attribute(h5, h5->file, "configuration", configuration);
+    h5_text_attribute(h5, h5->file, "trace_sha256", results->trace_sha256 ? results->trace_sha256 : "");
 }
 
 /* A group of the root with its description. */

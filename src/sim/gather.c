@@ -103,6 +103,7 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
     run->metrics.row_count = 0;
     run->metrics.row_capacity = 0;
     results_build(results, &run->metrics, pools, plan->pool_count, usages->usages, rows, row_count);
+    results->trace_sha256 = workload_trace_sha256(run->workload);
     mem_free(pools);
 }
 
