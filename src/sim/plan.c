@@ -107,178 +107,177 @@ static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const st
 
 static bool check_names(const struct plan *plan, struct error *error)
 {
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     for (size_t i = 0; i < plan->pool_count; i++) {
+        const struct node *node = node_at(plan->pools_node, i);
         const char *name = plan->pools[i].name;
-        if (name[0] == '\0' || strspn(name, letters) != strlen(name))
-            return node_error(node_get(node_at(plan->pools_node, i), "name"), error,
+        if (name[0] == '\0' || name[strspn(name, letters)] != '\0')
+            return node_error(node_get(node, "name"), error,
                               "'%s' cannot name a group of results.h5; use letters, digits, '-' and '_'",
                               name);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(plan->pools[i].name, plan->pools[j].name) == 0)
-                return node_error(node_at(plan->pools_node, i), error,
-                                  "pool name '%s' is taken by pools[%zu]", plan->pools[i].name, j);
-        return true;
+            if (strcmp(name, plan->pools[j].name) == 0)
+                return node_error(node, error, "pool name '%s' is taken by pools[%zu]", name, j);
     }
+    return true;
+}
 
-    /* Unified pools, or prefill and decode pools that can hand requests on to each other. */
-    static bool check_roles(struct plan * plan, struct error * error)
-    {
-        size_t count[ROLE_COUNT] = {0};
-        for (size_t i = 0; i < plan->pool_count; i++)
-            count[plan->pools[i].role]++;
-        if (count[ROLE_UNIFIED] > 0 && count[ROLE_PREFILL] + count[ROLE_DECODE] > 0)
-            return node_error(plan->pools_node, error,
-                              "unified pools beside prefill or decode pools; make them all unified, or none");
-        if ((count[ROLE_PREFILL] > 0) != (count[ROLE_DECODE] > 0))
-            return node_error(plan->pools_node, error, "%s pools without a %s pool; add one",
-                              role_names[count[ROLE_PREFILL] > 0 ? ROLE_PREFILL : ROLE_DECODE],
-                              role_names[count[ROLE_PREFILL] > 0 ? ROLE_DECODE : ROLE_PREFILL]);
-        plan->disaggregated = count[ROLE_PREFILL] > 0;
-        for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
-            const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
-            const struct node *node = node_at(plan->pools_node, i);
-            if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_dtype != first->kv_dtype)
-                return node_error(node, error,
-                                  "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
-                                  "blocks cannot be moved");
-            if (model_kv_copies(&plan->model, pool->tensor_parallel) !=
-                model_kv_copies(&plan->model, first->tensor_parallel))
-                return node_error(
-                    node, error,
-                    "tensor_parallel %lld replicates KV heads otherwise than pools[0]; use the same",
-                    (long long)pool->tensor_parallel);
-        }
-        return true;
+/* Unified pools, or prefill and decode pools that can hand requests on to each other. */
+static bool check_roles(struct plan *plan, struct error *error)
+{
+    size_t count[ROLE_COUNT] = {0};
+    for (size_t i = 0; i < plan->pool_count; i++)
+        count[plan->pools[i].role]++;
+    if (count[ROLE_UNIFIED] > 0 && count[ROLE_PREFILL] + count[ROLE_DECODE] > 0)
+        return node_error(plan->pools_node, error,
+                          "unified pools beside prefill or decode pools; make them all unified, or none");
+    if ((count[ROLE_PREFILL] > 0) != (count[ROLE_DECODE] > 0))
+        return node_error(plan->pools_node, error, "%s pools without a %s pool; add one",
+                          role_names[count[ROLE_PREFILL] > 0 ? ROLE_PREFILL : ROLE_DECODE],
+                          role_names[count[ROLE_PREFILL] > 0 ? ROLE_DECODE : ROLE_PREFILL]);
+    plan->disaggregated = count[ROLE_PREFILL] > 0;
+    for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
+        const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
+        const struct node *node = node_at(plan->pools_node, i);
+        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_dtype != first->kv_dtype)
+            return node_error(node, error,
+                              "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
+                              "blocks cannot be moved");
+        if (model_kv_copies(&plan->model, pool->tensor_parallel) !=
+            model_kv_copies(&plan->model, first->tensor_parallel))
+            return node_error(
+                node, error, "tensor_parallel %lld replicates KV heads otherwise than pools[0]; use the same",
+                (long long)pool->tensor_parallel);
     }
+    return true;
+}
 
-    static bool parse_pools(struct plan * plan, struct error * error)
-    {
-        const struct node *nodes = plan->pools_node;
-        if (node_type(nodes) != NODE_ARRAY || node_size(nodes) == 0)
-            return node_error(nodes, error, "expected a list of at least one pool");
-        plan->pool_count = node_size(nodes);
-        plan->pools = mem_array(plan->pool_count, sizeof(struct plan_pool));
-        uint32_t entity = ENTITY_FIRST_INSTANCE;
-        for (size_t i = 0; i < plan->pool_count; i++) {
-            struct plan_pool *pool = &plan->pools[i];
-            if (!parse_pool(plan, pool, node_at(nodes, i), error))
-                return false;
-            pool->first_entity = entity;
-            entity += (uint32_t)pool->instances;
-            if (pool->max_model_len > 0 &&
-                (plan->max_model_len == 0 || pool->max_model_len < plan->max_model_len))
-                plan->max_model_len = pool->max_model_len;
-        }
-        plan->entities = entity;
-        return check_names(plan, error) && check_roles(plan, error);
-    }
-
-    static bool parse_network(struct plan * plan, struct error * error)
-    {
-        if (!parse_part("network", plan->network_node, plan, error))
+static bool parse_pools(struct plan *plan, struct error *error)
+{
+    const struct node *nodes = plan->pools_node;
+    if (node_type(nodes) != NODE_ARRAY || node_size(nodes) == 0)
+        return node_error(nodes, error, "expected a list of at least one pool");
+    plan->pool_count = node_size(nodes);
+    plan->pools = mem_array(plan->pool_count, sizeof(struct plan_pool));
+    uint32_t entity = ENTITY_FIRST_INSTANCE;
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        struct plan_pool *pool = &plan->pools[i];
+        if (!parse_pool(plan, pool, node_at(nodes, i), error))
             return false;
-        plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
-        if (!plan->disaggregated)
-            return true;
-        if (!plan->network.kv_link_node)
-            return node_error(plan->network_node ? plan->network_node : plan->cluster_node, error,
-                              "kv_link is missing: prefill and decode pools need a link to move KV over; see "
-                              "`tandem list links`");
-        if (!link_parse(plan->network.kv_link_node, &plan->link, error))
-            return false;
-        if (plan->network.setup_ms < 0)
-            plan->network.setup_ms = plan->link.setup_ms;
-        for (size_t i = 0; i < plan->pool_count; i++)
-            plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                       (double)(plan->network.nics_per_gpu * plan->pools[i].tensor_parallel);
+        pool->first_entity = entity;
+        entity += (uint32_t)pool->instances;
+        if (pool->max_model_len > 0 &&
+            (plan->max_model_len == 0 || pool->max_model_len < plan->max_model_len))
+            plan->max_model_len = pool->max_model_len;
+    }
+    plan->entities = entity;
+    return check_names(plan, error) && check_roles(plan, error);
+}
+
+static bool parse_network(struct plan *plan, struct error *error)
+{
+    if (!parse_part("network", plan->network_node, plan, error))
+        return false;
+    plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
+    if (!plan->disaggregated)
         return true;
-    }
+    if (!plan->network.kv_link_node)
+        return node_error(plan->network_node ? plan->network_node : plan->cluster_node, error,
+                          "kv_link is missing: prefill and decode pools need a link to move KV over; see "
+                          "`tandem list links`");
+    if (!link_parse(plan->network.kv_link_node, &plan->link, error))
+        return false;
+    if (plan->network.setup_ms < 0)
+        plan->network.setup_ms = plan->link.setup_ms;
+    for (size_t i = 0; i < plan->pool_count; i++)
+        plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+                                   (double)(plan->network.nics_per_gpu * plan->pools[i].tensor_parallel);
+    return true;
+}
 
-    bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
-    {
-        *plan = (struct plan){0};
-        return parse_part("experiment", root, plan, error) &&
-               parse_part("slo", plan->slo_node, plan, error) &&
-               parse_part("output", plan->output_node, plan, error) &&
-               parse_part("simulation", plan->simulation_node, plan, error) &&
-               model_parse(plan->model_node, &plan->model, error) &&
-               parse_part("cluster", plan->cluster_node, plan, error) &&
-               parse_part("router", plan->router_node, &plan->router, error) &&
-               parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
-               parse_network(plan, error);
-    }
+bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
+{
+    *plan = (struct plan){0};
+    return parse_part("experiment", root, plan, error) && parse_part("slo", plan->slo_node, plan, error) &&
+           parse_part("output", plan->output_node, plan, error) &&
+           parse_part("simulation", plan->simulation_node, plan, error) &&
+           model_parse(plan->model_node, &plan->model, error) &&
+           parse_part("cluster", plan->cluster_node, plan, error) &&
+           parse_part("router", plan->router_node, &plan->router, error) &&
+           parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
+           parse_network(plan, error);
+}
 
-    void plan_clear(struct plan * plan)
-    {
-        mem_free(plan->pools);
-        plan->pools = NULL;
-    }
+void plan_clear(struct plan *plan)
+{
+    mem_free(plan->pools);
+    plan->pools = NULL;
+}
 
-    /* Expected events of one instance against another's: decodes and iterations outnumber prefills; the
-     * router handles about a fifth of all events (measured: 15 to 27 %). */
-    static double instance_weight(const struct plan_pool *pool)
-    {
-        return pool->role == ROLE_PREFILL ? 0.6 : 1.0;
-    }
+/* Expected events of one instance against another's: decodes and iterations outnumber prefills; the router
+ * handles about a fifth of all events (measured: 15 to 27 %). */
+static double instance_weight(const struct plan_pool *pool)
+{
+    return pool->role == ROLE_PREFILL ? 0.6 : 1.0;
+}
 
-    /* Whole ranks for each pool by weight, at least one. Returns false when there are fewer ranks than pools.
-     */
-    static bool partition_pools(const struct plan *plan, const double *weights, int ranks, uint32_t *owners)
-    {
-        if ((size_t)ranks < plan->pool_count)
-            return false;
-        double total = 0, before = 0;
-        for (uint32_t i = 0; i < plan->entities; i++)
-            total += weights[i];
-        int first = 0;
-        uint32_t begin = 0; /* the router and the fabric go with the first pool */
-        for (size_t p = 0; p < plan->pool_count; p++) {
-            const struct plan_pool *pool = &plan->pools[p];
-            uint32_t end = pool->first_entity + (uint32_t)pool->instances;
-            for (uint32_t i = begin; i < end; i++)
-                before += weights[i];
-            int left = (int)(plan->pool_count - p - 1);
-            int last = p + 1 == plan->pool_count ? ranks : (int)(before / total * ranks + 0.5);
-            last = last < first + 1 ? first + 1 : last;
-            last = last > ranks - left ? ranks - left : last;
-            engine_partition(weights + begin, end - begin, last - first, owners + begin);
-            for (uint32_t i = begin; i < end; i++)
-                owners[i] += (uint32_t)first;
-            begin = end;
-            first = last;
+/* Whole ranks for each pool by weight, at least one. Returns false when there are fewer ranks than pools. */
+static bool partition_pools(const struct plan *plan, const double *weights, int ranks, uint32_t *owners)
+{
+    if ((size_t)ranks < plan->pool_count)
+        return false;
+    double total = 0, before = 0;
+    for (uint32_t i = 0; i < plan->entities; i++)
+        total += weights[i];
+    int first = 0;
+    uint32_t begin = 0; /* the router and the fabric go with the first pool */
+    for (size_t p = 0; p < plan->pool_count; p++) {
+        const struct plan_pool *pool = &plan->pools[p];
+        uint32_t end = pool->first_entity + (uint32_t)pool->instances;
+        for (uint32_t i = begin; i < end; i++)
+            before += weights[i];
+        int left = (int)(plan->pool_count - p - 1);
+        int last = p + 1 == plan->pool_count ? ranks : (int)(before / total * ranks + 0.5);
+        last = last < first + 1 ? first + 1 : last;
+        last = last > ranks - left ? ranks - left : last;
+        engine_partition(weights + begin, end - begin, last - first, owners + begin);
+        for (uint32_t i = begin; i < end; i++)
+            owners[i] += (uint32_t)first;
+        begin = end;
+        first = last;
+    }
+    return true;
+}
+
+void plan_partition(const struct plan *plan, int ranks, uint32_t *owners)
+{
+    double *weights = mem_array(plan->entities, sizeof(double));
+    double total = 0;
+    for (size_t p = 0; p < plan->pool_count; p++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++) {
+            weights[plan->pools[p].first_entity + i] = instance_weight(&plan->pools[p]);
+            total += instance_weight(&plan->pools[p]);
         }
-        return true;
-    }
+    weights[ENTITY_ROUTER] = 0.25 * total;
+    weights[ENTITY_FABRIC] = plan->disaggregated ? 0.05 * total : 0;
+    if (plan->simulation.partition != PARTITION_POOLS || !partition_pools(plan, weights, ranks, owners))
+        engine_partition(weights, plan->entities, ranks, owners);
+    /* The router reads the workload, which rank 0 has opened. */
+    CHECK(owners[ENTITY_ROUTER] == 0, "the router is on rank %u", owners[ENTITY_ROUTER]);
+    mem_free(weights);
+}
 
-    void plan_partition(const struct plan *plan, int ranks, uint32_t *owners)
-    {
-        double *weights = mem_array(plan->entities, sizeof(double));
-        double total = 0;
-        for (size_t p = 0; p < plan->pool_count; p++)
-            for (int64_t i = 0; i < plan->pools[p].instances; i++) {
-                weights[plan->pools[p].first_entity + i] = instance_weight(&plan->pools[p]);
-                total += instance_weight(&plan->pools[p]);
-            }
-        weights[ENTITY_ROUTER] = 0.25 * total;
-        weights[ENTITY_FABRIC] = plan->disaggregated ? 0.05 * total : 0;
-        if (plan->simulation.partition != PARTITION_POOLS || !partition_pools(plan, weights, ranks, owners))
-            engine_partition(weights, plan->entities, ranks, owners);
-        /* The router reads the workload, which rank 0 has opened. */
-        CHECK(owners[ENTITY_ROUTER] == 0, "the router is on rank %u", owners[ENTITY_ROUTER]);
-        mem_free(weights);
+void plan_describe(const struct plan *plan, struct text *text)
+{
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        const struct plan_pool *pool = &plan->pools[i];
+        text_append(text,
+                    "pool %-10s %-8s %4lld x %s tp%lld, %s, %lld KV blocks of %lld tokens an instance, "
+                    "budget %lld tokens, %lld seqs, $%.2f a GPU hour\n",
+                    pool->name, role_names[pool->role], (long long)pool->instances, pool->gpu.name,
+                    (long long)pool->tensor_parallel, schedulers[pool->limits.policy]->name,
+                    (long long)pool->capacity_blocks, (long long)pool->kv.block_tokens,
+                    (long long)pool->limits.max_num_batched_tokens, (long long)pool->limits.max_num_seqs,
+                    pool->price_usd_per_gpu_hour);
     }
-
-    void plan_describe(const struct plan *plan, struct text *text)
-    {
-        for (size_t i = 0; i < plan->pool_count; i++) {
-            const struct plan_pool *pool = &plan->pools[i];
-            text_append(text,
-                        "pool %-10s %-8s %4lld x %s tp%lld, %s, %lld KV blocks of %lld tokens an instance, "
-                        "budget %lld tokens, %lld seqs, $%.2f a GPU hour\n",
-                        pool->name, role_names[pool->role], (long long)pool->instances, pool->gpu.name,
-                        (long long)pool->tensor_parallel, schedulers[pool->limits.policy]->name,
-                        (long long)pool->capacity_blocks, (long long)pool->kv.block_tokens,
-                        (long long)pool->limits.max_num_batched_tokens, (long long)pool->limits.max_num_seqs,
-                        pool->price_usd_per_gpu_hour);
-        }
-    }
+}

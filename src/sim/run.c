@@ -46,10 +46,12 @@ void run_unload(struct run *run)
 static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns)
 {
     const struct plan *plan = &run->plan;
+    int64_t start_ns = simtime_from_seconds(plan->warm_up_s);
     struct metrics_config config = {
         .pools = (int64_t)plan->pool_count,
-        .window_start_ns = simtime_from_seconds(plan->warm_up_s),
-        .window_end_ns = last_send_ns,
+        .window_start_ns = start_ns,
+        /* A window without length has no rates: the run as a whole stands in. */
+        .window_end_ns = last_send_ns > start_ns ? last_send_ns : SIMTIME_NEVER,
         .requests = (uint64_t)requests,
         .slo_ttft_ns = simtime_from_ns(plan->slo.ttft_ms * 1e6),
         .slo_tpot_ns = simtime_from_ns(plan->slo.tpot_ms * 1e6),
