@@ -21,7 +21,7 @@ struct config_reference {
  * $TANDEM_PATH, and the source or install folder known at build time, always in FOLDER/ of it and in itself; never
  * the naming file itself), then applies set values "path=value" in order (value is JSON, else a string; a reference
  * set to a name is expanded again; pools[name] selects a list element by its "name", ["a.b"] a key that is no word;
- * all of the path must exist but for its last key, which is added). A string where an inline object could stand may
+ * objects that are missing on the way are made). A string where an inline object could stand may
  * be that object itself. Duplicate keys are refused. An error names file, line or path, and a suggestion. The caller
  * owns *config: config_free. */
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,

@@ -177,6 +177,8 @@ static bool read_value(const struct option *option, const struct node *node, voi
     case OPTION_CHOICE:
         return read_choice(option, node, place, error);
     case OPTION_NODE:
+        if (node_type(node) == NODE_NULL && !option->fallback)
+            return type_error(node, "a value", error);
         *(const struct node **)place = node_type(node) == NODE_NULL ? NULL : node;
         break;
     }

@@ -89,22 +89,22 @@ static void append_remedy(struct text *message, const char *word, const char *co
         text_append(message, ")");
 }
 
-static bool unknown_key(const struct walk *walk, const struct node *node, const char *key,
-                        struct error *error)
+/* An object on the way to a value that is not there: made where the word is not near one that is. */
+static bool missing_object(const struct walk *walk, struct node *node, const char *key,
+                           const struct source *source, struct node **made, struct error *error)
 {
     const char **names = mem_array(node->size, sizeof *names);
     for (size_t i = 0; i < node->size; i++)
         names[i] = node->children[i]->key;
-    struct text message = {0};
-    text_append(&message, "--set %s: %s has no '%s'", walk->argument, path_name(walk), key);
-    append_remedy(&message, key, names, node->size);
-    if (!text_suggest(key, names, node->size))
-        text_append(&message, "; it can be added as a whole: %s%s%s={..}", text_string(&walk->path),
-                    walk->path.length > 0 ? "." : "", key);
-    error_set(error, "%s", text_string(&message));
-    text_clear(&message);
+    const char *near = text_suggest(key, names, node->size);
+    bool good = !near || error_set(error, "--set %s: %s has no '%s' (did you mean '%s'?)", walk->argument,
+                                   path_name(walk), key, near);
+    if (good) {
+        *made = tree_create(NODE_OBJECT, source);
+        tree_append(node, *made, key);
+    }
     mem_free(names);
-    return false;
+    return good;
 }
 
 static const char *element_name(const struct node *element)
@@ -169,9 +169,10 @@ static bool find_element(const struct walk *walk, struct node *node, const char 
     return find_by_name(walk, node, word, found, error);
 }
 
-/* The child that a step names; *found is NULL for a key that may be added, being the last of the path. */
+/* The child that a step names; *found is NULL for the last key of the path where it is to be added. Objects
+ * before it are made: an experiment need not write `"simulation": {}` for simulation.mode to be set. */
 static bool find_step(const struct walk *walk, struct node *node, const struct step *step,
-                      struct node **found, struct error *error)
+                      const struct source *source, struct node **found, struct error *error)
 {
     if (step->in_brackets)
         return find_element(walk, node, step->word, found, error);
@@ -182,7 +183,7 @@ static bool find_step(const struct walk *walk, struct node *node, const struct s
         return error_set(error, "--set %s: %s is %s, '%s' needs an object", walk->argument, path_name(walk),
                          node_type_name(node->type), step->word);
     *found = tree_get(node, step->word);
-    return *found || walk->rest[0] == '=' || unknown_key(walk, node, step->word, error);
+    return *found || walk->rest[0] == '=' || missing_object(walk, node, step->word, source, found, error);
 }
 
 /* Value text as a node: JSON, else a string. What starts like JSON has to be JSON. */
@@ -221,7 +222,7 @@ static bool follow(struct walk *walk, struct node *node, const struct source *so
             return false;
         struct node *found = NULL;
         bool good = walk->rest[0] != '\0' || malformed(walk, "there is no '=' after the path", error);
-        good = good && find_step(walk, node, &step, &found, error);
+        good = good && find_step(walk, node, &step, source, &found, error);
         bool last = walk->rest[0] == '=';
         if (good && last)
             good = put_value(walk, node, &step, found, source, error);
