@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "tandem/error.h"
+#include "tandem/text.h"
 
 struct node;
 
@@ -33,9 +34,13 @@ const char *node_key(const struct node *node);
 const struct node *node_get(const struct node *node, const char *key);
 
 /* File that the node was written in ("--set" for values from the command line), and the folder of the nearest
- * real file above it, to which relative paths in this node refer. */
+ * real file above it, where names in this node are looked up first. */
 const char *node_file(const struct node *node);
 const char *node_folder(const struct node *node);
+
+/* Appends the file that a string names: relative to the file that it was written in, or to the working directory
+ * when it comes from the command line. */
+void node_append_path(const struct node *node, struct text *path);
 
 /* Sets "FILE: PATH: message", PATH from the root of that file, such as pools[1].gpu. Returns false. */
 bool node_error(const struct node *node, struct error *error, const char *format, ...)

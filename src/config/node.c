@@ -75,6 +75,13 @@ const char *node_folder(const struct node *node)
     return node->source->folder;
 }
 
+void node_append_path(const struct node *node, struct text *path)
+{
+    const char *name = node_string(node);
+    bool as_written = name[0] == '/' || !node->source->is_file || strcmp(node->source->folder, ".") == 0;
+    text_append(path, "%s%s%s", as_written ? "" : node->source->folder, as_written ? "" : "/", name);
+}
+
 /* Values from the command line have the whole path, as the user typed it. */
 static void append_path(struct text *path, const struct node *node, bool whole)
 {

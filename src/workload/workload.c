@@ -129,14 +129,10 @@ static bool find_reader(const struct node *node, const struct trace_reader **rea
     return *reader ? true : unknown_format(format, error);
 }
 
-static char *resolve_path(const struct node *node, const char *path)
+static char *resolve_path(const struct node *node)
 {
     struct text text = {0};
-    const char *folder = node_folder(node);
-    if (path[0] == '/' || strcmp(folder, ".") == 0)
-        text_append(&text, "%s", path);
-    else
-        text_append(&text, "%s/%s", folder, path);
+    node_append_path(node_get(node, "path"), &text);
     char *copy = mem_string(text_string(&text));
     text_clear(&text);
     return copy;
@@ -160,7 +156,7 @@ static bool check_file(const struct node *node, const char *file, const struct t
 static bool load_trace(struct workload *workload, const struct node *node, const struct trace_reader *reader,
                        const struct trace_settings *settings, const void *options, struct error *error)
 {
-    char *file = resolve_path(node_get(node, "path"), settings->path);
+    char *file = resolve_path(node);
     bool good = check_file(node, file, reader, error) && trace_sha256(file, workload->sha256, error) &&
                 trace_load(file, reader, options, settings->sort, &workload->trace, error);
     mem_free(file);

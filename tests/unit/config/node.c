@@ -49,7 +49,12 @@ static void members_have_keys(void)
 
 static void nodes_know_their_file(void)
 {
-    const struct node *root = parse("{\"a\": [5]}");
+    const struct node *root = parse("{\"a\": [5], \"path\": \"t.csv\", \"absolute\": \"/t.csv\"}");
+    struct text path = {0};
+    node_append_path(node_get(root, "path"), &path);
+    node_append_path(node_get(root, "absolute"), &path);
+    CU_ASSERT_STRING_EQUAL(text_string(&path), "dir/t.csv/t.csv");
+    text_clear(&path);
     const struct node *five = node_at(node_get(root, "a"), 0);
     CU_ASSERT_STRING_EQUAL(node_file(five), "dir/x.json");
     CU_ASSERT_STRING_EQUAL(node_folder(five), "dir");

@@ -122,14 +122,18 @@ static void set_values_know_where_they_are(void)
 {
     enter();
     const char *const list[] = {"cluster=other", "cluster.pools[0].n=5", "cluster.pools[0].widget=big",
-                                "slo=[[1]]"};
+                                "slo=[[1]]", "cluster.pools[0].file=t.csv"};
     struct error error;
     struct config *config;
-    CU_ASSERT_TRUE_FATAL(load_with(list, 4, &config, &error));
+    CU_ASSERT_TRUE_FATAL(load_with(list, 5, &config, &error));
     const struct node *pool = node_at(node_get(node_get(config_root(config), "cluster"), "pools"), 0);
     const struct node *number = node_get(pool, "n");
     CU_ASSERT_STRING_EQUAL(node_file(number), "--set");
     CU_ASSERT_STRING_EQUAL(node_folder(number), "clusters");
+    struct text path = {0};
+    node_append_path(node_get(pool, "file"), &path);
+    CU_ASSERT_STRING_EQUAL(text_string(&path), "t.csv");
+    text_clear(&path);
     node_error(number, &error, "bad");
     CU_ASSERT_STRING_EQUAL(error.text, "--set: cluster.pools[0].n: bad");
     node_error(node_get(node_get(pool, "widget"), "size"), &error, "bad");
