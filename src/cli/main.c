@@ -223,8 +223,8 @@ static int describe_options(const char *topic)
     if (!topic) {
         text_append(&text, "topics of `tandem describe`:\n");
         for (size_t i = 0; tables[i]; i++)
-            text_append(&text, "  %-12s %s\n", tables[i]->name, tables[i]->doc);
-        text_append(&text, "  %-12s %s\n  %-12s %s\n  %-12s %s\n", "model NAME", "sizes of a model",
+            text_append(&text, "  %-14s %s\n", tables[i]->name, tables[i]->doc);
+        text_append(&text, "  %-14s %s\n  %-14s %s\n  %-14s %s\n", "model NAME", "sizes of a model",
                     "gpu NAME", "figures of a GPU", "output", "layout of results.h5");
         found = true;
     }
@@ -233,6 +233,9 @@ static int describe_options(const char *topic)
             option_describe(tables[i], &text);
             found = true;
         }
+    for (int i = 0; topic && strcmp(topic, "trace") == 0 && trace_readers[i]; i++)
+        if (trace_readers[i]->options)
+            option_describe(trace_readers[i]->options, &text);
     fputs(text_string(&text), stdout);
     text_clear(&text);
     return found ? 0 : fail_usage("nothing to describe under", topic);

@@ -56,7 +56,7 @@ static const struct option output_rows[] = {
     {"timeseries_interval_ms", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(output.timeseries_interval_ms),
      "width of a bin; doubles when 4096 are full"},
 };
-static OPTION_TABLE(output_table, "output", "what results.h5 holds", output_rows);
+static OPTION_TABLE(output_table, "output-options", "what results.h5 holds", output_rows);
 
 static const struct option simulation_rows[] = {
     {"mode", OPTION_CHOICE, "\"aggregate\"", 0, 0, mode_names, OF(simulation.mode),

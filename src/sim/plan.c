@@ -199,7 +199,7 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
     return parse_part("experiment", root, plan, error) && parse_part("slo", plan->slo_node, plan, error) &&
-           parse_part("output", plan->output_node, plan, error) &&
+           parse_part("output-options", plan->output_node, plan, error) &&
            parse_part("simulation", plan->simulation_node, plan, error) &&
            model_parse(plan->model_node, &plan->model, error) &&
            parse_part("cluster", plan->cluster_node, plan, error) &&

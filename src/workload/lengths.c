@@ -110,7 +110,7 @@ static const struct option preset_rows[] = {
     {"prompt_tokens", OPTION_NODE, NULL, 0, 0, NULL, offsetof(struct preset, prompt), "lengths of prompts"},
     {"output_tokens", OPTION_NODE, NULL, 0, 0, NULL, offsetof(struct preset, output), "lengths of outputs"},
 };
-OPTION_TABLE(workload_preset_options, "length preset", "a file in workloads/: lengths of prompts and outputs",
+OPTION_TABLE(workload_preset_options, "preset", "a file in workloads/: lengths of prompts and outputs",
              preset_rows);
 
 /* --- parsing
