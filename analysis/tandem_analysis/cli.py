@@ -1,0 +1,146 @@
+"""The command line: compare and report. Exit status 0 done, 2 the input is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tandem_analysis.load import Result
+
+PROGRAM = "tandem_analysis"
+MODULES = ("h5py", "numpy", "pandas", "matplotlib")
+PACKAGES = "python3-h5py python3-numpy python3-pandas python3-matplotlib"
+
+
+class Parser(argparse.ArgumentParser):
+    """One line for a wrong command line, as for every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{PROGRAM}: {message} (see python3 -m {PROGRAM} --help)", file=sys.stderr)
+        sys.exit(2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs a command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    missing = _missing_module()
+    if missing:
+        return _fail(
+            f"{sys.executable}: {missing}, install them with apt-get install {PACKAGES} "
+            "or use the Python that analysis/find-python prints"
+        )
+    from tandem_analysis.load import ResultError
+
+    try:
+        text = _run(options)
+    except ResultError as error:
+        return _fail(str(error))
+    except OSError as error:
+        where = error.filename or options.folder
+        return _fail(
+            f"{where}: cannot write ({error.strerror or error}), choose another folder with -o"
+        )
+    return _print(text)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog=f"python3 -m {PROGRAM}", description=__doc__.split(".")[0] + " on results of Tandem."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare", help="deployments side by side: table, verdict, figures, CSV"
+    )
+    compare.add_argument(
+        "files", nargs="+", metavar="results.h5", help="two or more; the first is the reference"
+    )
+    report = commands.add_parser("report", help="one result: table, remarks, figures, CSV")
+    report.add_argument("files", nargs=1, metavar="results.h5")
+    for command in (compare, report):
+        command.add_argument(
+            "-o",
+            dest="folder",
+            metavar="DIR",
+            required=True,
+            help="where PNG, CSV and text files go; created if needed",
+        )
+    return parser
+
+
+def _missing_module() -> str:
+    """What import says of the first module that is not there; empty when all are."""
+    for name in MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            return " ".join(str(error).split()) or f"cannot import {name}"
+    return ""
+
+
+def _run(options: argparse.Namespace) -> str:
+    """Loads, writes everything into the folder, and returns what is printed."""
+    from tandem_analysis import figures, load, table, verdict
+
+    if options.command == "compare" and len(options.files) < 2:
+        raise load.ResultError(
+            f"{options.files[0]}: compare needs two or more results, use report for one"
+        )
+    results = load.load_all(options.files)
+    rendered = table.render(results)
+    sentences = verdict.compare(results) if len(results) > 1 else verdict.report(results[0])
+    folder = _prepare(options.folder)
+    written, left_out = figures.draw_all(results, folder)
+    sources = "".join(f"{result.label}: {result.path}\n" for result in results)
+    text = f"{sources}\n{rendered}\n" + "".join(map(_wrapped, [*sentences, *left_out]))
+    (folder / "report.txt").write_text(text, encoding="utf-8")
+    written += [folder / "report.txt", *_write_csv(results, folder)]
+    return f"{text}\nwritten to {options.folder}: {', '.join(path.name for path in written)}\n"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, 110, subsequent_indent="    ", break_long_words=False) + "\n"
+
+
+def _prepare(name: str) -> Path:
+    """Creates the folder and checks that files can be written there."""
+    folder = Path(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".tandem_analysis.{os.getpid()}"
+    probe.write_bytes(b"")
+    probe.unlink()
+    return folder
+
+
+def _write_csv(results: list[Result], folder: Path) -> list[Path]:
+    from tandem_analysis import data, table
+
+    frames = {
+        "table.csv": table.frame(results),
+        "latency_cdf.csv": data.cdf_frame(results),
+        "timeseries.csv": data.series_frame(results),
+        "stages.csv": data.stages_frame(results),
+        "latency_over_time.csv": data.arrivals_frame(results),
+    }
+    for name, frame in frames.items():
+        frame.to_csv(folder / name, index=False)
+    return [folder / name for name in frames]
+
+
+def _fail(message: str) -> int:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    return 2
+
+
+def _print(text: str) -> int:
+    """A reader that goes away early (head) is no error."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
