@@ -14,10 +14,16 @@ void engine_partition(const double *weights, uint32_t entities, int ranks, uint3
     for (uint32_t i = 0; i < entities; i++)
         total += weights[i];
     for (uint32_t i = 0; i < entities; i++) {
-        /* The rank in whose share the entity's middle lies; never less than the one before. */
+        /* The rank in whose share the entity's middle lies, .. */
         double middle = total > 0 ? (before + weights[i] / 2) / total : 0;
-        uint32_t rank = (uint32_t)(middle * ranks);
-        owners[i] = rank < (uint32_t)ranks ? rank : (uint32_t)ranks - 1;
+        int64_t rank = (int64_t)(middle * ranks);
+        /* .. late enough that those behind it fill the ranks behind, .. */
+        int64_t least = (int64_t)ranks - (entities - i);
+        rank = rank > least ? rank : least;
+        /* .. but no rank is passed over: the first has rank 0, however heavy it is. */
+        int64_t most = i > 0 ? (int64_t)owners[i - 1] + 1 : 0;
+        most = most < ranks ? most : ranks - 1;
+        owners[i] = (uint32_t)(rank < most ? rank : most);
         before += weights[i];
     }
 }
