@@ -22,6 +22,7 @@ class Criterion:
     lower: bool  # lower is better
     text: Callable[[float], str]
     value: Callable[[Result], float | None]  # None: says nothing about this deployment
+    share: bool = False  # differences are told in points
 
 
 def _time(metric: str, percentile: str) -> Callable[[Result], float | None]:
@@ -42,7 +43,7 @@ CRITERIA = (
     Criterion("ITL p99", True, units.time_text, _time("itl", "p99")),
     Criterion("E2E p90", True, units.time_text, _time("e2e", "p90")),
     Criterion(
-        "SLO attainment", False, units.percent_text, _slo(lambda r: r.value("slo_attainment"))
+        "SLO attainment", False, units.percent_text, _slo(lambda r: r.value("slo_attainment")), True
     ),
     Criterion("goodput", False, _rate, _slo(lambda r: r.value("goodput_per_s"))),
     Criterion("goodput per GPU", False, _rate, _slo(table.goodput_per_gpu)),
@@ -113,20 +114,21 @@ def _judge(criterion: Criterion, labels: list[str], values: list[float]) -> tupl
     if not rest:
         told = ", ".join(f"{label} {criterion.text(value)}" for label, value in zip(labels, values))
         return labels, f"equal ({told})"
-    word = "lower" if criterion.lower else "higher"
     against = ", ".join(
-        f"{labels[i]} {criterion.text(values[i])}{_gap(top, values[i], word)}" for i in rest
+        f"{labels[i]} {criterion.text(values[i])}{_gap(criterion, top, values[i])}" for i in rest
     )
     return [labels[i] for i in best], f"{names} {criterion.text(top)} against {against}"
 
 
-def _gap(best: float, other: float, word: str) -> str:
+def _gap(criterion: Criterion, best: float, other: float) -> str:
+    word = "lower" if criterion.lower else "higher"
+    if criterion.share:
+        return f" ({100 * abs(best - other):.2f} points {word})"
     if other == 0:
         return ""
-    change = best / other - 1
-    if abs(change) < 1:
-        return f" ({100 * abs(change):.1f} % {word})"
-    return f" ({units.digits(best / other, 3)} times)"
+    if best >= 2 * other:
+        return f" ({units.digits(best / other, 3)} times)"
+    return f" ({100 * abs(best / other - 1):.1f} % {word})"
 
 
 def fairness(results: list[Result]) -> list[str]:
@@ -291,7 +293,8 @@ def _pool(pool: pd.Series) -> str:
     mean, peak = (units.percent_text(pool[f"kv_{name}_utilization"]) for name in ("mean", "peak"))
     return (
         f"Pool {pool['name']} ({table.pool_text(pool)}) is busy {busy} of the time; "
-        f"KV blocks in use: mean {mean}, peak {peak}; preemptions {units.count_text(pool['preemptions'])}."
+        f"KV blocks in use: mean {mean}, peak {peak}; "
+        f"preemptions {units.count_text(pool['preemptions'])}."
     )
 
 

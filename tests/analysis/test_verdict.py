@@ -65,6 +65,10 @@ class Verdict(Folder):
         self.assertIn("goodput: a 30.00/s against b 0/s", text)
         self.assertNotIn("$ per thousand requests within the SLO:", text)
 
+    def test_shares_differ_by_points(self) -> None:
+        self.a.summary["slo_attainment"], self.b.summary["slo_attainment"] = 0.9, 0.45
+        self.assertIn("SLO attainment: a 90.00 % against b 45.00 % (45.00 points", self.text())
+
     def test_three(self) -> None:
         base = self.a.summary["e2e_p90_ns"]
         text = self.text(self.a, self.b, self.third(e2e_p90_ns=base * 2, ttft_p90_ns=1_000_000))
