@@ -1,6 +1,6 @@
 /* The engine over ranks: entities pass tokens on, wake themselves, and now and then send bursts that no eager
- * buffer holds. Every entity hashes what it handled, in order; the hashes of a run over all ranks, with either
- * exchange and with any owners, must be those of the same run on one rank. */
+ * buffer holds. Every entity hashes what it handled, in order; the hashes of a run over all ranks, with
+ * either exchange and with any owners, must be those of the same run on one rank. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,7 +138,8 @@ static int compare(const char *name, const struct outcome *got, const struct out
     if (rank == 0)
         printf("%-28s %d ranks: hash %016llx, %llu events, %llu remote, %llu windows: %s\n", name, ranks,
                (unsigned long long)got->hash, (unsigned long long)got->events,
-               (unsigned long long)got->remote, (unsigned long long)got->windows, good ? "same" : "DIFFERENT");
+               (unsigned long long)got->remote, (unsigned long long)got->windows,
+               good ? "same" : "DIFFERENT");
     return !good;
 }
 

@@ -1,0 +1,320 @@
+#include "experiment.h"
+
+#include <CUnit/CUnit.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tandem/mem.h"
+#include "tandem/text.h"
+
+#define MOST_SETS 64
+
+const char experiment_unified[] =
+    "{\"name\": \"test\", \"model\": \"llama-2-7b\", \"cluster\": {\"name\": \"test\","
+    " \"pools\": [{\"name\": \"unified\", \"role\": \"unified\", \"gpu\": \"h100-sxm\", \"instances\": 1,"
+    "              \"scheduler\": {}, \"kv\": {}, \"timer\": {}}],"
+    " \"network\": {\"control_latency_us\": 1000},"
+    " \"router\": {\"policy\": \"least-loaded\", \"frontend_ms\": 0, \"frontend_us_per_token\": 0}},"
+    " \"workload\": {}, \"seed\": 1}";
+
+const char experiment_disaggregated[] =
+    "{\"name\": \"test\", \"model\": \"llama-2-7b\", \"cluster\": {\"name\": \"test\","
+    " \"pools\": [{\"name\": \"prefill\", \"role\": \"prefill\", \"gpu\": \"h100-sxm\", \"instances\": 1,"
+    "              \"scheduler\": {}, \"kv\": {}, \"timer\": {}},"
+    "             {\"name\": \"decode\", \"role\": \"decode\", \"gpu\": \"h100-sxm\", \"instances\": 1,"
+    "              \"scheduler\": {}, \"kv\": {}, \"timer\": {}}],"
+    " \"network\": {\"control_latency_us\": 1000, \"kv_link\": \"ib-ndr-400g\"},"
+    " \"router\": {\"policy\": \"least-loaded\", \"frontend_ms\": 0, \"frontend_us_per_token\": 0},"
+    " \"handoff\": {\"first_token\": \"decode\"}},"
+    " \"workload\": {}, \"seed\": 1}";
+
+struct experiment {
+    char folder[512], file[600], trace[600];
+    char *sets[MOST_SETS];
+    size_t set_count;
+};
+
+static void die(const char *what, const char *detail)
+{
+    fprintf(stderr, "%s: %s\n", what, detail);
+    exit(1);
+}
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file) != 0)
+        die("cannot write", path);
+}
+
+struct experiment *experiment_new(const char *json)
+{
+    struct experiment *experiment = mem_array(1, sizeof *experiment);
+    const char *temporary = getenv("TMPDIR");
+    snprintf(experiment->folder, sizeof experiment->folder, "%s/tandem-test-XXXXXX",
+             temporary ? temporary : "/tmp");
+    if (!mkdtemp(experiment->folder))
+        die("cannot make a folder like", experiment->folder);
+    snprintf(experiment->file, sizeof experiment->file, "%s/experiment.json", experiment->folder);
+    snprintf(experiment->trace, sizeof experiment->trace, "%s/trace.csv", experiment->folder);
+    write_file(experiment->file, json);
+    return experiment;
+}
+
+void experiment_free(struct experiment *experiment)
+{
+    unlink(experiment->file);
+    unlink(experiment->trace);
+    rmdir(experiment->folder);
+    for (size_t i = 0; i < experiment->set_count; i++)
+        mem_free(experiment->sets[i]);
+    mem_free(experiment);
+}
+
+void experiment_set(struct experiment *experiment, const char *format, ...)
+{
+    char text[4096];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    if (experiment->set_count == MOST_SETS || length < 0 || (size_t)length >= sizeof text)
+        die("cannot set", text);
+    char *copy = mem_array((size_t)length + 1, 1);
+    memcpy(copy, text, (size_t)length + 1);
+    experiment->sets[experiment->set_count++] = copy;
+}
+
+void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count)
+{
+    struct text text = {0};
+    text_append(&text, "time,prompt_tokens,output_tokens\n");
+    for (size_t i = 0; i < count; i++)
+        text_append(&text, "%lld,%lld,%lld\n", (long long)requests[i].send_ns,
+                    (long long)requests[i].prompt_tokens, (long long)requests[i].output_tokens);
+    write_file(experiment->trace, text_string(&text));
+    text_clear(&text);
+    experiment_set(experiment,
+                   "workload={\"trace\": {\"format\": \"csv\", \"path\": \"%s\", \"time_unit\": \"ns\"}}",
+                   experiment->trace);
+}
+
+void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
+                          const char *arrivals, int64_t requests)
+{
+    experiment_set(
+        experiment,
+        "workload={\"synthetic\": {\"prompt_tokens\": %s, \"output_tokens\": %s, \"arrivals\": %s, "
+        "\"requests\": %lld}}",
+        prompt, output, arrivals, (long long)requests);
+}
+
+static void *copy_of(const void *from, size_t count, size_t size)
+{
+    void *copy = mem_array(count, size);
+    if (count > 0)
+        memcpy(copy, from, count * size);
+    return copy;
+}
+
+static void take(void *context, const struct results *results)
+{
+    struct outcome *outcome = context;
+    outcome->summary = results->summary;
+    outcome->checksum = results->checksum;
+    outcome->row_count = results->row_count;
+    outcome->rows = copy_of(results->rows, results->row_count, sizeof(struct row));
+    outcome->instance_count = results->instance_count;
+    outcome->instances = copy_of(results->instances, results->instance_count, sizeof(struct instance_row));
+    outcome->pool_count = results->pool_count;
+    outcome->pools = copy_of(results->pools, results->pool_count, sizeof(struct pool_row));
+    for (int metric = 0; metric < METRIC_COUNT; metric++) {
+        outcome->histogram_counts[metric] = results->histogram_counts[metric];
+        outcome->histograms[metric] = copy_of(results->histograms[metric], results->histogram_counts[metric],
+                                              sizeof(struct histogram_row));
+    }
+    for (size_t i = 0; i < outcome->instance_count; i++)
+        outcome->instances[i].pool = outcome->instances[i].role = outcome->instances[i].gpu = NULL;
+    for (size_t i = 0; i < outcome->pool_count; i++)
+        outcome->pools[i].name = outcome->pools[i].role = outcome->pools[i].gpu = NULL;
+}
+
+struct outcome experiment_run(const struct experiment *experiment)
+{
+    struct outcome outcome = {0};
+    struct sim_options options = {.experiment = experiment->file,
+                                  .sets = (const char *const *)experiment->sets,
+                                  .set_count = experiment->set_count,
+                                  .quiet = true};
+    outcome.status = sim_execute(MPI_COMM_SELF, &options, take, &outcome, &outcome.error);
+    return outcome;
+}
+
+struct outcome experiment_run_well(const struct experiment *experiment)
+{
+    struct outcome outcome = experiment_run(experiment);
+    if (outcome.status != SIM_OK)
+        die("the experiment does not run", outcome.error.text);
+    return outcome;
+}
+
+void outcome_clear(struct outcome *outcome)
+{
+    mem_free(outcome->rows);
+    mem_free(outcome->instances);
+    mem_free(outcome->pools);
+    for (int metric = 0; metric < METRIC_COUNT; metric++)
+        mem_free(outcome->histograms[metric]);
+    *outcome = (struct outcome){0};
+}
+
+/* Where two rows differ, NULL where not. */
+static const char *row_difference(const struct row *a, const struct row *b)
+{
+#define COMPARE(field)                                                                                       \
+    if (a->field != b->field)                                                                                \
+        return #field;
+    COMPARE(id)
+    COMPARE(arrival_ns) COMPARE(prompt_tokens) COMPARE(output_tokens) COMPARE(ttft_ns)
+        COMPARE(ttft_prefill_ns) COMPARE(e2e_ns) COMPARE(max_itl_ns) COMPARE(router_ns) COMPARE(control_ns)
+            COMPARE(prefill_queue_ns) COMPARE(prefill_ns) COMPARE(decode_queue_ns) COMPARE(transfer_ns)
+                COMPARE(admission_ns) COMPARE(decode_ns) COMPARE(stalled_ns) COMPARE(kv_transfer_bytes)
+                    COMPARE(prefill_instance) COMPARE(decode_instance) COMPARE(preemptions) COMPARE(status)
+                        COMPARE(reason) return NULL;
+}
+
+static const char *instance_difference(const struct instance_row *a, const struct instance_row *b)
+{
+    COMPARE(busy_prefill_ns)
+    COMPARE(busy_decode_ns) COMPARE(busy_mixed_ns) COMPARE(prefill_iterations) COMPARE(decode_iterations)
+        COMPARE(mixed_iterations) COMPARE(prefill_tokens) COMPARE(recomputed_tokens) COMPARE(output_tokens)
+            COMPARE(preemptions) COMPARE(kv_capacity_blocks) COMPARE(kv_peak_blocks)
+                COMPARE(kv_allocated_blocks) COMPARE(kv_freed_blocks) COMPARE(waiting_request_ns)
+                    COMPARE(running_request_ns) COMPARE(moving_request_ns) COMPARE(sent_bytes)
+                        COMPARE(received_bytes) if (a->kv_mean_utilization < b->kv_mean_utilization ||
+                                                    a->kv_mean_utilization >
+                                                        b->kv_mean_utilization) return "kv_mean_utilization";
+    return NULL;
+#undef COMPARE
+}
+
+static bool same_histogram(const struct outcome *a, const struct outcome *b, int metric)
+{
+    bool same = a->histogram_counts[metric] == b->histogram_counts[metric];
+    for (size_t i = 0; same && i < a->histogram_counts[metric]; i++) {
+        const struct histogram_row *left = &a->histograms[metric][i], *right = &b->histograms[metric][i];
+        same = left->low_ns == right->low_ns && left->count == right->count;
+    }
+    return same;
+}
+
+const char *outcome_difference(const struct outcome *a, const struct outcome *b)
+{
+    static char text[128];
+    const char *column = NULL;
+    if (a->row_count != b->row_count || a->instance_count != b->instance_count)
+        return "number of rows or instances";
+    for (size_t i = 0; i < a->row_count; i++)
+        if ((column = row_difference(&a->rows[i], &b->rows[i]))) {
+            snprintf(text, sizeof text, "row %zu: %s", i, column);
+            return text;
+        }
+    for (size_t i = 0; i < a->instance_count; i++)
+        if ((column = instance_difference(&a->instances[i], &b->instances[i]))) {
+            snprintf(text, sizeof text, "instance %zu: %s", i, column);
+            return text;
+        }
+    for (int metric = 0; metric < METRIC_COUNT; metric++)
+        if (!same_histogram(a, b, metric)) {
+            snprintf(text, sizeof text, "histogram %s", metric_names[metric]);
+            return text;
+        }
+    return a->checksum == b->checksum ? NULL : "checksum";
+}
+
+/* Sums over the rows, to be met by the instances' own sums. */
+struct row_sums {
+    uint64_t prompt_tokens, output_tokens, preemptions, completed, moved, bytes;
+    int64_t waiting_ns, running_ns, moving_ns;
+};
+
+static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_ns)
+{
+    struct row_sums sums = {0};
+    for (size_t i = 0; i < outcome->row_count; i++) {
+        const struct row *row = &outcome->rows[i];
+        CU_ASSERT_EQUAL(row->id, i);
+        if (row->status != ROW_COMPLETED) {
+            CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row->router_ns == 0 && row->reason != 0);
+            continue;
+        }
+        bool moved = row->decode_instance >= 0;
+        sums.completed++;
+        sums.prompt_tokens += row->prompt_tokens;
+        sums.output_tokens += row->output_tokens;
+        sums.preemptions += row->preemptions;
+        sums.bytes += row->kv_transfer_bytes;
+        sums.moved += moved;
+        sums.waiting_ns += row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns;
+        sums.running_ns += row->prefill_ns + row->decode_ns;
+        /* Blocks are reserved while the grant (L) and the end of the flow (L) are told. */
+        sums.moving_ns += row->transfer_ns + row->admission_ns + (moved ? 2 * latency_ns : 0);
+        CU_ASSERT_EQUAL(row->control_ns, latency_ns * (moved ? 5 : 1));
+        CU_ASSERT_EQUAL(row->e2e_ns, row->router_ns + row->control_ns + row->prefill_queue_ns +
+                                         row->prefill_ns + row->decode_queue_ns + row->transfer_ns +
+                                         row->admission_ns + row->decode_ns + row->stalled_ns);
+        CU_ASSERT(row->router_ns >= 0 && row->prefill_queue_ns >= 0 && row->prefill_ns > 0 &&
+                  row->decode_queue_ns >= 0 && row->transfer_ns >= 0 && row->admission_ns >= 0 &&
+                  row->decode_ns >= 0 && row->stalled_ns >= 0);
+        CU_ASSERT(row->ttft_prefill_ns > 0 && row->ttft_ns >= row->ttft_prefill_ns &&
+                  row->e2e_ns >= row->ttft_ns);
+        CU_ASSERT((row->output_tokens == 1) == (row->max_itl_ns == 0));
+        CU_ASSERT(row->max_itl_ns >= row_tpot_ns(row) - 1 && row->max_itl_ns <= row->e2e_ns - row->ttft_ns);
+        CU_ASSERT((row->preemptions > 0) >= (row->stalled_ns > 0));
+    }
+    return sums;
+}
+
+void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns)
+{
+    struct row_sums rows = sum_rows(outcome, control_latency_ns);
+    struct instance_row sums = {0};
+    for (size_t i = 0; i < outcome->instance_count; i++) {
+        const struct instance_row *instance = &outcome->instances[i];
+        CU_ASSERT_EQUAL(instance->kv_allocated_blocks, instance->kv_freed_blocks);
+        CU_ASSERT(instance->kv_peak_blocks <= instance->kv_capacity_blocks);
+        CU_ASSERT(instance->kv_mean_utilization >= 0 && instance->kv_mean_utilization <= 1);
+        sums.prefill_tokens += instance->prefill_tokens;
+        sums.recomputed_tokens += instance->recomputed_tokens;
+        sums.output_tokens += instance->output_tokens;
+        sums.preemptions += instance->preemptions;
+        sums.waiting_request_ns += instance->waiting_request_ns;
+        sums.running_request_ns += instance->running_request_ns;
+        sums.moving_request_ns += instance->moving_request_ns;
+        sums.sent_bytes += instance->sent_bytes;
+        sums.received_bytes += instance->received_bytes;
+    }
+    const struct summary *summary = &outcome->summary;
+    CU_ASSERT_EQUAL(summary->completed, rows.completed);
+    CU_ASSERT_EQUAL(summary->completed + summary->refused, outcome->row_count);
+    CU_ASSERT_EQUAL(summary->refused, summary->refused_model_length + summary->refused_kv_capacity);
+    CU_ASSERT_EQUAL(summary->output_tokens, rows.output_tokens);
+    CU_ASSERT_EQUAL(summary->prompt_tokens, rows.prompt_tokens);
+    CU_ASSERT_EQUAL(sums.output_tokens, rows.output_tokens);
+    CU_ASSERT_EQUAL(sums.preemptions, rows.preemptions);
+    /* A recompute also runs the last sampled token, which was in no cache before: one more for each preempted
+     * decode, none for a preempted partial prefill. */
+    uint64_t needed = rows.prompt_tokens + sums.recomputed_tokens;
+    CU_ASSERT(sums.prefill_tokens >= needed && sums.prefill_tokens <= needed + sums.preemptions);
+    CU_ASSERT_EQUAL(summary->moved_requests, rows.moved);
+    CU_ASSERT_EQUAL(sums.sent_bytes, rows.bytes);
+    CU_ASSERT_EQUAL(sums.received_bytes, rows.bytes);
+    /* Little's law, L = lambda W over the whole run, holds for each realization: the same request-ns seen
+     * from the instances and from the requests. */
+    CU_ASSERT_EQUAL(sums.waiting_request_ns, (uint64_t)rows.waiting_ns);
+    CU_ASSERT_EQUAL(sums.running_request_ns, (uint64_t)rows.running_ns);
+    CU_ASSERT_EQUAL(sums.moving_request_ns, (uint64_t)rows.moving_ns);
+}

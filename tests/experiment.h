@@ -1,0 +1,65 @@
+/* Whole experiments for tests: written to a folder of their own, changed by sets, run in memory on
+ * MPI_COMM_SELF. The program calls MPI_Init and MPI_Finalize. Whatever cannot be done ends the process. */
+#ifndef TANDEM_TEST_EXPERIMENT_H
+#define TANDEM_TEST_EXPERIMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tandem/sim.h"
+
+struct experiment;
+
+/* What a run gave; copies. Names of pools, roles and GPUs are NULL. */
+struct outcome {
+    enum sim_status status;
+    struct error error;
+    struct summary summary;
+    struct row *rows;
+    struct instance_row *instances;
+    struct pool_row *pools;
+    struct histogram_row *histograms[METRIC_COUNT];
+    size_t row_count, instance_count, pool_count, histogram_counts[METRIC_COUNT];
+    uint64_t checksum;
+};
+
+/* One request of a trace. */
+struct experiment_request {
+    int64_t send_ns, prompt_tokens, output_tokens;
+};
+
+/* One pool "unified" of one instance, or pools "prefill" and "decode" of one each: llama-2-7b on h100-sxm, no
+ * frontend, control latency 1 ms, ib-ndr-400g. The workload and all else are for the test to set. */
+extern const char experiment_unified[], experiment_disaggregated[];
+
+/* The caller owns it: experiment_free, which removes the folder. */
+struct experiment *experiment_new(const char *json);
+void experiment_free(struct experiment *experiment);
+
+/* Sets "path=value" (printf format), later ones win; at most 64. */
+void experiment_set(struct experiment *experiment, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The workload is this trace, or synthetic requests (lengths and arrivals as JSON). */
+void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count);
+void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
+                          const char *arrivals, int64_t requests);
+
+/* Runs it; the caller owns what the outcome points to: outcome_clear. */
+struct outcome experiment_run(const struct experiment *experiment);
+void outcome_clear(struct outcome *outcome);
+
+/* Runs it and ends the process with the message when it does not end well. */
+struct outcome experiment_run_well(const struct experiment *experiment);
+
+/* Name of the first thing that differs between two outcomes (a column of a row, an instance's sum, a bucket),
+ * NULL when rows, instances, histograms and checksum are the same. Static text. */
+const char *outcome_difference(const struct outcome *a, const struct outcome *b);
+
+/* Checks what holds for every run with CUnit: completed + refused = requests, tokens, blocks given back, peak
+ * within capacity, stages adding up, tokens conserved between rows and instances, Little's law to the
+ * nanosecond. */
+void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns);
+
+#endif
