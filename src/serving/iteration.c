@@ -60,8 +60,11 @@ void iteration_start(struct instance *instance, int64_t now_ns)
     schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);
     if (schedule->preempted == 0)
         handoff_reserve(instance, now_ns);
-    if (!schedule->decode && schedule->item_count == 0)
+    if (!schedule->decode && schedule->item_count == 0) {
+        /* The only running sequence preempted itself: its seat is for one whose KV has come, at once. */
+        instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return;
+    }
     struct work work = describe_work(instance);
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
