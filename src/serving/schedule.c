@@ -85,16 +85,17 @@ void preempt(struct instance *instance, uint32_t slot)
 {
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    if (sequence->state == SEQUENCE_DECODE)
+    if (sequence->state == SEQUENCE_DECODE) {
         batch_leave(instance, slot);
-    else
+    } else {
         partial_remove(instance, slot);
+        if (sequence->computed_tokens > sequence->highest_computed_tokens)
+            sequence->highest_computed_tokens = sequence->computed_tokens;
+    }
     running_remove(instance, slot);
     kv_give(&instance->kv, sequence->blocks);
     instance->queued_tokens -= sequence->known_tokens - sequence->computed_tokens;
     sequence->blocks = 0;
-    if (sequence->computed_tokens > sequence->highest_computed_tokens)
-        sequence->highest_computed_tokens = sequence->computed_tokens;
     sequence->computed_tokens = 0;
     sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
     instance->queued_tokens += sequence->known_tokens;
