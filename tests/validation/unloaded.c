@@ -2,12 +2,9 @@
  * nanosecond. */
 #include "test.h"
 
-#include "cluster_file.h"
 #include "experiment.h"
-#include "tandem/gpu.h"
-#include "tandem/model.h"
+#include "reference.h"
 #include "tandem/simtime.h"
-#include "tandem/timer.h"
 
 #define LATENCY_NS 1000000
 #define SPACING_NS (INT64_C(200) * SIMTIME_SECOND_NS) /* between requests: longer than any takes */
@@ -40,27 +37,6 @@ static const int64_t outputs[] = {1, 2, 3, 17, 40};
 #define PROMPTS  (sizeof prompts / sizeof prompts[0])
 #define OUTPUTS  (sizeof outputs / sizeof outputs[0])
 #define REQUESTS (PROMPTS * OUTPUTS)
-
-static struct timer *make_timer(const struct setting *setting)
-{
-    char name[100];
-    struct gpu gpu;
-    struct model model;
-    struct error error = {{0}};
-    struct timer_config config = {.level = TIMER_CALIBRATED, .iteration_overhead_ms = 0.5};
-    snprintf(name, sizeof name, "models/%s", setting->model);
-    struct config *gpu_file = cluster_file("gpus/h100-sxm"), *model_file = cluster_file(name);
-    if (!gpu_parse(config_root(gpu_file), &gpu, &error) ||
-        !model_parse(config_root(model_file), &model, &error)) {
-        fprintf(stderr, "%s\n", error.text);
-        exit(1);
-    }
-    struct work_shape shape = model_shape(&model, setting->tensor_parallel, DTYPE_BF16, DTYPE_BF16);
-    struct timer *timer = timer_new(&gpu, &shape, &config);
-    config_free(gpu_file);
-    config_free(model_file);
-    return timer;
-}
 
 /* A prompt alone: whole, or in chunks of at most the budget and the threshold. */
 static int64_t prefill_ns(struct timer *timer, const struct setting *setting, int64_t prompt, bool chunked)
@@ -134,7 +110,7 @@ static void test_unified(void)
 {
     static const char *const pools[] = {"unified", NULL};
     for (size_t s = 0; s < sizeof settings / sizeof settings[0]; s++) {
-        struct timer *timer = make_timer(&settings[s]);
+        struct timer *timer = reference_timer(settings[s].model, settings[s].tensor_parallel, 0, 0);
         struct outcome outcome = run(&settings[s], experiment_unified, NULL, pools);
         for (size_t i = 0; i < outcome.row_count; i++) {
             const struct row *row = &outcome.rows[i];
@@ -195,7 +171,7 @@ static void disaggregated(const char *first_token)
 {
     static const char *const pools[] = {"prefill", "decode", NULL};
     for (size_t s = 0; s < sizeof settings / sizeof settings[0]; s++) {
-        struct timer *timer = make_timer(&settings[s]);
+        struct timer *timer = reference_timer(settings[s].model, settings[s].tensor_parallel, 0, 0);
         struct outcome outcome = run(&settings[s], experiment_disaggregated, first_token, pools);
         for (size_t i = 0; i < outcome.row_count; i++)
             check_disaggregated(&settings[s], timer, &outcome.rows[i], first_token);

@@ -1,0 +1,57 @@
+/* A second simulator of DESIGN section 10, written from its text alone, as slow and as plain as can be: one
+ * unified instance, or one prefill and one decode instance whose transfers do not share the network. It
+ * shares with Tandem the timer and nothing else; rows must agree to the nanosecond. */
+#ifndef TANDEM_TEST_REFERENCE_H
+#define TANDEM_TEST_REFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "experiment.h"
+#include "tandem/timer.h"
+
+enum reference_policy { REFERENCE_CHUNKED, REFERENCE_CONTINUOUS, REFERENCE_WHOLE_PROMPTS };
+enum reference_first_token { REFERENCE_DECODE, REFERENCE_PREFILL, REFERENCE_RELAY };
+
+/* One instance. */
+struct reference_pool {
+    enum reference_policy policy;
+    int64_t block_tokens, blocks, budget, seqs, threshold;
+    double watermark;
+    bool watermark_when_idle;
+};
+
+struct reference_config {
+    bool disaggregated;
+    struct reference_pool entry, decode; /* entry: unified or prefill */
+    enum reference_first_token first_token;
+    struct timer *timer;
+    int64_t latency_ns, setup_ns;
+    double descriptor_ns_per_block, rate;
+    int64_t bytes_per_block;
+};
+
+/* What is compared with a row of Tandem. */
+struct reference_row {
+    int64_t ttft_ns, ttft_prefill_ns, e2e_ns, max_itl_ns;
+    int64_t prefill_queue_ns, decode_queue_ns, transfer_ns, admission_ns, stalled_ns;
+    uint32_t preemptions;
+};
+
+/* And with an instance. */
+struct reference_sums {
+    uint64_t prefill_iterations, decode_iterations, mixed_iterations;
+    uint64_t prefill_tokens, output_tokens, allocated_blocks, peak_blocks;
+};
+
+/* requests in order of send time; rows: one each; sums: of the entry and the decode instance. */
+void reference_run(const struct reference_config *config, const struct experiment_request *requests,
+                   size_t count, struct reference_row *rows, struct reference_sums sums[2]);
+
+/* The timer of a model on h100-sxm as the experiments of experiment.h have it, or with fixed times where
+ * prefill_ms is positive. The caller owns it: timer_free. */
+struct timer *reference_timer(const char *model, int64_t tensor_parallel, double prefill_ms,
+                              double decode_ms);
+
+#endif

@@ -1,0 +1,88 @@
+/* What is neither made nor lost: requests, tokens, blocks, bytes and request-time, on the real Azure
+ * conversation trace (Microsoft, Patel et al. 2024) and on clusters with too little room. */
+#include "test.h"
+
+#include "experiment.h"
+
+#define LATENCY_NS 1000000
+
+/* Requests that are preempted over and over, in every variant: Little's law has to hold all the same. */
+static struct experiment *crowded(const char *json, const char *decoder)
+{
+    struct experiment *experiment = experiment_new(json);
+    experiment_synthetic(experiment, "{\"uniform\": {\"min\": 1, \"max\": 500}}",
+                         "{\"uniform\": {\"min\": 1, \"max\": 300}}", "{\"poisson\": {\"rate_per_s\": 30}}",
+                         600);
+    experiment_set(experiment, "cluster.pools[%s].kv.blocks=120", decoder);
+    return experiment;
+}
+
+static void check_crowded(struct experiment *experiment)
+{
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.summary.completed, 600);
+    CU_ASSERT(outcome.summary.preemptions > 50);
+    outcome_check_conserved(&outcome, LATENCY_NS);
+    double mean = 0, sum_ns = 0;
+    for (size_t i = 0; i < outcome.pool_count; i++)
+        mean += outcome.pools[i].mean_running + outcome.pools[i].mean_waiting;
+    for (size_t i = 0; i < outcome.row_count; i++) {
+        const struct row *row = &outcome.rows[i];
+        sum_ns += (double)(row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns + row->prefill_ns +
+                           row->decode_ns);
+    }
+    /* L = lambda W as the results print it. */
+    CU_ASSERT_DOUBLE_EQUAL(mean, sum_ns / (double)outcome.summary.end_ns, 1e-9 * mean);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+static void test_crowded(void)
+{
+    static const char *const policies[] = {"chunked", "continuous"};
+    static const char *const first_tokens[] = {"decode", "prefill", "relay"};
+    for (int i = 0; i < 2; i++) {
+        struct experiment *experiment = crowded(experiment_unified, "unified");
+        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i]);
+        check_crowded(experiment);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = crowded(experiment_disaggregated, "decode");
+        experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[i]);
+        experiment_set(experiment, "cluster.pools[prefill].kv.blocks=90"); /* held blocks throttle it */
+        check_crowded(experiment);
+    }
+}
+
+/* Where no prompt is ever cut, each preempted sequence was in the decode batch, and its recompute runs all
+ * cached tokens again plus the last one, which was in no cache. */
+static void test_recomputed(void)
+{
+    for (int disaggregated = 0; disaggregated < 2; disaggregated++) {
+        struct experiment *experiment = crowded(disaggregated ? experiment_disaggregated : experiment_unified,
+                                                disaggregated ? "decode" : "unified");
+        if (disaggregated)
+            experiment_set(experiment, "cluster.handoff.first_token=relay");
+        else
+            experiment_set(experiment, "cluster.pools[0].scheduler.policy=continuous");
+        struct outcome outcome = experiment_run_well(experiment);
+        const struct instance_row *decoder = &outcome.instances[disaggregated];
+        uint64_t prompts = disaggregated ? 0 : outcome.summary.prompt_tokens;
+        CU_ASSERT(decoder->preemptions > 50);
+        CU_ASSERT_EQUAL(decoder->prefill_tokens, prompts + decoder->recomputed_tokens + decoder->preemptions);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        {"crowded clusters: Little's law", test_crowded},
+        {"recomputed tokens", test_recomputed},
+    };
+    MPI_Init(&argc, &argv);
+    int code = test_main("conservation", cases, sizeof cases / sizeof cases[0]);
+    MPI_Finalize();
+    return code;
+}

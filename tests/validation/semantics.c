@@ -1,0 +1,231 @@
+/* Scheduling and hand-off against the reference simulator, on random instances with too little of everything.
+ * Half of the cases have times in whole milliseconds, so that messages meet iteration ends. */
+#include "test.h"
+
+#include "experiment.h"
+#include "reference.h"
+#include "tandem/rng.h"
+
+#define SEEDS       250
+#define REQUESTS    60
+#define MOST_PROMPT 150
+#define MOST_OUTPUT 50
+
+struct dice {
+    uint64_t seed, count;
+};
+
+static int64_t roll(struct dice *dice, int64_t below)
+{
+    return (int64_t)(rng_bits(dice->seed, 2, RNG_ROUTER, dice->count++) % (uint64_t)below);
+}
+
+static struct reference_pool roll_pool(struct dice *dice, int64_t block_tokens)
+{
+    int64_t need = (MOST_PROMPT + MOST_OUTPUT + block_tokens - 1) / block_tokens;
+    int64_t seqs = (const int64_t[]){1, 2, 3, 8, 40}[roll(dice, 5)];
+    return (struct reference_pool){
+        .block_tokens = block_tokens,
+        .blocks = need + need * (const int64_t[]){3, 6, 10, 40}[roll(dice, 4)] / 10,
+        .budget = seqs + (const int64_t[]){0, 1, 9, 64, 600}[roll(dice, 5)],
+        .seqs = seqs,
+        .threshold = (const int64_t[]){0, 0, 7, 33}[roll(dice, 4)],
+        .watermark = (const double[]){0, 0.01, 0.2}[roll(dice, 3)],
+    };
+}
+
+static void set_pool(struct experiment *experiment, const char *name, const struct reference_pool *pool,
+                     const char *policy)
+{
+    experiment_set(experiment,
+                   "cluster.pools[%s].scheduler={\"policy\": \"%s\", \"max_num_batched_tokens\": %lld, "
+                   "\"max_num_seqs\": %lld, \"long_prefill_token_threshold\": %lld, \"watermark\": %.17g, "
+                   "\"chunked_prefill\": %s}",
+                   name, policy, (long long)pool->budget, (long long)pool->seqs, (long long)pool->threshold,
+                   pool->watermark, pool->policy == REFERENCE_CHUNKED ? "true" : "false");
+    experiment_set(experiment, "cluster.pools[%s].kv={\"block_tokens\": %lld, \"blocks\": %lld}", name,
+                   (long long)pool->block_tokens, (long long)pool->blocks);
+}
+
+/* Requests in bursts; whole milliseconds or any time. */
+static void roll_requests(struct dice *dice, bool whole_ms, struct experiment_request *requests)
+{
+    int64_t now_ns = 0, mean_us = (const int64_t[]){100, 4000, 30000}[roll(dice, 3)];
+    for (int i = 0; i < REQUESTS; i++) {
+        requests[i] =
+            (struct experiment_request){now_ns, 1 + roll(dice, MOST_PROMPT), 1 + roll(dice, MOST_OUTPUT)};
+        now_ns += roll(dice, 3) == 0 ? roll(dice, 6 * mean_us) * 1000 + roll(dice, 1000) : 0;
+        if (whole_ms)
+            now_ns -= now_ns % 1000000;
+    }
+}
+
+static int row_differs(const struct row *row, const struct reference_row *reference)
+{
+    return row->ttft_ns != reference->ttft_ns || row->ttft_prefill_ns != reference->ttft_prefill_ns ||
+           row->e2e_ns != reference->e2e_ns || row->max_itl_ns != reference->max_itl_ns ||
+           row->prefill_queue_ns != reference->prefill_queue_ns ||
+           row->decode_queue_ns != reference->decode_queue_ns || row->transfer_ns != reference->transfer_ns ||
+           row->admission_ns != reference->admission_ns || row->stalled_ns != reference->stalled_ns ||
+           row->preemptions != reference->preemptions;
+}
+
+static void print_row(const struct row *row, const struct reference_row *reference)
+{
+    printf("\n    request %llu (%u, %u): ttft %lld, reference %lld; e2e %lld, %lld; stalled %lld, %lld; "
+           "preempted %u, %u",
+           (unsigned long long)row->id, row->prompt_tokens, row->output_tokens, (long long)row->ttft_ns,
+           (long long)reference->ttft_ns, (long long)row->e2e_ns, (long long)reference->e2e_ns,
+           (long long)row->stalled_ns, (long long)reference->stalled_ns, row->preemptions,
+           reference->preemptions);
+}
+
+static void check_instance(const struct instance_row *instance, const struct reference_sums *sums)
+{
+    CU_ASSERT_EQUAL(instance->prefill_iterations, sums->prefill_iterations);
+    CU_ASSERT_EQUAL(instance->decode_iterations, sums->decode_iterations);
+    CU_ASSERT_EQUAL(instance->mixed_iterations, sums->mixed_iterations);
+    CU_ASSERT_EQUAL(instance->prefill_tokens, sums->prefill_tokens);
+    CU_ASSERT_EQUAL(instance->output_tokens, sums->output_tokens);
+    CU_ASSERT_EQUAL(instance->kv_allocated_blocks, sums->allocated_blocks);
+    CU_ASSERT_EQUAL(instance->kv_peak_blocks, sums->peak_blocks);
+}
+
+/* Runs both; returns the number of preemptions. */
+static uint64_t compare(struct experiment *experiment, struct reference_config *config,
+                        const struct experiment_request *requests, uint64_t seed)
+{
+    static struct reference_row rows[REQUESTS];
+    struct reference_sums sums[2];
+    experiment_trace(experiment, requests, REQUESTS);
+    struct outcome outcome = experiment_run_well(experiment);
+    reference_run(config, requests, REQUESTS, rows, sums);
+    CU_ASSERT_EQUAL_FATAL(outcome.row_count, REQUESTS);
+    CU_ASSERT_EQUAL(outcome.summary.completed, REQUESTS);
+    int different = 0;
+    for (size_t i = 0; i < REQUESTS; i++) {
+        CU_ASSERT_EQUAL(outcome.rows[i].arrival_ns, requests[i].send_ns);
+        if (row_differs(&outcome.rows[i], &rows[i]) && different++ == 0)
+            print_row(&outcome.rows[i], &rows[i]);
+    }
+    if (different > 0)
+        printf("\n    seed %llu: %d rows differ", (unsigned long long)seed, different);
+    CU_ASSERT_EQUAL(different, 0);
+    for (size_t i = 0; i < outcome.instance_count; i++)
+        check_instance(&outcome.instances[i], &sums[i]);
+    uint64_t preemptions = outcome.summary.preemptions;
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+    return preemptions;
+}
+
+/* Timer of a case: calibrated, or fixed with whole milliseconds. */
+static struct timer *set_timer(struct experiment *experiment, bool whole_ms, const char *const *pools)
+{
+    for (; whole_ms && *pools; pools++)
+        experiment_set(experiment,
+                       "cluster.pools[%s].timer={\"level\": \"fixed\", \"prefill_ms\": 5, \"decode_ms\": 2}",
+                       *pools);
+    return reference_timer("llama-2-7b", 1, whole_ms ? 5 : 0, whole_ms ? 2 : 0);
+}
+
+static void unified(const char *policy, enum reference_policy reference_policy)
+{
+    static const char *const pools[] = {"unified", NULL};
+    uint64_t preemptions = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct dice dice = {seed, 0};
+        struct experiment_request requests[REQUESTS];
+        struct experiment *experiment = experiment_new(experiment_unified);
+        struct reference_config config = {
+            .entry = roll_pool(&dice, (const int64_t[]){1, 5, 16}[roll(&dice, 3)]), .latency_ns = 1000000};
+        config.entry.policy = reference_policy;
+        config.entry.watermark_when_idle = reference_policy == REFERENCE_CONTINUOUS;
+        if (config.entry.policy == REFERENCE_CONTINUOUS)
+            config.entry.threshold = 0; /* V0 has none */
+        config.decode.blocks = 1;       /* there is no such instance */
+        config.timer = set_timer(experiment, seed % 2, pools);
+        set_pool(experiment, "unified", &config.entry, policy);
+        roll_requests(&dice, seed % 2, requests);
+        preemptions += compare(experiment, &config, requests, seed);
+        timer_free(config.timer);
+    }
+    printf("\n    %s: %llu preemptions in %d runs", policy, (unsigned long long)preemptions, SEEDS);
+    CU_ASSERT(preemptions > SEEDS);
+}
+
+static void test_chunked(void)
+{
+    unified("chunked", REFERENCE_CHUNKED);
+}
+
+static void test_continuous(void)
+{
+    unified("continuous", REFERENCE_CONTINUOUS);
+}
+
+/* Transfers as if alone: the reference has no network. */
+static struct experiment *disaggregated(struct dice *dice, struct reference_config *config, bool whole_ms)
+{
+    static const char *const pools[] = {"prefill", "decode", NULL};
+    static const char *const first_tokens[] = {"decode", "prefill", "relay"};
+    int64_t block_tokens = (const int64_t[]){1, 5, 16}[roll(dice, 3)];
+    struct experiment *experiment = experiment_new(experiment_disaggregated);
+    *config = (struct reference_config){.disaggregated = true,
+                                        .entry = roll_pool(dice, block_tokens),
+                                        .decode = roll_pool(dice, block_tokens),
+                                        .first_token = (enum reference_first_token)roll(dice, 3),
+                                        .latency_ns = 1000000,
+                                        .setup_ns = 500000,
+                                        .descriptor_ns_per_block = 2 * 32 * 100,
+                                        .rate = 40e9,
+                                        .bytes_per_block = block_tokens * 524288};
+    config->entry.policy = roll(dice, 2) ? REFERENCE_CHUNKED : REFERENCE_WHOLE_PROMPTS;
+    config->decode.policy = REFERENCE_CHUNKED;
+    config->timer = set_timer(experiment, whole_ms, pools);
+    set_pool(experiment, "prefill", &config->entry, "prefill-only");
+    set_pool(experiment, "decode", &config->decode, "decode-only");
+    experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[config->first_token]);
+    experiment_set(experiment, "cluster.network.sharing=none");
+    if (whole_ms) { /* a block a millisecond: many things happen at the same time */
+        double gb_per_s = 0.524288 * (double)block_tokens;
+        experiment_set(experiment,
+                       "cluster.network.kv_link={\"name\": \"even\", \"source\": \"test\", "
+                       "\"bandwidth_gb_per_s\": %.17g, \"efficiency\": 1, \"setup_ms\": 3, "
+                       "\"descriptor_ns\": 0}",
+                       gb_per_s);
+        config->setup_ns = 3000000;
+        config->descriptor_ns_per_block = 0;
+        config->rate = gb_per_s * 1e9;
+    }
+    return experiment;
+}
+
+static void test_disaggregated(void)
+{
+    uint64_t preemptions = 0;
+    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+        struct dice dice = {seed, 0};
+        struct experiment_request requests[REQUESTS];
+        struct reference_config config;
+        struct experiment *experiment = disaggregated(&dice, &config, seed % 2);
+        roll_requests(&dice, seed % 2, requests);
+        preemptions += compare(experiment, &config, requests, seed);
+        timer_free(config.timer);
+    }
+    printf("\n    P/D: %llu preemptions in %d runs", (unsigned long long)preemptions, 2 * SEEDS);
+    CU_ASSERT(preemptions > SEEDS);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        {"chunked", test_chunked},
+        {"continuous", test_continuous},
+        {"disaggregated", test_disaggregated},
+    };
+    MPI_Init(&argc, &argv);
+    int code = test_main("semantics", cases, sizeof cases / sizeof cases[0]);
+    MPI_Finalize();
+    return code;
+}
