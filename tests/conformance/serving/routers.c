@@ -127,9 +127,9 @@ static void test_round_robin_run(void)
     experiment_free(experiment);
 }
 
-/* Two instances, reports each 20 ms. Requests 0 to 3 go round (each counts as soon as it is dispatched). By 3
- * s those on instance 0 have ended and 1 and 3 run on; so 4 and 5 go to instance 0, and 6 to instance 0 too
- * when it reports that it has fewer (2 against 2 is a tie: next in rotation after 0 is 1). */
+/* Two instances, reports every 20 ms. Requests 0 to 3 go round, since a dispatch counts at once. By 3 s
+ * instance 0 is idle while 1 and 3 run on, so 4 and 5 go there; then it is 2 against 2, and next in rotation
+ * is instance 1. By 6 s instance 0 is idle again. */
 static void test_least_loaded_run(void)
 {
     static const struct experiment_request requests[] = {

@@ -4,6 +4,7 @@
 #include "test.h"
 
 #include "experiment.h"
+#include "tandem/mem.h"
 #include "tandem/rng.h"
 #include "tandem/scheduler.h"
 
@@ -210,6 +211,12 @@ static void test_wrong_role(void)
         }
 }
 
+/* Everything that the runs above took was given back. */
+static void test_memory(void)
+{
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -218,6 +225,7 @@ int main(int argc, char **argv)
         {"random clusters: conservation, both modes", test_random},
         {"preemptions do occur", test_preemptions_occur},
         {"the same again", test_same_again},
+        {"no memory left behind", test_memory},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("schedulers", cases, sizeof cases / sizeof cases[0]);
