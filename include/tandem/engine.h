@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ENGINE_WORDS 4
+#define ENGINE_WORDS 5
 
 /* A message as its receiver sees it. */
 struct event {

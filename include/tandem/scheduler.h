@@ -15,7 +15,8 @@ extern const char *const role_names[];
 
 /* Limits that every policy has; 0 (watermark: negative) is automatic. */
 struct scheduler_limits {
-    int policy; /* as parsed: 0 automatic, else 1 + index into schedulers[]; resolved: index */
+    int policy_choice; /* of the option: 0 automatic, else 1 + index into schedulers[] */
+    int policy;        /* index into schedulers[] */
     int64_t max_num_batched_tokens;
     int64_t max_num_seqs;
     int64_t long_prefill_token_threshold; /* 0: none */

@@ -37,8 +37,8 @@ bool sim_check(const struct sim_options *options, struct text *summary, struct e
  * Collective over comm; every rank returns the same status. */
 enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options);
 
-/* Runs an experiment and shows its results to inspect, on rank 0; writes and prints nothing (for tests and for other
- * programs). Collective; every rank returns the same, error is set on rank 0. */
+/* Runs an experiment and shows its results to inspect, on rank 0; writes no results, prints only warnings (for tests
+ * and for other programs). Collective; every rank returns the same, error is set on rank 0. */
 enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
                             void (*inspect)(void *context, const struct results *results), void *context,
                             struct error *error);

@@ -49,8 +49,8 @@ int64_t workload_count(const struct workload *workload);
 /* Send time of the last request; SIMTIME_NEVER for closed-loop clients, whose times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);
 
-/* Closed-loop clients: number of users (0: open loop), and the think time before request `index` (arrival
- * order). */
+/* Closed-loop clients: number of users (0: open loop), and the `index`-th think time (they are counted as
+ * requests end). */
 int64_t workload_users(const struct workload *workload);
 int64_t workload_think_ns(const struct workload *workload, uint64_t index);
 

@@ -104,8 +104,8 @@ void engine_body_free(struct engine *engine, void *body)
 void engine_send(struct engine *engine, uint32_t source, uint32_t destination, int64_t time_ns, uint32_t type,
                  const int64_t words[ENGINE_WORDS], void *body)
 {
-    CHECK(destination < engine->config.entities && destination != source, "message from %u to %u", source,
-          destination);
+    CHECK(destination < engine->config.entities && destination != source && engine_is_local(engine, source),
+          "message from %u to %u", source, destination);
     CHECK(time_ns >= engine->now_ns + engine->config.lookahead_ns,
           "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
           (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
@@ -126,6 +126,8 @@ void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns)
         heap_remove(&engine->wakes, entity);
         return;
     }
+    CHECK(entity < engine->config.entities && engine_is_local(engine, entity), "wake of %u, not of this rank",
+          entity);
     CHECK(time_ns >= engine->now_ns, "wake of %u at %lld ns, before now %lld", entity, (long long)time_ns,
           (long long)engine->now_ns);
     heap_set(&engine->wakes, entity, time_ns, entity);

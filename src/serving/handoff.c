@@ -76,9 +76,7 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t blocks = kv_blocks(&instance->kv, sequence->request->prompt_tokens + 1);
-        int64_t spare =
-            instance->running > 0 ? (int64_t)(limits->watermark * (double)instance->kv.capacity_blocks) : 0;
-        if (kv_free_blocks(&instance->kv) - spare < blocks)
+        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
             return;
         kv_take(&instance->kv, blocks);
         ring_pop_front(&instance->offered);

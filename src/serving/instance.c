@@ -16,8 +16,8 @@ static void report(struct instance *instance, int64_t now_ns)
         return;
     int64_t words[ENGINE_WORDS];
     words[REPORT_QUEUED_TOKENS] = instance->queued_tokens;
-    words[REPORT_SEQUENCES] =
-        instance->running + instance->moving + (int64_t)(instance->waiting.count + instance->offered.count);
+    words[REPORT_RUNNING] = instance->running;
+    words[REPORT_WAITING] = instance->moving + (int64_t)(instance->waiting.count + instance->offered.count);
     words[REPORT_FREE_BLOCKS] = kv_free_blocks(&instance->kv);
     words[REPORT_RECEIVED] = instance->received;
     engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + config->latency_ns,

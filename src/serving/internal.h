@@ -109,7 +109,7 @@ struct instance {
     struct ring offered; /* decode role: handed off, first come first served */
     struct ring ready;   /* decode role: KV has come */
     int64_t moving;      /* reserved, until they join */
-    int64_t held;        /* prefill role: blocks kept for a transfer */
+    int64_t held;        /* prefill role: sequences whose blocks are kept for a transfer */
     uint32_t *partials;  /* running sequences in prefill, in admission order */
     size_t partial_count, partial_capacity;
     struct batch batch;
@@ -152,6 +152,8 @@ void batch_step(struct instance *instance, int64_t now_ns);
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);
 void preempt(struct instance *instance, uint32_t slot);
+/* Blocks that admission leaves free now: the watermark. */
+int64_t spare_blocks(const struct instance *instance);
 
 /* iteration.c */
 /* Accounts the state since the last change. Before every change of what a gauge shows. */

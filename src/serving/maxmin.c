@@ -2,8 +2,10 @@
 #include "tandem/maxmin.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/heap.h"
 #include "tandem/mem.h"
 
 #define NO_FLOW UINT32_MAX
@@ -28,6 +30,7 @@ struct maxmin {
     struct side *sides;
     struct flow *flows;
     size_t flow_capacity;
+    struct heap shares;  /* of the sides with unfixed flows, while rates are computed */
     uint64_t visit;      /* stamp of the current search */
     uint32_t *component; /* sides found */
     size_t component_count;
@@ -51,6 +54,7 @@ void maxmin_free(struct maxmin *maxmin)
     mem_free(maxmin->flows);
     mem_free(maxmin->component);
     mem_free(maxmin->changed);
+    heap_clear(&maxmin->shares);
     mem_free(maxmin);
 }
 
@@ -92,44 +96,49 @@ static void find_component(struct maxmin *maxmin, const uint32_t start[2])
     }
 }
 
-/* The side whose flows get least; NO_FLOW when all are fixed. */
-static uint32_t tightest(const struct maxmin *maxmin, double *share)
+/* Puts a side into the heap by what each of its unfixed flows would get; takes it out when none is left.
+ * Doubles that are not negative sort as their bits do. */
+static void rank_side(struct maxmin *maxmin, uint32_t number)
 {
-    uint32_t best = NO_FLOW;
-    for (size_t i = 0; i < maxmin->component_count; i++) {
-        const struct side *side = &maxmin->sides[maxmin->component[i]];
-        if (side->unfixed == 0)
-            continue;
-        double candidate = side->left / side->unfixed;
-        if (best == NO_FLOW || candidate < *share) {
-            best = maxmin->component[i];
-            *share = candidate;
-        }
+    const struct side *side = &maxmin->sides[number];
+    if (side->unfixed == 0) {
+        heap_remove(&maxmin->shares, number);
+        return;
     }
-    return best;
+    double share = side->left > 0 ? side->left / side->unfixed : 0;
+    int64_t key;
+    memcpy(&key, &share, sizeof key);
+    heap_set(&maxmin->shares, number, key, number);
 }
 
+/* Fixes a flow at a share on both of its sides. */
+static void fix(struct maxmin *maxmin, struct flow *flow, double share)
+{
+    flow->fixed = true;
+    flow->rate = share;
+    for (int d = 0; d < 2; d++) {
+        maxmin->sides[flow->sides[d]].left -= share;
+        maxmin->sides[flow->sides[d]].unfixed--;
+        rank_side(maxmin, flow->sides[d]);
+    }
+}
+
+/* The tightest side's flows get its share; then the tightest of the rest, with what is left. */
 static void fill(struct maxmin *maxmin)
 {
-    double share = 0, floor = 0;
-    uint32_t side;
-    while ((side = tightest(maxmin, &share)) != NO_FLOW) {
-        /* Shares only rise; rounding must not say otherwise. */
-        if (share < floor)
-            share = floor;
-        floor = share;
+    const struct heap_entry *top;
+    double share = 0;
+    for (size_t i = 0; i < maxmin->component_count; i++)
+        rank_side(maxmin, maxmin->component[i]);
+    while ((top = heap_top(&maxmin->shares))) {
+        uint32_t side = top->id;
         int direction = side & 1;
-        for (uint32_t f = maxmin->sides[side].first; f != NO_FLOW; f = maxmin->flows[f].next[direction]) {
-            struct flow *flow = &maxmin->flows[f];
-            if (flow->fixed)
-                continue;
-            flow->fixed = true;
-            flow->rate = share;
-            for (int d = 0; d < 2; d++) {
-                maxmin->sides[flow->sides[d]].left -= share;
-                maxmin->sides[flow->sides[d]].unfixed--;
-            }
-        }
+        double next;
+        memcpy(&next, &top->key, sizeof next);
+        share = next > share ? next : share; /* shares only rise; rounding must not say otherwise */
+        for (uint32_t f = maxmin->sides[side].first; f != NO_FLOW; f = maxmin->flows[f].next[direction])
+            if (!maxmin->flows[f].fixed)
+                fix(maxmin, &maxmin->flows[f], share);
     }
 }
 

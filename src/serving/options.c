@@ -9,7 +9,8 @@ static const char *scheduler_choices[MOST_PLUGINS + 2];
 static const char *router_choices[MOST_PLUGINS + 1];
 
 static const struct option scheduler_rows[] = {
-    {"policy", OPTION_CHOICE, "\"auto\"", 0, 0, scheduler_choices, offsetof(struct scheduler_limits, policy),
+    {"policy", OPTION_CHOICE, "\"auto\"", 0, 0, scheduler_choices,
+     offsetof(struct scheduler_limits, policy_choice),
      "batching policy; auto: chunked (unified), prefill-only or decode-only by role"},
     {"max_num_batched_tokens", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
      offsetof(struct scheduler_limits, max_num_batched_tokens),

@@ -7,9 +7,12 @@
 
 #include "tandem/rng.h"
 
+struct target_set;
+
 /* One instance as the router knows it: the reported load and the costs of dispatches that the report does not
  * count. */
 struct target {
+    struct target_set *set;
     uint32_t entity;
     int64_t reported;
     int64_t beyond;    /* sum of costs */
@@ -56,6 +59,7 @@ static void set_init(struct router *router, struct target_set *set, const uint32
     set->targets = mem_array(count, sizeof(struct target));
     set->loads = mem_array(count, sizeof(int64_t));
     for (uint32_t i = 0; i < count; i++) {
+        set->targets[i].set = set;
         set->targets[i].entity = entities[i];
         router->by_entity[entities[i]] = &set->targets[i];
     }
@@ -67,13 +71,6 @@ static void set_clear(struct target_set *set)
         mem_free(set->targets[i].costs.slots);
     mem_free(set->targets);
     mem_free(set->loads);
-}
-
-static struct target_set *set_of(struct router *router, const struct target *target)
-{
-    bool is_entry =
-        target >= router->entries.targets && target < router->entries.targets + router->entries.count;
-    return is_entry ? &router->entries : &router->decodes;
 }
 
 /* Chooses an instance for a request and books the dispatch. */
@@ -97,8 +94,9 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
 static void on_report(struct router *router, const struct event *event)
 {
     struct target *target = router->by_entity[event->source];
-    struct target_set *set = set_of(router, target);
-    target->reported = event->words[set->by_tokens ? REPORT_QUEUED_TOKENS : REPORT_SEQUENCES];
+    struct target_set *set = target->set;
+    target->reported = set->by_tokens ? event->words[REPORT_QUEUED_TOKENS]
+                                      : event->words[REPORT_RUNNING] + event->words[REPORT_WAITING];
     for (; target->counted < event->words[REPORT_RECEIVED]; target->counted++)
         target->beyond -= ring_pop_front(&target->costs);
     set->loads[target - set->targets] = target->reported + target->beyond;

@@ -6,9 +6,11 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static int64_t watermark_blocks(const struct instance *instance)
+int64_t spare_blocks(const struct instance *instance)
 {
-    return (int64_t)(instance->config->limits.watermark * (double)instance->kv.capacity_blocks);
+    const struct scheduler_limits *limits = &instance->config->limits;
+    bool holds = schedulers[limits->policy]->watermark_when_idle || instance->running > 0;
+    return holds ? (int64_t)(limits->watermark * (double)instance->kv.capacity_blocks) : 0;
 }
 
 void schedule_begin(struct schedule *schedule)
@@ -186,13 +188,6 @@ static void admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     add_item(schedule, slot, chunk);
 }
 
-/* Blocks that admission leaves free now. */
-static int64_t reserve_blocks(const struct instance *instance)
-{
-    bool always = schedulers[instance->config->limits.policy]->watermark_when_idle;
-    return always || instance->running > 0 ? watermark_blocks(instance) : 0;
-}
-
 int64_t schedule_waiting_chunks(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
@@ -202,7 +197,7 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
         uint32_t slot = ring_front(&instance->waiting);
         const struct sequence *sequence = &instance->sequences[slot];
         int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - reserve_blocks(instance) < whole)
+        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
             break;
         admit(schedule, slot, chunk_of(instance, sequence, schedule->budget_tokens));
         admitted++;
@@ -220,7 +215,7 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
         if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
             break;
         int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - reserve_blocks(instance) < whole)
+        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
             break;
         admit(schedule, slot, sequence->known_tokens);
         admitted++;

@@ -72,7 +72,8 @@ static OPTION_TABLE(simulation_table, "simulation", "how a run is computed; resu
 static const struct option cluster_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, OF(cluster_name), "what the cluster is called in results"},
     {"pools", OPTION_NODE, NULL, 0, 0, NULL, OF(pools_node),
-     "list of pools: unified ones, or prefill and decode"},
+     "list of pools: unified ones, or prefill and decode; a request has to fit every instance that could get "
+     "it"},
     {"network", OPTION_NODE, "null", 0, 0, NULL, OF(network_node), "control and KV network"},
     {"router", OPTION_NODE, "null", 0, 0, NULL, OF(router_node), "how requests find their instances"},
     {"handoff", OPTION_NODE, "null", 0, 0, NULL, OF(handoff_node),

@@ -16,11 +16,11 @@ static bool parse_part(const char *table, const struct node *node, void *target,
     return option_parse(plan_table(table), node, target, error);
 }
 
-/* Scheduler limits that depend on the GPU's size (DESIGN section 12, vllm-v1). */
+/* Scheduler limits that depend on the GPU's size and name, as vLLM V1 has them (DESIGN section 12). */
 static void resolve_limits(struct plan_pool *pool, const struct scheduler *policy)
 {
     struct scheduler_limits *limits = &pool->limits;
-    bool large = (double)pool->gpu.memory_bytes >= 70 * GIB && strncmp(pool->gpu.name, "a100", 4) != 0;
+    bool large = (double)pool->gpu.memory_bytes >= 70 * GIB && !strstr(pool->gpu.name, "a100");
     if (limits->max_num_batched_tokens == 0)
         limits->max_num_batched_tokens = large ? 8192 : 2048;
     if (limits->max_num_seqs == 0) {
@@ -49,7 +49,8 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
     struct scheduler_limits *limits = &pool->limits;
     if (!parse_part("scheduler", pool->scheduler_node, limits, error))
         return false;
-    limits->policy = limits->policy > 0 ? limits->policy - 1 : policy_by_name(by_role[pool->role]);
+    limits->policy =
+        limits->policy_choice > 0 ? limits->policy_choice - 1 : policy_by_name(by_role[pool->role]);
     const struct scheduler *policy = schedulers[limits->policy];
     const struct node *at = pool->scheduler_node ? pool->scheduler_node : node;
     if (!policy->roles[pool->role])
@@ -69,10 +70,6 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
 static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                           struct error *error)
 {
-    if (pool->kv.blocks > 0) {
-        pool->capacity_blocks = pool->kv.blocks;
-        return true;
-    }
     struct work_shape shape = model_shape(&plan->model, pool->tensor_parallel, (enum dtype)pool->weight_dtype,
                                           (enum dtype)pool->kv_dtype);
     double token_bytes =
