@@ -27,6 +27,9 @@ struct config_reference {
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,
                  const char *const *sets, size_t set_count, struct config **config, struct error *error);
 
+/* Applies one "path=value" as config_load does, without expanding references in it. */
+bool config_set(struct config *config, const char *argument, struct error *error);
+
 /* Parses JSON text (already resolved) under a name for messages. */
 bool config_parse(const char *text, const char *name, struct config **config, struct error *error);
 

@@ -30,6 +30,8 @@ struct engine_handler {
 
 enum engine_exchange { ENGINE_EXCHANGE_AUTO, ENGINE_EXCHANGE_FUSED, ENGINE_EXCHANGE_SPARSE };
 
+#define ENGINE_FUSED_RANKS 64 /* most ranks for the fused exchange */
+
 struct engine_config {
     uint32_t entities;
     const uint32_t *owners; /* rank of each entity; copied */

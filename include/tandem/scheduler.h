@@ -33,6 +33,7 @@ struct scheduler {
     bool roles[ROLE_COUNT];  /* where it can be used */
     int64_t default_max_num_seqs; /* 0: by GPU size (DESIGN section 12) */
     double default_watermark;
+    bool chunks;              /* prompts are computed in chunks, always */
     bool watermark_when_idle; /* V0: the watermark holds for an empty instance too */
     /* Plans one iteration: called at a boundary with no iteration in progress. */
     void (*plan)(struct schedule *schedule, const struct scheduler_limits *limits);

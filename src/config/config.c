@@ -132,6 +132,11 @@ static bool expand_all(struct config *config, const struct config_reference *ref
     return true;
 }
 
+bool config_set(struct config *config, const char *argument, struct error *error)
+{
+    return set_apply(config->root, argument, add_source(config, "--set", ".", false), error);
+}
+
 static bool load(struct config *config, const char *file, const struct config_reference *references,
                  size_t reference_count, const char *const *sets, size_t set_count, struct error *error)
 {
@@ -141,10 +146,8 @@ static bool load(struct config *config, const char *file, const struct config_re
         return node_error(config->root, error, "expected an object, not a list");
     if (!expand_all(config, references, reference_count, error))
         return false;
-    const struct source *source = add_source(config, "--set", ".", false);
     for (size_t i = 0; i < set_count; i++)
-        if (!set_apply(config->root, sets[i], source, error) ||
-            !expand_all(config, references, reference_count, error))
+        if (!config_set(config, sets[i], error) || !expand_all(config, references, reference_count, error))
             return false;
     return true;
 }

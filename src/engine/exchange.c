@@ -150,8 +150,8 @@ static void fused_take(struct engine *engine, int rank, const struct exchange_he
 static int64_t fused_round(struct engine *engine)
 {
     struct exchange *exchange = &engine->exchange;
-    MPI_Request receives[64];
-    CHECK(engine->ranks <= 64, "fused exchange is for few ranks");
+    MPI_Request receives[ENGINE_FUSED_RANKS];
+    CHECK(engine->ranks <= ENGINE_FUSED_RANKS, "fused exchange is for few ranks");
     int64_t min_ns = own_minimum(engine);
     for (int rank = 0; rank < engine->ranks; rank++) {
         receives[rank] = MPI_REQUEST_NULL;

@@ -95,6 +95,22 @@ static bool make_folders(const char *folder, struct error *error)
     return good;
 }
 
+/* Files of an earlier run into this folder: left there, they would pass for the results of one that fails. */
+static bool remove_old(const char *folder, struct error *error)
+{
+    static const char *const names[] = {"results.h5", "config.used.json", "run.json"};
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof names / sizeof names[0]; i++) {
+        struct text path = {0};
+        text_append(&path, "%s/%s", folder, names[i]);
+        if (unlink(text_string(&path)) != 0 && errno != ENOENT)
+            good = error_set(error, "%s: cannot remove the file of an earlier run: %s", text_string(&path),
+                             strerror(errno));
+        text_clear(&path);
+    }
+    return good;
+}
+
 bool output_prepare(const char *folder, struct error *error)
 {
     if (folder[0] == '\0')
@@ -113,5 +129,5 @@ bool output_prepare(const char *folder, struct error *error)
     else
         unlink(text_string(&probe));
     text_clear(&probe);
-    return good;
+    return good && remove_old(folder, error);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/log.h"
 #include "tandem/mem.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
@@ -192,17 +193,38 @@ static bool parse_network(struct plan *plan, struct error *error)
     return true;
 }
 
+/* Options that are set and cannot act: most likely a mistake. */
+static void warn_about_idle_options(const struct plan *plan)
+{
+    if (!plan->disaggregated && plan->handoff_node)
+        log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        const struct plan_pool *pool = &plan->pools[i];
+        bool chunks = schedulers[pool->limits.policy]->chunks || pool->limits.chunked_prefill;
+        if (pool->limits.chunked_prefill && pool->role != ROLE_PREFILL)
+            log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
+                        role_names[pool->role]);
+        if (pool->limits.long_prefill_token_threshold > 0 && !chunks)
+            log_warning("pool %s: scheduler.long_prefill_token_threshold has no effect on whole prompts",
+                        pool->name);
+    }
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
-    return parse_part("experiment", root, plan, error) && parse_part("slo", plan->slo_node, plan, error) &&
-           parse_part("output-options", plan->output_node, plan, error) &&
-           parse_part("simulation", plan->simulation_node, plan, error) &&
-           model_parse(plan->model_node, &plan->model, error) &&
-           parse_part("cluster", plan->cluster_node, plan, error) &&
-           parse_part("router", plan->router_node, &plan->router, error) &&
-           parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
-           parse_network(plan, error);
+    bool good = parse_part("experiment", root, plan, error) &&
+                parse_part("slo", plan->slo_node, plan, error) &&
+                parse_part("output-options", plan->output_node, plan, error) &&
+                parse_part("simulation", plan->simulation_node, plan, error) &&
+                model_parse(plan->model_node, &plan->model, error) &&
+                parse_part("cluster", plan->cluster_node, plan, error) &&
+                parse_part("router", plan->router_node, &plan->router, error) &&
+                parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
+                parse_network(plan, error);
+    if (good)
+        warn_about_idle_options(plan);
+    return good;
 }
 
 void plan_clear(struct plan *plan)

@@ -14,8 +14,9 @@ static void warn_about_lengths(const struct run *run)
 {
     const struct plan *plan = &run->plan;
     int64_t longest = plan->model.max_context_tokens;
-    int64_t longer = longest > 0 ? workload_count_longer(run->workload, longest) : 0;
-    if (plan->max_model_len == 0 && longer > 0)
+    int64_t longer =
+        longest > 0 && plan->max_model_len == 0 ? workload_count_longer(run->workload, longest) : 0;
+    if (longer > 0)
         log_warning("%lld requests have more prompt and output tokens than the %lld that %s was made for; "
                     "they run all the "
                     "same (max_model_len 0; set it to refuse them)",
@@ -30,6 +31,11 @@ bool run_load(struct run *run, struct error *error)
         !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
+    int64_t last_ns = workload_last_send_ns(run->workload);
+    if (last_ns != SIMTIME_NEVER && simtime_from_seconds(run->plan.warm_up_s) > last_ns)
+        return node_error(node_get(config_root(run->config), "warm_up_s"), error,
+                          "no request arrives after a warm-up of %g s; the last arrives at %g s",
+                          run->plan.warm_up_s, (double)last_ns * 1e-9);
     warn_about_lengths(run);
     return true;
 }

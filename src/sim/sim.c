@@ -1,6 +1,7 @@
 #include "tandem/sim.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run.h"
@@ -77,6 +78,27 @@ static void warn_about_windows(const struct run *run)
             per_window, run->ranks);
 }
 
+/* The trace's path made absolute, so that config.used.json runs from anywhere; results.h5 has it as written.
+ */
+static void make_trace_absolute(struct run *run)
+{
+    const struct node *trace = node_get(node_get(config_root(run->config), "workload"), "trace");
+    const struct node *path = trace ? node_get(trace, "path") : NULL;
+    struct text relative = {0}, argument = {0};
+    struct error error = {0};
+    if (!path)
+        return;
+    node_append_path(path, &relative);
+    char *absolute = realpath(text_string(&relative), NULL);
+    if (absolute) {
+        text_append(&argument, "workload.trace.path=%s", absolute);
+        CHECK(config_set(run->config, text_string(&argument), &error), "%s", error.text);
+    }
+    free(absolute);
+    text_clear(&relative);
+    text_clear(&argument);
+}
+
 /* Writes the three files; run.json last, since it says how long the others took. Collective; rank 0 writes.
  */
 static bool write_files(struct run *run, const struct results *results, struct error *error)
@@ -87,8 +109,9 @@ static bool write_files(struct run *run, const struct results *results, struct e
     bool good = true;
     double start_s = MPI_Wtime();
     if (run->rank == 0) {
-        config_print(run->config, true, NULL, &used);
         config_print(run->config, false, not_in_results, &in_results);
+        make_trace_absolute(run);
+        config_print(run->config, true, NULL, &used);
         good = output_write(folder, results, text_string(&in_results), error) &&
                output_write_text(folder, "config.used.json", text_string(&used), error);
     }
@@ -102,6 +125,14 @@ static bool write_files(struct run *run, const struct results *results, struct e
     return good;
 }
 
+static bool check_ranks(const struct run *run, struct error *error)
+{
+    bool fused = run->plan.simulation.exchange == ENGINE_EXCHANGE_FUSED;
+    return run->ranks <= ENGINE_FUSED_RANKS || !fused ||
+           node_error(node_get(run->plan.simulation_node, "exchange"), error,
+                      "fused is for %d ranks at most, not %d; use auto", ENGINE_FUSED_RANKS, run->ranks);
+}
+
 /* Loads, shares and simulates; false (on every rank) when the input is wrong. Collective. */
 static bool start(struct run *run, MPI_Comm comm, const struct sim_options *options, struct error *error)
 {
@@ -113,7 +144,8 @@ static bool start(struct run *run, MPI_Comm comm, const struct sim_options *opti
     if (run->rank != 0)
         log_silence();
     else
-        good = run_load(run, error) && (!options->output || output_prepare(options->output, error));
+        good = run_load(run, error) && check_ranks(run, error) &&
+               (!options->output || output_prepare(options->output, error));
     if (!share_config(run, good)) {
         run_unload(run);
         return false;

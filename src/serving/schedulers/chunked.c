@@ -11,5 +11,6 @@ const struct scheduler scheduler_chunked = {
     .name = "chunked",
     .doc = "decodes first, prompt chunks fill the token budget (vLLM V1, Sarathi)",
     .roles = {[ROLE_UNIFIED] = true},
+    .chunks = true,
     .plan = plan,
 };

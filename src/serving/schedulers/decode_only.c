@@ -11,5 +11,6 @@ const struct scheduler scheduler_decode_only = {
     .name = "decode-only",
     .doc = "decodes of requests that were moved here; recomputes preempted ones in chunks",
     .roles = {[ROLE_DECODE] = true},
+    .chunks = true,
     .plan = plan,
 };
