@@ -175,28 +175,59 @@ void outcome_clear(struct outcome *outcome)
 static const char *row_difference(const struct row *a, const struct row *b)
 {
 #define COMPARE(field)                                                                                       \
-    if (a->field != b->field)                                                                                \
-        return #field;
-    COMPARE(id)
-    COMPARE(arrival_ns) COMPARE(prompt_tokens) COMPARE(output_tokens) COMPARE(ttft_ns)
-        COMPARE(ttft_prefill_ns) COMPARE(e2e_ns) COMPARE(max_itl_ns) COMPARE(router_ns) COMPARE(control_ns)
-            COMPARE(prefill_queue_ns) COMPARE(prefill_ns) COMPARE(decode_queue_ns) COMPARE(transfer_ns)
-                COMPARE(admission_ns) COMPARE(decode_ns) COMPARE(stalled_ns) COMPARE(kv_transfer_bytes)
-                    COMPARE(prefill_instance) COMPARE(decode_instance) COMPARE(preemptions) COMPARE(status)
-                        COMPARE(reason) return NULL;
+    do {                                                                                                     \
+        if (a->field != b->field)                                                                            \
+            return #field;                                                                                   \
+    } while (0)
+    COMPARE(id);
+    COMPARE(arrival_ns);
+    COMPARE(prompt_tokens);
+    COMPARE(output_tokens);
+    COMPARE(ttft_ns);
+    COMPARE(ttft_prefill_ns);
+    COMPARE(e2e_ns);
+    COMPARE(max_itl_ns);
+    COMPARE(router_ns);
+    COMPARE(control_ns);
+    COMPARE(prefill_queue_ns);
+    COMPARE(prefill_ns);
+    COMPARE(decode_queue_ns);
+    COMPARE(transfer_ns);
+    COMPARE(admission_ns);
+    COMPARE(decode_ns);
+    COMPARE(stalled_ns);
+    COMPARE(kv_transfer_bytes);
+    COMPARE(prefill_instance);
+    COMPARE(decode_instance);
+    COMPARE(preemptions);
+    COMPARE(status);
+    COMPARE(reason);
+    return NULL;
 }
 
 static const char *instance_difference(const struct instance_row *a, const struct instance_row *b)
 {
-    COMPARE(busy_prefill_ns)
-    COMPARE(busy_decode_ns) COMPARE(busy_mixed_ns) COMPARE(prefill_iterations) COMPARE(decode_iterations)
-        COMPARE(mixed_iterations) COMPARE(prefill_tokens) COMPARE(recomputed_tokens) COMPARE(output_tokens)
-            COMPARE(preemptions) COMPARE(kv_capacity_blocks) COMPARE(kv_peak_blocks)
-                COMPARE(kv_allocated_blocks) COMPARE(kv_freed_blocks) COMPARE(waiting_request_ns)
-                    COMPARE(running_request_ns) COMPARE(moving_request_ns) COMPARE(sent_bytes)
-                        COMPARE(received_bytes) if (a->kv_mean_utilization < b->kv_mean_utilization ||
-                                                    a->kv_mean_utilization >
-                                                        b->kv_mean_utilization) return "kv_mean_utilization";
+    COMPARE(busy_prefill_ns);
+    COMPARE(busy_decode_ns);
+    COMPARE(busy_mixed_ns);
+    COMPARE(prefill_iterations);
+    COMPARE(decode_iterations);
+    COMPARE(mixed_iterations);
+    COMPARE(prefill_tokens);
+    COMPARE(recomputed_tokens);
+    COMPARE(output_tokens);
+    COMPARE(preemptions);
+    COMPARE(kv_capacity_blocks);
+    COMPARE(kv_peak_blocks);
+    COMPARE(kv_allocated_blocks);
+    COMPARE(kv_freed_blocks);
+    COMPARE(waiting_request_ns);
+    COMPARE(running_request_ns);
+    COMPARE(moving_request_ns);
+    COMPARE(sent_bytes);
+    COMPARE(received_bytes);
+    if (a->kv_mean_utilization < b->kv_mean_utilization || a->kv_mean_utilization > b->kv_mean_utilization)
+        return "kv_mean_utilization";
     return NULL;
 #undef COMPARE
 }
