@@ -103,7 +103,7 @@ static int command_run(int count, char **values)
     MPI_Init(NULL, NULL);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (parse_arguments(count, values, true, &arguments, &error))
-        status = sim_run(MPI_COMM_WORLD, &arguments.options);
+        status = (int)sim_run(MPI_COMM_WORLD, &arguments.options);
     else
         status = rank == 0 ? fail(&error) : SIM_USER_ERROR;
     size_t leaked = mem_live_bytes();
