@@ -226,8 +226,14 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(moving_request_ns);
     COMPARE(sent_bytes);
     COMPARE(received_bytes);
-    if (a->kv_mean_utilization < b->kv_mean_utilization || a->kv_mean_utilization > b->kv_mean_utilization)
-        return "kv_mean_utilization";
+#undef COMPARE
+#define COMPARE(field)                                                                                       \
+    if (a->field < b->field || a->field > b->field)                                                          \
+    return #field
+    COMPARE(kv_mean_utilization);
+    COMPARE(mfu);
+    COMPARE(hfu);
+    COMPARE(mbu);
     return NULL;
 #undef COMPARE
 }
@@ -309,15 +315,36 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
     return sums;
 }
 
+/* ITL is of the requests that TTFT is of: each gap of each of them, and they add up to its decoding. */
+static void check_gaps(const struct outcome *outcome)
+{
+    uint64_t gaps = 0, counted = 0;
+    double sum_ns = 0;
+    for (size_t i = 0; i < outcome->row_count; i++) {
+        const struct row *row = &outcome->rows[i];
+        if (row->status != ROW_COMPLETED || row->arrival_ns < outcome->summary.window_start_ns ||
+            row->arrival_ns > outcome->summary.window_end_ns)
+            continue;
+        gaps += row->output_tokens - 1;
+        sum_ns += (double)(row->e2e_ns - row->ttft_ns);
+    }
+    for (size_t i = 0; i < outcome->histogram_counts[METRIC_ITL]; i++)
+        counted += outcome->histograms[METRIC_ITL][i].count;
+    CU_ASSERT_EQUAL(counted, gaps);
+    CU_ASSERT_DOUBLE_EQUAL(outcome->summary.itl.mean * (double)gaps, sum_ns, 1e-9 * sum_ns);
+}
+
 void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns)
 {
     struct row_sums rows = sum_rows(outcome, control_latency_ns);
     struct instance_row sums = {0};
+    check_gaps(outcome);
     for (size_t i = 0; i < outcome->instance_count; i++) {
         const struct instance_row *instance = &outcome->instances[i];
         CU_ASSERT_EQUAL(instance->kv_allocated_blocks, instance->kv_freed_blocks);
         CU_ASSERT(instance->kv_peak_blocks <= instance->kv_capacity_blocks);
         CU_ASSERT(instance->kv_mean_utilization >= 0 && instance->kv_mean_utilization <= 1);
+        CU_ASSERT(instance->mfu >= 0 && instance->mfu <= instance->hfu);
         sums.prefill_tokens += instance->prefill_tokens;
         sums.recomputed_tokens += instance->recomputed_tokens;
         sums.output_tokens += instance->output_tokens;

@@ -58,8 +58,8 @@ struct outcome experiment_run_well(const struct experiment *experiment);
 const char *outcome_difference(const struct outcome *a, const struct outcome *b);
 
 /* Checks what holds for every run with CUnit: completed + refused = requests, tokens, blocks given back, peak
- * within capacity, stages adding up, tokens conserved between rows and instances, Little's law to the
- * nanosecond. */
+ * within capacity, stages adding up, tokens conserved between rows and instances, every gap of the
+ * window's requests in ITL, Little's law to the nanosecond. */
 void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns);
 
 #endif

@@ -48,8 +48,35 @@ struct gauge {
     enum phase phase;  /* of the iteration in progress */
 };
 
-/* Sums of one instance. metrics_span, metrics_tokens and metrics_sent fill the times, the tokens (not the
- * recomputed ones) and sent_bytes; the instance itself counts the rest. */
+/* What iterations compute and move, as sums: FLOPs and bytes follow from the figures of a pool (results.h).
+ */
+struct effort {
+    uint64_t iterations;
+    uint64_t tokens;            /* through the layers, prefill and decode; the KV of each is written */
+    uint64_t recomputed_tokens; /* of them: computed before and lost in a preemption (not the last prompt
+                                 * token, which first_token `decode` runs again on the decode instance) */
+    uint64_t prompt_tokens;     /* of them: of prompts, for the first time on this instance */
+    uint64_t logit_rows;
+    wide_t context_x2; /* twice the context that attention sees, summed over tokens: a chunk of c tokens after
+                        * k others c (2k + c), a decode step on l tokens 2l */
+    wide_t recomputed_context_x2; /* of it: of the recomputed tokens */
+    wide_t kv_read_tokens;        /* a chunk k + c, a decode step l */
+};
+
+static inline void effort_add(struct effort *into, const struct effort *from)
+{
+    into->iterations += from->iterations;
+    into->tokens += from->tokens;
+    into->recomputed_tokens += from->recomputed_tokens;
+    into->prompt_tokens += from->prompt_tokens;
+    into->logit_rows += from->logit_rows;
+    into->context_x2 += from->context_x2;
+    into->recomputed_context_x2 += from->recomputed_context_x2;
+    into->kv_read_tokens += from->kv_read_tokens;
+}
+
+/* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
+ * tokens, window and sent_bytes; the instance itself counts the rest. */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT];            /* inside the window */
     wide_t kv_block_ns;                       /* inside the window */
@@ -58,7 +85,8 @@ struct usage {
     uint64_t prefill_tokens;                  /* computed, recomputed ones included */
     uint64_t recomputed_tokens;               /* of them: computed again after a preemption */
     uint64_t output_tokens;                   /* visible tokens */
-    uint64_t window_prefill_tokens, window_output_tokens;
+    uint64_t window_output_tokens;
+    struct effort window; /* of iterations that end inside the window */
     uint64_t preemptions;
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
@@ -128,15 +156,26 @@ void metrics_row(struct metrics *metrics, const struct row *row);
 void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
                   const struct gauge *gauge);
 
+/* Whether a time, of an arrival say, lies inside the window. */
+static inline bool metrics_in_window(const struct metrics *metrics, int64_t at_ns)
+{
+    return at_ns >= metrics->config.window_start_ns && at_ns <= metrics->config.window_end_ns;
+}
+
 /* At a time an iteration ended with that many prefill tokens computed and output tokens made visible. */
 void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
                     uint64_t prefill_tokens, uint64_t output_tokens);
 
+/* At a time an iteration of that effort ended: its recomputed tokens, and all of it inside the window. */
+void metrics_effort(const struct metrics *metrics, struct usage *usage, int64_t at_ns,
+                    const struct effort *effort);
+
 /* At a time a KV transfer from an instance of the pool ended. */
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes);
 
-/* n visible tokens came a gap after the one before, at a time; counted from warm-up on. */
-void metrics_gaps(struct metrics *metrics, int64_t at_ns, int64_t gap_ns, uint64_t n);
+/* n visible tokens came a gap after the one before, each of a request that arrived inside the window: ITL is
+ * of the requests that TTFT and TPOT are of. */
+void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n);
 
 /* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of
  * both are brought to the wider interval. text holds raw bytes here. */

@@ -1,4 +1,5 @@
-/* The results of a run, complete on rank 0, as output writes them. Built once, from integer sums. All local. */
+/* The results of a run, complete on rank 0, as output writes them. Built once, from integer sums.
+ * All local. */
 #ifndef TANDEM_RESULTS_H
 #define TANDEM_RESULTS_H
 
@@ -13,11 +14,12 @@ struct instance_row {
     uint32_t gpus;
     uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window */
     double utilization;                                      /* sum of the three / window */
+    double mfu, hfu, mbu;                                    /* of the window: DESIGN section 11 */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, output_tokens;
     uint64_t preemptions;
     uint64_t kv_capacity_blocks, kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
-    double kv_mean_utilization; /* block-ns / (capacity x window) */
+    double kv_mean_utilization;                                         /* block-ns / (capacity x window) */
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
     uint64_t sent_bytes, received_bytes;
     double cost_usd; /* of the window */
@@ -32,7 +34,9 @@ struct pool_row {
     uint32_t tensor_parallel;
     uint64_t kv_block_tokens, kv_capacity_blocks; /* of one instance */
     double price_usd_per_gpu_hour, cost_usd_per_hour;
-    double utilization, utilization_prefill, utilization_decode, utilization_mixed; /* busy / (window x instances) */
+    /* Busy / (window x instances): */
+    double utilization, utilization_prefill, utilization_decode, utilization_mixed;
+    double mfu, hfu, mbu;                            /* of all its GPUs over the window */
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
     double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
@@ -42,8 +46,8 @@ struct pool_row {
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
 struct series_bin_row {
     int64_t start_ns;
-    double waiting, running, moving;             /* requests of the pool, time average */
-    double kv_used;                              /* share of the pool's blocks */
+    double waiting, running, moving;              /* requests of the pool, time average */
+    double kv_used;                               /* share of the pool's blocks */
     double busy_prefill, busy_decode, busy_mixed; /* share of the pool's instance time */
     uint64_t prefill_tokens, output_tokens, sent_bytes;
 };
@@ -64,16 +68,17 @@ struct summary {
     uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity;
     uint64_t window_arrivals, window_completed;
     int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
-    double request_rate_per_s;  /* window arrivals / window */
-    double completed_per_s;     /* completions by time inside the window / window */
-    uint64_t prompt_tokens, output_tokens; /* of completed requests */
+    double request_rate_per_s;                      /* window arrivals / window */
+    double completed_per_s;                         /* completions by time inside the window / window */
+    uint64_t prompt_tokens, output_tokens;          /* of completed requests */
     double output_tokens_per_s, output_tokens_per_s_per_gpu; /* visible tokens inside the window */
     double tokens_per_s_per_user;                            /* 1 / mean TPOT */
     double slo_ttft_ms, slo_tpot_ms, slo_itl_ms;             /* 0: not set */
-    double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s;
+    double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s, goodput_per_s_per_gpu;
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
+    /* Over completed window requests: */
     double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns; /* over completed window requests */
+        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, kv_allocated_blocks, kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
@@ -86,6 +91,13 @@ struct results_pool {
     uint32_t instances, gpus_per_instance, tensor_parallel;
     uint64_t kv_block_tokens, kv_capacity_blocks;
     double price_usd_per_gpu_hour;
+    /* What the sums of struct effort are multiplied by; 0 where a figure is not known, and so are MFU, HFU or
+     * MBU. */
+    double flops_per_token, flops_per_logit_row, flops_per_context_token; /* over all GPUs of an instance */
+    double peak_flops;         /* of one GPU, for the data type of the weights, FLOP/s */
+    double bandwidth;          /* of one GPU's memory, bytes/s */
+    double weight_bytes;       /* read once an iteration, over all GPUs of an instance */
+    double kv_bytes_per_token; /* with the copies on its GPUs */
 };
 
 struct results {
@@ -94,9 +106,9 @@ struct results {
     size_t instance_count;
     struct pool_row *pools;
     size_t pool_count;
-    struct series_bin_row **series; /* [pool][bin] */
-    size_t series_count;            /* bins, the same in each pool */
-    int64_t series_interval_ns;     /* 0: no series */
+    struct series_bin_row **series;                 /* [pool][bin] */
+    size_t series_count;                            /* bins, the same in each pool */
+    int64_t series_interval_ns;                     /* 0: no series */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
     struct row *rows; /* in order of arrival; NULL when rows are off. Owned. */
@@ -105,8 +117,9 @@ struct results {
     const char *trace_sha256; /* of the trace file that was replayed; NULL: none. Borrowed. */
 };
 
-/* Computes everything from the merged metrics of all ranks and the usage of each instance (in order of pools, then
- * instance). rows (all ranks', any order; ownership passes) are sorted by id; aborts unless their ids are 0, 1, .. */
+/* Computes everything from the merged metrics of all ranks and the usage of each instance (in order of pools,
+ * then instance). rows (all ranks', any order; ownership passes) are sorted by id; aborts unless their ids
+ * are 0, 1, .. */
 void results_build(struct results *results, const struct metrics *metrics, const struct results_pool *pools,
                    size_t pool_count, const struct usage *usages, struct row *rows, size_t row_count);
 void results_clear(struct results *results);

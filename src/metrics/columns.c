@@ -22,6 +22,15 @@
 #define TABLE(symbol, path, text)                                                                            \
     const struct column_table column_##symbol = {path, text, symbol, sizeof symbol / sizeof symbol[0]}
 
+#define HFU_DOC                                                                                              \
+    "Hardware FLOPs utilization: FLOPs of the matrices, the head and attention in iterations that end "      \
+    "inside "                                                                                                \
+    "the window / (peak of the weights' data type x GPUs x window)."
+#define MBU_DOC                                                                                              \
+    "Memory bandwidth utilization: bytes moved in iterations that end inside the window (all weights once "  \
+    "an "                                                                                                    \
+    "iteration, the KV cache of each context once, new tokens once) / (memory bandwidth x GPUs x window)."
+
 #define COLUMN(member, unit, doc) NAMED(#member, row, member, unit, doc, NULL)
 static const struct column requests[] = {
     COLUMN(arrival_ns, "ns", "Time at which the client sends the request."),
@@ -63,11 +72,15 @@ static const struct column instances[] = {
     COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
     COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
     COLUMN(utilization, "1", "Busy time of all phases / window."),
+    COLUMN(mfu, "1", "Model FLOPs utilization: hfu without the tokens that a preemption made it recompute."),
+    COLUMN(hfu, "1", HFU_DOC),
+    COLUMN(mbu, "1", MBU_DOC),
     COLUMN(prefill_iterations, "1", "Iterations that only prefill, over the whole run."),
     COLUMN(decode_iterations, "1", "Iterations that only decode, over the whole run."),
     COLUMN(mixed_iterations, "1", "Iterations that do both, over the whole run."),
     COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
-    COLUMN(recomputed_tokens, "tokens", "Of them: computed again after a preemption or a hand-off."),
+    COLUMN(recomputed_tokens, "tokens",
+           "Of them: computed before on this instance and lost in a preemption."),
     COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
@@ -75,7 +88,8 @@ static const struct column instances[] = {
     COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
     COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run."),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
-    COLUMN(waiting_request_ns, "request ns", "Integral of waiting requests over the whole run."),
+    COLUMN(waiting_request_ns, "request ns",
+           "Integral of waiting requests over the whole run; at most 2^64 - 1, as the two below."),
     COLUMN(running_request_ns, "request ns", "Integral of requests in the batch over the whole run."),
     COLUMN(moving_request_ns, "request ns",
            "Integral of requests with reserved blocks that have not joined yet, over the whole run."),
@@ -102,6 +116,9 @@ static const struct column pools[] = {
     COLUMN(utilization_prefill, "1", "Time in iterations that only prefill / (window x instances)."),
     COLUMN(utilization_decode, "1", "Time in iterations that only decode / (window x instances)."),
     COLUMN(utilization_mixed, "1", "Time in iterations that do both / (window x instances)."),
+    COLUMN(mfu, "1", "Model FLOPs utilization: hfu without the tokens that preemptions made it recompute."),
+    COLUMN(hfu, "1", HFU_DOC),
+    COLUMN(mbu, "1", MBU_DOC),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
     COLUMN(kv_peak_utilization, "1", "Highest share of KV blocks in use at once, of the fullest instance."),
     COLUMN(mean_running, "requests", "Requests in the pool's batches, time average over the whole run."),
@@ -111,10 +128,15 @@ static const struct column pools[] = {
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
-    COLUMN(usd_per_million_prefill_tokens, "USD",
-           "Pool's cost / prompt tokens computed, both inside the window; 0 for decode pools."),
-    COLUMN(usd_per_million_output_tokens, "USD",
-           "Pool's cost / tokens made visible, both inside the window; 0 for prefill pools."),
+    COLUMN(
+        usd_per_million_prefill_tokens, "USD",
+        "Pool's cost / prompt tokens computed for the first time (recomputed ones are no input), both inside "
+        "the window; 0 for decode pools. The whole cost of a unified pool is divided once by its prompt "
+        "tokens, here, and once by its output tokens, below: its two prices do not add up."),
+    COLUMN(
+        usd_per_million_output_tokens, "USD",
+        "Pool's cost / tokens made visible, both inside the window; 0 for prefill pools. Of a unified pool "
+        "the whole cost, prefill included."),
 };
 TABLE(pools, "/pools", "One row per pool.");
 #undef COLUMN
@@ -148,10 +170,9 @@ TABLE(
     histograms, "/histograms/<metric>",
     "One row per bucket that is not empty, in ascending order; a bucket is at most 1/1024 of its value wide. "
     "Percentiles of /summary are nearest rank on it: the bucket's highest value, at most the exact maximum. "
-    "Metrics: ttft, ttft_prefill, tpot (requests of more than one token), itl (every gap, from the warm-up "
-    "on), e2e, queue (prefill_queue + decode_queue + admission), transfer (requests that moved); of "
-    "completed "
-    "requests that arrived inside the window.");
+    "Metrics: ttft, ttft_prefill, tpot (requests of more than one token), itl (every gap between two visible "
+    "tokens of a request), e2e, queue (prefill_queue + decode_queue + admission), transfer (requests that "
+    "moved); all of the same completed requests, those that arrived inside the window.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, summary, member, unit, doc, NULL)
@@ -171,10 +192,12 @@ static const struct column summary[] = {
     COLUMN(window_arrivals, "requests", "Requests that arrived inside the window."),
     COLUMN(window_completed, "requests", "Of them: completed, at any time."),
     COLUMN(window_start_ns, "ns", "Start of the window: the warm-up."),
-    COLUMN(window_end_ns, "ns", "End of the window: last arrival, or the end of the run in a closed loop."),
+    COLUMN(window_end_ns, "ns",
+           "End of the window: the last arrival; the end of the run in a closed loop, and where no request "
+           "arrives after the window's start (as when all arrive at once)."),
     COLUMN(end_ns, "ns", "Last completion or refusal."),
     COLUMN(request_rate_per_s, "1/s", "Requests that arrived inside the window / window."),
-    COLUMN(completed_per_s, "1/s", "Requests that ended inside the window / window."),
+    COLUMN(completed_per_s, "1/s", "Requests that completed inside the window / window."),
     COLUMN(prompt_tokens, "tokens", "Prompt tokens of all completed requests."),
     COLUMN(output_tokens, "tokens", "Output tokens of all completed requests."),
     COLUMN(output_tokens_per_s, "1/s", "Tokens that became visible inside the window / window."),
@@ -187,10 +210,11 @@ static const struct column summary[] = {
     COLUMN(slo_ttft_attainment, "1", "Share of window requests that meet the bound on TTFT."),
     COLUMN(slo_tpot_attainment, "1", "Share of window requests that meet the bound on TPOT."),
     COLUMN(goodput_per_s, "1/s", "Window requests that meet all bounds / window."),
+    COLUMN(goodput_per_s_per_gpu, "1/s", "The same per GPU, over all GPUs of all pools."),
     PERCENTILES(ttft, "time to first token"),
     PERCENTILES(ttft_prefill, "time from client send to the end of the prefill"),
     PERCENTILES(tpot, "time per output token after the first"),
-    PERCENTILES(itl, "gap between visible tokens, pooled over tokens"),
+    PERCENTILES(itl, "gap between visible tokens, pooled over the tokens of window requests"),
     PERCENTILES(e2e, "time from client send to the last token"),
     PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
     PERCENTILES(transfer, "KV transfer time of requests that moved"),
@@ -215,9 +239,14 @@ static const struct column summary[] = {
     COLUMN(usd_per_million_output_tokens, "USD",
            "Cost / tokens that became visible, both inside the window."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
-    COLUMN(
-        saturated, "1",
-        "1 if fewer requests ended inside the window than 0.97 x arrived, or the mean wait of its last third "
-        "exceeds 1 ms and twice that of its first; else 0."),
+    COLUMN(saturated, "1",
+           "1 if fewer requests (whenever they arrived) completed inside the window than 0.97 x those that "
+           "arrived in it, refused ones included; or if the mean wait (prefill_queue + decode_queue + "
+           "admission + "
+           "stalled) of the completed requests that arrived in the window's last third exceeds both 1 ms and "
+           "2 x "
+           "that of those in its first third, where there are any. Thirds are of the window's time; of the "
+           "order "
+           "of arrival where the window ends with the run. Else 0."),
 };
 TABLE(summary, "/summary", "Scalars. Window: requests that arrive from the warm-up to the last arrival.");

@@ -33,11 +33,6 @@ void metrics_clear(struct metrics *metrics)
     memset(metrics, 0, sizeof *metrics);
 }
 
-static bool in_window(const struct metrics *metrics, int64_t at_ns)
-{
-    return at_ns >= metrics->config.window_start_ns && at_ns <= metrics->config.window_end_ns;
-}
-
 /* Thirds are of the window's time, so that a warm-up does not empty the first; of arrival order where the
  * window's end is not known yet, or where it is one instant. */
 static int third_of(const struct metrics_config *config, const struct row *row)
@@ -125,13 +120,13 @@ static void count_completed(struct metrics *metrics, const struct row *row)
     counts->kv_transfer_bytes += row->kv_transfer_bytes;
     counts->preemptions += row->preemptions;
     counts->e2e_ns += (uint64_t)row->e2e_ns;
-    counts->window_completions += in_window(metrics, row->arrival_ns + row->e2e_ns);
+    counts->window_completions += metrics_in_window(metrics, row->arrival_ns + row->e2e_ns);
 }
 
 void metrics_row(struct metrics *metrics, const struct row *row)
 {
     struct metrics_counts *counts = &metrics->counts;
-    bool window = in_window(metrics, row->arrival_ns);
+    bool window = metrics_in_window(metrics, row->arrival_ns);
     int64_t end_ns = row->arrival_ns + row->e2e_ns;
 
     counts->checksum += row_hash(row);
@@ -228,15 +223,21 @@ void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, 
 {
     usage->prefill_tokens += prefill_tokens;
     usage->output_tokens += output_tokens;
-    if (in_window(metrics, at_ns)) {
-        usage->window_prefill_tokens += prefill_tokens;
+    if (metrics_in_window(metrics, at_ns))
         usage->window_output_tokens += output_tokens;
-    }
     struct series_bin *bin = instant(metrics, pool, at_ns);
     if (bin) {
         bin->prefill_tokens += prefill_tokens;
         bin->output_tokens += output_tokens;
     }
+}
+
+void metrics_effort(const struct metrics *metrics, struct usage *usage, int64_t at_ns,
+                    const struct effort *effort)
+{
+    usage->recomputed_tokens += effort->recomputed_tokens;
+    if (metrics_in_window(metrics, at_ns))
+        effort_add(&usage->window, effort);
 }
 
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes)
@@ -247,8 +248,7 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
         bin->sent_bytes += bytes;
 }
 
-void metrics_gaps(struct metrics *metrics, int64_t at_ns, int64_t gap_ns, uint64_t n)
+void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n)
 {
-    if (at_ns >= metrics->config.window_start_ns)
-        histogram_add(&metrics->histograms[METRIC_ITL], gap_ns, n);
+    histogram_add(&metrics->histograms[METRIC_ITL], gap_ns, n);
 }

@@ -68,16 +68,20 @@ static void print_slo(const struct summary *summary, struct text *text)
         {"TTFT", summary->slo_ttft_ms}, {"TPOT", summary->slo_tpot_ms}, {"max ITL", summary->slo_itl_ms}};
     const char *separator = "";
     text_append(text, LABEL, "SLO");
+    if (bounds[0].ms == 0 && bounds[1].ms == 0 && bounds[2].ms == 0) {
+        text_append(text, "none is set: no goodput\n");
+        return;
+    }
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
         if (bounds[i].ms == 0)
             continue;
         text_append(text, "%s%s <= %g ms", separator, bounds[i].name, bounds[i].ms);
         separator = ", ";
     }
-    text_append(text, "%s\n", separator[0] ? "" : "none");
-    text_append(text, LABEL "%.4g requests/s meet it: %.2f %% (TTFT %.2f %%, TPOT %.2f %%)\n", "goodput",
-                summary->goodput_per_s, 100 * summary->slo_attainment, 100 * summary->slo_ttft_attainment,
-                100 * summary->slo_tpot_attainment);
+    text_append(
+        text, "\n" LABEL "%.4g requests/s (%.4g per GPU) meet it: %.2f %% (TTFT %.2f %%, TPOT %.2f %%)\n",
+        "goodput", summary->goodput_per_s, summary->goodput_per_s_per_gpu, 100 * summary->slo_attainment,
+        100 * summary->slo_ttft_attainment, 100 * summary->slo_tpot_attainment);
 }
 
 static void print_latencies(const struct summary *summary, struct text *text)
@@ -151,6 +155,11 @@ static void print_pools(const struct results *results, struct text *text)
             100 * pool->kv_mean_utilization, 100 * pool->kv_peak_utilization, pool->mean_running,
             pool->mean_waiting, pool->cost_usd_per_hour);
     }
+    text_append(text, "\n%-*s %9s %8s %8s  of what its GPUs can compute and move in the window\n", width,
+                "pool", "MFU", "HFU", "MBU");
+    for (size_t i = 0; i < results->pool_count; i++)
+        text_append(text, "%-*s %7.2f %% %6.2f %% %6.2f %%\n", width, results->pools[i].name,
+                    100 * results->pools[i].mfu, 100 * results->pools[i].hfu, 100 * results->pools[i].mbu);
 }
 
 static void print_costs(const struct results *results, struct text *text)

@@ -28,7 +28,7 @@ static double per_second(const struct build *build, uint64_t count)
     return ratio((double)count * (double)SIMTIME_SECOND_NS, build->window_ns);
 }
 
-/* Integrals over centuries are cut rather than wrapped. */
+/* Integrals that outgrow 64 bits (10^6 waiting requests do in about 5 h) are cut rather than wrapped. */
 static uint64_t narrow(wide_t value)
 {
     return value > UINT64_MAX ? UINT64_MAX : (uint64_t)value;
@@ -57,8 +57,8 @@ static void add_usage(struct usage *into, const struct usage *from)
     into->prefill_tokens += from->prefill_tokens;
     into->recomputed_tokens += from->recomputed_tokens;
     into->output_tokens += from->output_tokens;
-    into->window_prefill_tokens += from->window_prefill_tokens;
     into->window_output_tokens += from->window_output_tokens;
+    effort_add(&into->window, &from->window);
     into->preemptions += from->preemptions;
     if (from->kv_peak_blocks > into->kv_peak_blocks)
         into->kv_peak_blocks = from->kv_peak_blocks;
@@ -68,11 +68,38 @@ static void add_usage(struct usage *into, const struct usage *from)
     into->received_bytes += from->received_bytes;
 }
 
+static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2)
+{
+    return (double)tokens * pool->flops_per_token + (double)logit_rows * pool->flops_per_logit_row +
+           wide_to_double(context_x2) / 2 * pool->flops_per_context_token;
+}
+
+/* Shares of what so many GPUs can compute and move in the window. */
+struct rates {
+    double mfu, hfu, mbu;
+};
+
+static struct rates rates(const struct build *build, const struct results_pool *pool, uint32_t gpus,
+                          const struct effort *effort)
+{
+    double gpu_s = (double)gpus * build->window_ns / (double)SIMTIME_SECOND_NS;
+    double all = flops(pool, effort->tokens, effort->logit_rows, effort->context_x2);
+    /* Recomputed tokens have no row of logits: each row samples a token that none has sampled before. */
+    double useful = flops(pool, effort->tokens - effort->recomputed_tokens, effort->logit_rows,
+                          effort->context_x2 - effort->recomputed_context_x2);
+    double kv_tokens = wide_to_double(effort->kv_read_tokens + effort->tokens);
+    double bytes = (double)effort->iterations * pool->weight_bytes + kv_tokens * pool->kv_bytes_per_token;
+    return (struct rates){.mfu = ratio(useful, pool->peak_flops * gpu_s),
+                          .hfu = ratio(all, pool->peak_flops * gpu_s),
+                          .mbu = ratio(bytes, pool->bandwidth * gpu_s)};
+}
+
 static struct instance_row instance_row(const struct build *build, const struct results_pool *pool,
                                         const struct usage *usage)
 {
     double price = pool->price_usd_per_gpu_hour * (double)pool->gpus_per_instance;
     double capacity = (double)pool->kv_capacity_blocks;
+    struct rates used = rates(build, pool, pool->gpus_per_instance, &usage->window);
     return (struct instance_row){
         .pool = pool->name,
         .role = pool->role,
@@ -82,6 +109,9 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .busy_decode_ns = usage->busy_ns[PHASE_DECODE],
         .busy_mixed_ns = usage->busy_ns[PHASE_MIXED],
         .utilization = ratio((double)busy_ns(usage), build->window_ns),
+        .mfu = used.mfu,
+        .hfu = used.hfu,
+        .mbu = used.mbu,
         .prefill_iterations = usage->iterations[PHASE_PREFILL],
         .decode_iterations = usage->iterations[PHASE_DECODE],
         .mixed_iterations = usage->iterations[PHASE_MIXED],
@@ -113,6 +143,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
     double time = build->window_ns * (double)pool->instances;
     double capacity = (double)pool->kv_capacity_blocks;
     double run_ns = (double)build->metrics->end_ns;
+    struct rates used = rates(build, pool, gpus, &usage->window);
     bool prefills = strcmp(pool->role, "decode") != 0, decodes = strcmp(pool->role, "prefill") != 0;
     return (struct pool_row){
         .name = pool->name,
@@ -129,6 +160,9 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .utilization_prefill = ratio((double)usage->busy_ns[PHASE_PREFILL], time),
         .utilization_decode = ratio((double)usage->busy_ns[PHASE_DECODE], time),
         .utilization_mixed = ratio((double)usage->busy_ns[PHASE_MIXED], time),
+        .mfu = used.mfu,
+        .hfu = used.hfu,
+        .mbu = used.mbu,
         .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * time),
         .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, capacity),
         .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
@@ -139,7 +173,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
         .usd_per_million_prefill_tokens =
-            prefills ? ratio(cost * 1e6, (double)usage->window_prefill_tokens) : 0,
+            prefills ? ratio(cost * 1e6, (double)usage->window.prompt_tokens) : 0,
         .usd_per_million_output_tokens = decodes ? ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
     };
 }
@@ -324,6 +358,7 @@ static void summarize_usage(const struct build *build, const struct usage *total
     summary->utilization = ratio(busy, (double)summary->gpus);
     summary->output_tokens_per_s = per_second(build, total->window_output_tokens);
     summary->output_tokens_per_s_per_gpu = ratio(summary->output_tokens_per_s, (double)summary->gpus);
+    summary->goodput_per_s_per_gpu = ratio(summary->goodput_per_s, (double)summary->gpus);
     summary->kv_allocated_blocks = total->kv_allocated_blocks;
     summary->kv_freed_blocks = total->kv_freed_blocks;
     summary->cost_usd = window_cost(build, summary->cost_usd_per_hour);

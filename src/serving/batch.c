@@ -32,6 +32,11 @@ static int64_t *residue_of(struct instance *instance, const struct sequence *seq
     return &instance->batch.residues[residue < 0 ? residue + block : residue];
 }
 
+static bool in_window(const struct instance *instance, const struct sequence *sequence)
+{
+    return metrics_in_window(instance->metrics, sequence->request->row.arrival_ns);
+}
+
 static int64_t cached_now(const struct instance *instance, const struct sequence *sequence)
 {
     if (naive(instance))
@@ -54,6 +59,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     sequence->join_step = batch->step;
     sequence->generated_tokens = sequence->request->generated_tokens;
     batch->count++;
+    batch->window_count += in_window(instance, sequence);
     batch->cached_tokens += sequence->cached_tokens;
     if (naive(instance))
         return;
@@ -113,6 +119,7 @@ void batch_leave(struct instance *instance, uint32_t slot)
     int64_t cached_tokens = cached_now(instance, sequence);
     int64_t blocks = blocks_now(instance, sequence);
     batch->count--;
+    batch->window_count -= in_window(instance, sequence);
     batch->cached_tokens -= cached_tokens;
     if (!naive(instance)) {
         int64_t steps = batch->step - sequence->join_step;
@@ -170,7 +177,7 @@ static void list_ended(struct instance *instance, uint32_t slot)
 
 static void naive_step(struct instance *instance, int64_t now_ns)
 {
-    int64_t count = 0, cached_tokens = 0;
+    int64_t count = 0, window_count = 0, cached_tokens = 0;
     for (uint32_t slot = instance->first_running; slot != NO_SLOT; slot = instance->sequences[slot].next) {
         struct sequence *sequence = &instance->sequences[slot];
         if (sequence->state != SEQUENCE_DECODE)
@@ -179,33 +186,36 @@ static void naive_step(struct instance *instance, int64_t now_ns)
         if (needed > sequence->blocks)
             sequence->blocks = needed;
         count++;
+        window_count += in_window(instance, sequence);
         cached_tokens += sequence->cached_tokens;
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
         if (sequence->request->generated_tokens == sequence->request->output_tokens)
             list_ended(instance, slot);
     }
-    CHECK(count == instance->batch.count && cached_tokens == instance->batch.cached_tokens,
-          "the batch's sums are off: %lld sequences, %lld tokens", (long long)count,
-          (long long)cached_tokens);
+    CHECK(count == instance->batch.count && window_count == instance->batch.window_count &&
+              cached_tokens == instance->batch.cached_tokens,
+          "the batch's sums are off: %lld sequences, %lld of the window, %lld tokens", (long long)count,
+          (long long)window_count, (long long)cached_tokens);
 }
 
 static void aggregate_step(struct instance *instance, int64_t now_ns)
 {
     struct batch *batch = &instance->batch;
-    int64_t seasoned = batch->count - (int64_t)batch->fresh_count;
-    if (seasoned > 0) {
-        int64_t gap_ns = now_ns - batch->last_step_ns;
-        metrics_gaps(instance->metrics, now_ns, gap_ns, (uint64_t)seasoned);
+    int64_t gap_ns = now_ns - batch->last_step_ns; /* of all but the fresh ones */
+    int64_t window_gaps = batch->window_count;
+    if (batch->count > (int64_t)batch->fresh_count)
         push_gap(batch, gap_ns);
-    }
     for (size_t i = 0; i < batch->fresh_count; i++) {
         struct sequence *sequence = &instance->sequences[batch->fresh[i]];
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
+        window_gaps -= in_window(instance, sequence);
         sequence->fresh_index = NO_SLOT;
     }
     batch->fresh_count = 0;
+    if (window_gaps > 0)
+        metrics_gaps(instance->metrics, gap_ns, (uint64_t)window_gaps);
     const struct heap_entry *top;
     while ((top = heap_top(&batch->ends)) && top->key <= batch->step) {
         list_ended(instance, top->id);

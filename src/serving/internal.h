@@ -67,6 +67,7 @@ struct gap_entry {
 /* The decode batch, as aggregates: a step costs the same for 1 or 1,000 sequences. */
 struct batch {
     int64_t count;
+    int64_t window_count;  /* of them: requests that arrived inside the window */
     int64_t cached_tokens; /* sum over the batch */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
@@ -120,6 +121,7 @@ struct instance {
     bool boundary_due; /* something changed while idle */
     int64_t iteration_end_ns;
     enum phase phase;
+    struct effort effort;  /* of that iteration */
     int64_t accounted_ns;  /* usage is accounted up to here */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */

@@ -23,30 +23,50 @@ void request_token(struct instance *instance, struct request *request, int64_t n
         request->row.ttft_ns = now_ns - request->row.arrival_ns;
     } else {
         int64_t gap_ns = now_ns - request->last_token_ns;
-        metrics_gaps(instance->metrics, now_ns, gap_ns, 1);
+        if (metrics_in_window(instance->metrics, request->row.arrival_ns))
+            metrics_gaps(instance->metrics, gap_ns, 1);
         if (gap_ns > request->row.max_itl_ns)
             request->row.max_itl_ns = gap_ns;
     }
     request->last_token_ns = now_ns;
 }
 
-/* What the timer has to know of the planned batch. */
-static struct work describe_work(const struct instance *instance)
+/* Adds a prefill item. What was computed before a preemption comes first in a chunk; only the rest of it is
+ * new. */
+static void describe_item(const struct sequence *sequence, struct work *work, struct effort *effort)
+{
+    int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
+    int64_t prompt = sequence->request->prompt_tokens;
+    int64_t new_from = before;
+    if (new_from < sequence->highest_computed_tokens)
+        new_from = end < sequence->highest_computed_tokens ? end : sequence->highest_computed_tokens;
+    work->prefill_work_x2 += (end - before) * (before + end);
+    work->logit_rows += end == sequence->known_tokens;
+    effort->recomputed_tokens += (uint64_t)(new_from - before);
+    effort->recomputed_context_x2 += (uint64_t)((new_from - before) * (before + new_from));
+    if (new_from < prompt)
+        effort->prompt_tokens += (uint64_t)((end < prompt ? end : prompt) - new_from);
+    effort->kv_read_tokens += (uint64_t)end;
+}
+
+/* What the timer has to know of the planned batch, and what it computes and moves. */
+static struct work describe_work(const struct instance *instance, struct effort *effort)
 {
     const struct schedule *schedule = &instance->schedule;
     struct work work = {.prefill_tokens = schedule->prefill_tokens};
-    for (size_t i = 0; i < schedule->item_count; i++) {
-        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        int64_t before = sequence->computed_tokens, chunk = sequence->chunk_tokens;
-        work.prefill_work_x2 += chunk * (2 * before + chunk);
-        work.logit_rows += before + chunk == sequence->known_tokens;
-    }
+    *effort = (struct effort){.iterations = 1};
+    for (size_t i = 0; i < schedule->item_count; i++)
+        describe_item(&instance->sequences[schedule->items[i]], &work, effort);
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
         /* Each sees its cached tokens and the one that it computes. */
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work.logit_rows += instance->batch.count;
     }
+    effort->tokens = (uint64_t)(work.prefill_tokens + work.decode_sequences);
+    effort->logit_rows = (uint64_t)work.logit_rows;
+    effort->context_x2 = (uint64_t)work.prefill_work_x2 + 2 * (uint64_t)work.decode_context_tokens;
+    effort->kv_read_tokens += (uint64_t)work.decode_context_tokens;
     return work;
 }
 
@@ -65,7 +85,7 @@ void iteration_start(struct instance *instance, int64_t now_ns)
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return;
     }
-    struct work work = describe_work(instance);
+    struct work work = describe_work(instance, &instance->effort);
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
@@ -102,11 +122,6 @@ static void prompt_complete(struct instance *instance, uint32_t slot, int64_t no
 static void item_done(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
-    int64_t repeated = sequence->highest_computed_tokens - sequence->computed_tokens;
-    if (repeated > sequence->chunk_tokens)
-        repeated = sequence->chunk_tokens;
-    if (repeated > 0)
-        instance->usage.recomputed_tokens += (uint64_t)repeated;
     sequence->computed_tokens += sequence->chunk_tokens;
     instance->queued_tokens -= sequence->chunk_tokens;
     if (sequence->computed_tokens == sequence->known_tokens)
@@ -134,6 +149,7 @@ void iteration_finish(struct instance *instance, int64_t now_ns)
     instance_account(instance, now_ns);
     metrics_tokens(instance->metrics, instance->config->pool, &instance->usage, now_ns,
                    (uint64_t)schedule->prefill_tokens, (uint64_t)visible_tokens(instance));
+    metrics_effort(instance->metrics, &instance->usage, now_ns, &instance->effort);
     if (schedule->decode) {
         batch_step(instance, now_ns);
         for (size_t i = 0; i < instance->ended_count; i++) {

@@ -214,15 +214,44 @@ static void spans_are_clipped_to_the_window(void)
     metrics_tokens(&metrics, 1, &usage, 4001, 13, 4);
     metrics_sent(&metrics, 1, &usage, 4001, 99);
     CU_ASSERT_EQUAL(usage.prefill_tokens, 36);
-    CU_ASSERT_EQUAL(usage.window_prefill_tokens, 18);
     CU_ASSERT_EQUAL(usage.window_output_tokens, 5);
     CU_ASSERT_EQUAL(usage.output_tokens, 10);
     CU_ASSERT_EQUAL(metrics.series[1].bins[1].prefill_tokens, 12);
     CU_ASSERT_EQUAL(metrics.series[1].bins[4].output_tokens, 7);
     CU_ASSERT_EQUAL(metrics.series[1].bins[4].sent_bytes, 99);
-    metrics_gaps(&metrics, 1499, 5, 10);
-    metrics_gaps(&metrics, 1500, 5, 3);
-    CU_ASSERT_EQUAL(metrics.histograms[METRIC_ITL].count, 3);
+    metrics_clear(&metrics);
+}
+
+/* Iterations count by their end, both ends of the window included; recomputed tokens always. */
+static void effort_is_summed_inside_the_window(void)
+{
+    struct metrics_config config = plain;
+    config.window_start_ns = 1500;
+    config.window_end_ns = 4000;
+    struct metrics metrics;
+    struct usage usage = {0};
+    metrics_init(&metrics, &config);
+    const int64_t ends_ns[] = {1499, 1500, 2500, 4000, 4001};
+    for (size_t i = 0; i < 5; i++) {
+        struct effort effort = {.iterations = 1,
+                                .tokens = 10 << i,
+                                .recomputed_tokens = 1 << i,
+                                .prompt_tokens = 2 << i,
+                                .logit_rows = 3 << i,
+                                .context_x2 = (wide_t)1 << (62 + i),
+                                .recomputed_context_x2 = (wide_t)1 << (61 + i),
+                                .kv_read_tokens = (wide_t)3 << (60 + i)};
+        metrics_effort(&metrics, &usage, ends_ns[i], &effort);
+    }
+    CU_ASSERT_EQUAL(usage.recomputed_tokens, 1 + 2 + 4 + 8 + 16);
+    CU_ASSERT_EQUAL(usage.window.iterations, 3);
+    CU_ASSERT_EQUAL(usage.window.tokens, 140);
+    CU_ASSERT_EQUAL(usage.window.recomputed_tokens, 14);
+    CU_ASSERT_EQUAL(usage.window.prompt_tokens, 28);
+    CU_ASSERT_EQUAL(usage.window.logit_rows, 42);
+    CU_ASSERT(usage.window.context_x2 == (wide_t)7 << 63);
+    CU_ASSERT(usage.window.recomputed_context_x2 == (wide_t)7 << 62);
+    CU_ASSERT(usage.window.kv_read_tokens == (wide_t)21 << 61);
     metrics_clear(&metrics);
 }
 
@@ -279,7 +308,8 @@ static void feed(struct metrics *metrics, int part, int parts, int64_t length_ns
         metrics_span(metrics, pool, &usage, from, to, &gauge);
         metrics_tokens(metrics, pool, &usage, to, 17, 3);
         metrics_sent(metrics, pool, &usage, to, 1000);
-        metrics_gaps(metrics, to, to - from, 4);
+        if (metrics_in_window(metrics, from))
+            metrics_gaps(metrics, to - from, 4);
         metrics_row(metrics, &row);
     }
     gsl_rng_free(rng);
@@ -405,6 +435,7 @@ int main(void)
         {"thirds are of the window or of the order", thirds_are_of_the_window_or_of_the_order},
         {"the SLO is met jointly", slo_is_met_jointly},
         {"spans are clipped to the window", spans_are_clipped_to_the_window},
+        {"effort is summed inside the window", effort_is_summed_inside_the_window},
         {"idle time does not stretch the series", idle_time_does_not_stretch_the_series},
         {"integrals are wide", integrals_are_wide},
         {"merged pairs equal wide bins", merged_pairs_equal_wide_bins},

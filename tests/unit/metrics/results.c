@@ -9,8 +9,8 @@
 #define S  SIMTIME_SECOND_NS
 
 static const struct results_pool two_pools[] = {
-    {"prefill", "prefill", "h100-sxm", 2, 4, 4, 16, 1000, 3.0},
-    {"decode", "decode", "h200", 1, 2, 2, 16, 500, 4.5},
+    {"prefill", "prefill", "h100-sxm", 2, 4, 4, 16, 1000, 3.0, 14e9, 2e8, 1e6, 1e15, 3e12, 16e9, 5e5},
+    {"decode", "decode", "h200", 1, 2, 2, 16, 500, 4.5, 14e9, 2e8, 1e6, 2e15, 4e12, 16e9, 1e6},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
@@ -62,6 +62,23 @@ static void build_small(struct results *results, struct metrics *metrics)
     metrics_span(metrics, 0, &usages[1], 0, 1 * S, &prefill);
     metrics_span(metrics, 1, &usages[2], 0, 13 * S + 100 * MS, &decode); /* to the end of the run */
     metrics_tokens(metrics, 0, &usages[0], 5 * S, 4000, 0);
+    metrics_effort(metrics, &usages[0], 5 * S,
+                   &(struct effort){.iterations = 3,
+                                    .tokens = 4000,
+                                    .recomputed_tokens = 1000,
+                                    .prompt_tokens = 2500,
+                                    .logit_rows = 10,
+                                    .context_x2 = 6000000,
+                                    .recomputed_context_x2 = 1000000,
+                                    .kv_read_tokens = 6000});
+    metrics_effort(metrics, &usages[2], 10 * S,
+                   &(struct effort){.iterations = 500,
+                                    .tokens = 2000,
+                                    .logit_rows = 2000,
+                                    .context_x2 = 4000000,
+                                    .kv_read_tokens = 2000000});
+    metrics_effort(metrics, &usages[2], 13 * S,
+                   &(struct effort){.iterations = 9, .tokens = 9}); /* too late */
     metrics_tokens(metrics, 1, &usages[2], 10 * S, 0, 154);
     metrics_tokens(metrics, 1, &usages[2], 13 * S, 0, 100);
     usages[2].kv_peak_blocks = 400;
@@ -95,6 +112,7 @@ static void requests_goodput_and_latency(void)
     NEAR(summary->slo_ttft_attainment, 0.8);
     NEAR(summary->slo_tpot_attainment, 0.6);
     NEAR(summary->goodput_per_s, 0.3);
+    NEAR(summary->goodput_per_s_per_gpu, 0.03);
     NEAR(summary->slo_ttft_ms, 200);
     CU_ASSERT_EQUAL(summary->saturated, 1); /* 3 of 5 */
 
@@ -136,7 +154,8 @@ static void usage_and_costs(void)
     NEAR(prefill->utilization_prefill, 0.3);
     CU_ASSERT_EQUAL(prefill->gpus, 8);
     NEAR(prefill->cost_usd_per_hour, 24);
-    NEAR(prefill->usd_per_million_prefill_tokens, 24.0 * 10 / 3600 / 4000 * 1e6);
+    NEAR(prefill->usd_per_million_prefill_tokens,
+         24.0 * 10 / 3600 / 2500 * 1e6); /* recomputed ones are none */
     CU_ASSERT_EQUAL(prefill->usd_per_million_output_tokens, 0);
     NEAR(decode->utilization, 1);
     NEAR(decode->utilization_decode, 1);
@@ -157,6 +176,31 @@ static void usage_and_costs(void)
     NEAR(summary->usd_per_thousand_requests, 33.0 * 10 / 3600 / 3 * 1e3);
     CU_ASSERT_EQUAL(summary->kv_allocated_blocks, 77);
     CU_ASSERT_EQUAL(summary->moved_requests, 4);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+/* Over 10 s: FLOPs of 4,000 tokens, 10 rows and 3e6 context tokens on the first of two instances of 4 GPUs;
+ * without 1,000 tokens and 5e5 context tokens that were recomputed. */
+static void hardware_utilization(void)
+{
+    struct metrics metrics;
+    struct results results;
+    build_small(&results, &metrics);
+    const double all = 4000 * 14e9 + 10 * 2e8 + 3e6 * 1e6, useful = all - 1000 * 14e9 - 5e5 * 1e6;
+    const double bytes = 3 * 16e9 + (6000 + 4000) * 5e5;
+    NEAR(results.instances[0].hfu, all / (1e15 * 4 * 10));
+    NEAR(results.instances[0].mfu, useful / (1e15 * 4 * 10));
+    NEAR(results.instances[0].mbu, bytes / (3e12 * 4 * 10));
+    CU_ASSERT(results.instances[1].hfu == 0 && results.instances[1].mfu == 0 &&
+              results.instances[1].mbu == 0);
+    NEAR(results.pools[0].hfu, all / (1e15 * 8 * 10));
+    NEAR(results.pools[0].mfu, useful / (1e15 * 8 * 10));
+    NEAR(results.pools[0].mbu, bytes / (3e12 * 8 * 10));
+    const double decoded = 2000 * 14e9 + 2000 * 2e8 + 2e6 * 1e6;
+    NEAR(results.pools[1].hfu, decoded / (2e15 * 2 * 10));
+    CU_ASSERT_EQUAL(results.pools[1].mfu, results.pools[1].hfu); /* nothing was recomputed: the same double */
+    NEAR(results.pools[1].mbu, (500 * 16e9 + (2e6 + 2000) * 1e6) / (4e12 * 2 * 10));
     results_clear(&results);
     metrics_clear(&metrics);
 }
@@ -318,7 +362,8 @@ static void the_table_says_what_matters(void)
     printf("\n%s", text_string(&text));
     const char *const expected[] = {"5, completed 4, refused 1 (model length 1, KV capacity 0)",
                                     "TTFT <= 200 ms, TPOT <= 20 ms",
-                                    "0.3 requests/s meet it: 60.00 %",
+                                    "0.3 requests/s (0.03 per GPU) meet it: 60.00 %",
+                                    "0.06 %   0.07 %   0.02 %",
                                     "SATURATED",
                                     "137.5 ms",
                                     "2x4",
@@ -331,17 +376,37 @@ static void the_table_says_what_matters(void)
     metrics_clear(&metrics);
 }
 
+static void without_an_slo_nothing_meets_it(void)
+{
+    const struct metrics_config config = {.window_end_ns = S, .requests = 1};
+    struct metrics metrics;
+    struct results results;
+    struct text text = {0};
+    metrics_init(&metrics, &config);
+    struct row row = request(0, 0, S, 0, 1);
+    metrics_row(&metrics, &row);
+    results_build(&results, &metrics, NULL, 0, NULL, NULL, 0);
+    results_print(&results, &text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "SLO           none is set: no goodput\n"));
+    CU_ASSERT_PTR_NULL(strstr(text_string(&text), "meet it"));
+    text_clear(&text);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
         {"requests, goodput and latency", requests_goodput_and_latency},
         {"usage and costs", usage_and_costs},
+        {"hardware utilization", hardware_utilization},
         {"series and histograms", series_and_histograms},
         {"saturation", saturation},
         {"the window of a closed loop ends with the run", closed_loop_window_ends_with_the_run},
         {"empty windows give zeros", empty_windows_give_zeros},
         {"columns are documented", columns_are_documented},
         {"the table says what matters", the_table_says_what_matters},
+        {"without an SLO nothing meets it", without_an_slo_nothing_meets_it},
     };
     return test_main("metrics/results", cases, sizeof cases / sizeof cases[0]);
 }

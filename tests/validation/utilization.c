@@ -1,0 +1,233 @@
+/* MFU, HFU and MBU of whole runs from the shapes of the model alone, what a prompt token costs where tokens
+ * are recomputed, and whose gaps ITL counts after a warm-up. */
+#include "test.h"
+
+#include "experiment.h"
+
+#define LATENCY_NS 1000000
+#define PEAK       989e12 /* h100-sxm, bf16, FLOP/s */
+#define BANDWIDTH  3350e9 /* bytes/s */
+
+/* llama-2-7b: 32 layers of width 4096, 32 heads of 128 for queries, keys and values, MLP 11008, vocabulary
+ * 32000. */
+#define LAYER_VALUES  (4.0 * 4096 * 4096 + 3.0 * 4096 * 11008)
+#define TOKEN_FLOPS   (2 * 32 * LAYER_VALUES)
+#define ROW_FLOPS     (2.0 * 4096 * 32000)
+#define CONTEXT_FLOPS (4.0 * 32 * 4096) /* scores and values */
+#define KV_BYTES      (2.0 * 32 * 4096 * 2)
+
+/* Two bytes a value; on tp GPUs the matrices, embedding and head are divided, 65 norms are on each. */
+static double weight_bytes(int tp)
+{
+    return 2 * (32 * LAYER_VALUES + 2.0 * 32000 * 4096 + tp * 65.0 * 4096);
+}
+
+/* Sums of what one instance computes. */
+struct sums {
+    double iterations, tokens, rows, context, read;
+};
+
+static void add_chunk(struct sums *sums, double before, double tokens, double rows)
+{
+    sums->iterations++;
+    sums->tokens += tokens;
+    sums->rows += rows;
+    sums->context += tokens * (before + tokens / 2);
+    sums->read += before + tokens;
+}
+
+static void add_steps(struct sums *sums, double first_context, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        sums->iterations++;
+        sums->tokens++;
+        sums->rows++;
+        sums->context += first_context + i;
+        sums->read += first_context + i;
+    }
+}
+
+static double flops_of(const struct sums *sums)
+{
+    return sums->tokens * TOKEN_FLOPS + sums->rows * ROW_FLOPS + sums->context * CONTEXT_FLOPS;
+}
+
+#define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 * (expected))
+
+/* The window is the whole run: one request, or all at once. */
+static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *sums)
+{
+    double gpu_s = tp * (double)outcome->summary.end_ns * 1e-9;
+    double bytes = sums->iterations * weight_bytes(tp) + (sums->read + sums->tokens) * KV_BYTES;
+    const struct pool_row *row = &outcome->pools[pool];
+    CU_ASSERT_EQUAL(outcome->summary.window_start_ns, 0);
+    CU_ASSERT_EQUAL(outcome->summary.window_end_ns, outcome->summary.end_ns);
+    NEAR(row->hfu, flops_of(sums) / (PEAK * gpu_s));
+    CU_ASSERT_EQUAL(row->mfu, row->hfu);
+    NEAR(row->mbu, bytes / (BANDWIDTH * gpu_s));
+    CU_ASSERT_EQUAL(outcome->instances[pool].hfu, row->hfu); /* its only instance */
+    CU_ASSERT_EQUAL(outcome->instances[pool].mbu, row->mbu);
+    CU_ASSERT(row->mfu < 1 && row->mbu < 1);
+}
+
+static void test_unified_alone(void)
+{
+    for (int tp = 1; tp <= 2; tp++) {
+        struct experiment *experiment = experiment_new(experiment_unified);
+        experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+        experiment_set(experiment, "cluster.pools[0].tensor_parallel=%d", tp);
+        experiment_set(experiment, "cluster.pools[0].scheduler.max_num_batched_tokens=600");
+        struct outcome outcome = experiment_run_well(experiment);
+        struct sums sums = {0};
+        add_chunk(&sums, 0, 600, 0);
+        add_chunk(&sums, 600, 400, 1);
+        add_steps(&sums, 1001, 199);
+        check_pool(&outcome, 0, tp, &sums);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
+/* Which tokens each pool computes. */
+static void disaggregated_alone(const char *first_token, double first_context, int steps)
+{
+    struct experiment *experiment = experiment_new(experiment_disaggregated);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_set(experiment, "cluster.handoff.first_token=%s", first_token);
+    experiment_set(experiment, "cluster.pools[decode].tensor_parallel=2");
+    struct outcome outcome = experiment_run_well(experiment);
+    struct sums prefill = {0}, decode = {0};
+    add_chunk(&prefill, 0, 1000, 1);
+    add_steps(&decode, first_context, steps);
+    check_pool(&outcome, 0, 1, &prefill);
+    check_pool(&outcome, 1, 2, &decode);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+static void test_disaggregated_alone(void)
+{
+    disaggregated_alone("decode", 1000, 200); /* runs the last prompt token again */
+    disaggregated_alone("prefill", 1001, 199);
+    disaggregated_alone("relay", 1001, 199);
+}
+
+/* Two requests of 64 + 40 tokens on 10 blocks of 16: at 80 cached tokens each has 5 blocks, the second one
+ * has to go, and is computed again when the first one has ended: 80 tokens twice, and one that was sampled
+ * last. */
+static void test_preempted(void)
+{
+    const struct experiment_request requests[] = {{0, 64, 40}, {0, 64, 40}};
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_trace(experiment, requests, 2);
+    experiment_set(experiment, "cluster.pools[0].kv.blocks=10");
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.summary.preemptions, 1);
+    CU_ASSERT_EQUAL(outcome.instances[0].recomputed_tokens, 80);
+    CU_ASSERT_EQUAL(outcome.instances[0].prefill_tokens, 2 * 64 + 81);
+
+    /* Both prompts at once; 16 steps together; the first alone; the other again, and its rest. */
+    struct sums sums = {0};
+    add_chunk(&sums, 0, 64, 1);
+    add_chunk(&sums, 0, 64, 1);
+    add_steps(&sums, 65, 16);
+    add_steps(&sums, 65, 16);
+    sums.iterations -= 1 + 16;
+    add_steps(&sums, 81, 39 - 16);
+    struct sums useful = sums;
+    add_chunk(&sums, 0, 81, 1);
+    add_steps(&sums, 82, 39 - 17);
+    add_chunk(&useful, 80, 1, 1); /* of the 81 tokens only the last one is new */
+    add_steps(&useful, 82, 39 - 17);
+    double time_s = (double)outcome.summary.end_ns * 1e-9;
+    double bytes = sums.iterations * weight_bytes(1) + (sums.read + sums.tokens) * KV_BYTES;
+    NEAR(outcome.pools[0].hfu, flops_of(&sums) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mfu, flops_of(&useful) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mbu, bytes / (BANDWIDTH * time_s));
+    CU_ASSERT(outcome.pools[0].hfu > outcome.pools[0].mfu);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+/* Recomputed tokens are no input: however often a prompt is computed, its tokens are paid for once. */
+static void test_prompt_price(void)
+{
+    static const char *const policies[] = {"chunked", "continuous"};
+    for (int i = 0; i < 4; i++) {
+        struct experiment *experiment = experiment_new(experiment_unified);
+        experiment_synthetic(experiment, "{\"uniform\": {\"min\": 1, \"max\": 500}}",
+                             "{\"uniform\": {\"min\": 1, \"max\": 300}}", "\"all-at-once\"", 200);
+        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i % 2]);
+        experiment_set(experiment, "cluster.pools[0].scheduler.max_num_batched_tokens=300");
+        if (i < 2)
+            experiment_set(experiment, "cluster.pools[0].kv.blocks=60");
+        experiment_set(experiment, "cluster.pools[0].price_usd_per_gpu_hour=3.6");
+        struct outcome outcome = experiment_run_well(experiment);
+        const struct pool_row *pool = &outcome.pools[0];
+        double cost = 3.6 / 3600 * (double)outcome.summary.end_ns * 1e-9;
+        CU_ASSERT((outcome.instances[0].recomputed_tokens > 1000) == (i < 2));
+        NEAR(pool->usd_per_million_prefill_tokens, cost * 1e6 / (double)outcome.summary.prompt_tokens);
+        NEAR(pool->usd_per_million_output_tokens, cost * 1e6 / (double)outcome.summary.output_tokens);
+        CU_ASSERT((pool->hfu > pool->mfu) == (i < 2));
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
+/* Requests from before the warm-up decode on in the window, some are preempted: their gaps are not counted,
+ * in either mode (outcome_check_conserved says which are). */
+static void check_gaps_after_warm_up(struct experiment *experiment)
+{
+    experiment_synthetic(experiment, "{\"uniform\": {\"min\": 1, \"max\": 500}}",
+                         "{\"uniform\": {\"min\": 1, \"max\": 300}}", "{\"poisson\": {\"rate_per_s\": 30}}",
+                         600);
+    experiment_set(experiment, "warm_up_s=8");
+    struct outcome aggregate = experiment_run_well(experiment);
+    outcome_check_conserved(&aggregate, LATENCY_NS);
+    CU_ASSERT_EQUAL(aggregate.summary.window_start_ns, INT64_C(8000000000));
+    bool crossed = false; /* the case is worth something */
+    for (size_t i = 0; i < aggregate.row_count; i++)
+        crossed |= aggregate.rows[i].arrival_ns < INT64_C(8000000000) &&
+                   aggregate.rows[i].arrival_ns + aggregate.rows[i].e2e_ns > INT64_C(8000000000);
+    CU_ASSERT(crossed);
+    CU_ASSERT(aggregate.summary.preemptions > 50);
+    experiment_set(experiment, "simulation.mode=naive");
+    struct outcome naive = experiment_run_well(experiment);
+    CU_ASSERT_PTR_NULL(outcome_difference(&aggregate, &naive));
+    outcome_clear(&naive);
+    outcome_clear(&aggregate);
+    experiment_free(experiment);
+}
+
+static void test_gaps_after_warm_up(void)
+{
+    static const char *const policies[] = {"chunked", "continuous"};
+    static const char *const first_tokens[] = {"decode", "prefill", "relay"};
+    for (int i = 0; i < 2; i++) {
+        struct experiment *experiment = experiment_new(experiment_unified);
+        experiment_set(experiment, "cluster.pools[0].kv.blocks=120");
+        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i]);
+        check_gaps_after_warm_up(experiment);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = experiment_new(experiment_disaggregated);
+        experiment_set(experiment, "cluster.pools[decode].kv.blocks=120");
+        experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[i]);
+        check_gaps_after_warm_up(experiment);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test_case cases[] = {
+        {"one request, unified", test_unified_alone},
+        {"one request, disaggregated", test_disaggregated_alone},
+        {"a preemption", test_preempted},
+        {"price of a prompt token", test_prompt_price},
+        {"gaps after a warm-up", test_gaps_after_warm_up},
+    };
+    MPI_Init(&argc, &argv);
+    int code = test_main("utilization", cases, sizeof cases / sizeof cases[0]);
+    MPI_Finalize();
+    return code;
+}
