@@ -106,6 +106,20 @@ refused_trace()
     refused_run "$message"
 }
 
+# warned MESSAGE ARGUMENT...: the run is done, with this warning.
+warned()
+{
+    local message="tandem: warning: $1" status=0
+    shift
+    checks=$((checks + 1))
+    timeout "$run_timeout_s" "$tandem" run e.json -o out "$@" >/dev/null 2>stderr </dev/null || status=$?
+    if [ "$status" -ne 0 ] || [ ! -s out/results.h5 ] || ! grep -qxF "$message" stderr; then
+        bad=$((bad + 1))
+        printf 'FAILED: exit code %s, %s\nexpected %s\n' "$status" "$(cat stderr)" "$message"
+    fi
+    rm -rf out stderr
+}
+
 # accepted ARGUMENT...: the neighbour of what is refused, so that a refusal is known to be for its reason.
 accepted()
 {
