@@ -234,10 +234,10 @@ static void effort_is_summed_inside_the_window(void)
     const int64_t ends_ns[] = {1499, 1500, 2500, 4000, 4001};
     for (size_t i = 0; i < 5; i++) {
         struct effort effort = {.iterations = 1,
-                                .tokens = 10 << i,
-                                .recomputed_tokens = 1 << i,
-                                .prompt_tokens = 2 << i,
-                                .logit_rows = 3 << i,
+                                .tokens = UINT64_C(10) << i,
+                                .recomputed_tokens = UINT64_C(1) << i,
+                                .prompt_tokens = UINT64_C(2) << i,
+                                .logit_rows = UINT64_C(3) << i,
                                 .context_x2 = (wide_t)1 << (62 + i),
                                 .recomputed_context_x2 = (wide_t)1 << (61 + i),
                                 .kv_read_tokens = (wide_t)3 << (60 + i)};
