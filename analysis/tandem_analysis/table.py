@@ -48,7 +48,7 @@ class Section:
 
 def goodput_per_gpu(result: Result) -> float:
     """SLO-meeting requests per second and GPU."""
-    return _ratio(result.value("goodput_per_s"), result.value("gpus"))
+    return result.value("goodput_per_s_per_gpu")
 
 
 def completed_per_gpu(result: Result) -> float:
@@ -256,6 +256,9 @@ def _utilization(results: list[Result]) -> list[Row]:
             ("utilization_prefill", "in prefill"),
             ("utilization_decode", "in decode"),
             ("utilization_mixed", "in mixed iterations"),
+            ("mfu", "MFU"),
+            ("hfu", "HFU"),
+            ("mbu", "MBU"),
             ("kv_mean_utilization", "KV blocks used, mean"),
             ("kv_peak_utilization", "KV blocks used, peak"),
         ):

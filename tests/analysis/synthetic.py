@@ -249,6 +249,7 @@ class Synthetic:
             "slo_ttft_attainment": ttft_met.mean(),
             "slo_tpot_attainment": tpot_met.mean(),
             "goodput_per_s": (ttft_met & tpot_met).sum() * 1e9 / window,
+            "goodput_per_s_per_gpu": (ttft_met & tpot_met).sum() * 1e9 / window / gpus,
         }
         for metric in METRICS:
             summary.update(self._percentiles(metric))
@@ -304,6 +305,9 @@ class Synthetic:
                 "utilization_prefill": busy[0],
                 "utilization_decode": busy[1],
                 "utilization_mixed": busy[2],
+                "mfu": 0.41 - 0.3 * i,
+                "hfu": 0.43 - 0.3 * i,
+                "mbu": 0.25 + 0.3 * i,
                 "kv_mean_utilization": 0.3 + 0.1 * i,
                 "kv_peak_utilization": 0.6 + 0.1 * i,
                 "mean_running": 30.0,

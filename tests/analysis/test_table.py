@@ -67,6 +67,7 @@ class Table(Folder):
             "output_tokens_per_s_per_gpu",
             "slo_attainment",
             "goodput_per_s",
+            "goodput_per_s_per_gpu",
             "utilization",
             "cost_usd_per_hour",
             "usd_per_million_output_tokens",
@@ -77,6 +78,9 @@ class Table(Folder):
         )
         self.assertEqual(self.values(results, "pools[decode].utilization_decode"), [None, 0.81])
         self.assertEqual(self.values(results, "pools[unified].kv_peak_utilization"), [0.6, None])
+        self.assertEqual(self.values(results, "pools[unified].mfu"), [0.41, None])
+        self.assertEqual(self.values(results, "pools[prefill].hfu"), [None, 0.43])
+        self.assertEqual(self.values(results, "pools[decode].mbu"), [None, 0.55])
         self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm"])
 
     def test_derived_values(self) -> None:

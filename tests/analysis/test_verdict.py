@@ -42,6 +42,8 @@ class Verdict(Folder):
         self.b.summary["ttft_p90_ns"] = self.a.summary["ttft_p90_ns"] // 2
         self.a.summary["goodput_per_s"] = 30.0
         self.b.summary["goodput_per_s"] = 20.0
+        self.a.summary["goodput_per_s_per_gpu"] = 30.0 / self.a.summary["gpus"]
+        self.b.summary["goodput_per_s_per_gpu"] = 20.0 / self.b.summary["gpus"]
         text = self.text()
         self.assertIn("b is better in TTFT p90.", text)
         self.assertIn(
