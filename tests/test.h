@@ -34,7 +34,8 @@ static inline int test_main(const char *suite_name, const struct test_case *case
     return failures > 0 || asserts == 0;
 }
 
-/* Path of a file of ../shared (or $TANDEM_SHARED), or NULL with a message when it is not there. Static buffer. */
+/* Path of a file of ../shared (or $TANDEM_SHARED), or NULL with a message when it is not there. Static
+ * buffer. */
 static inline const char *test_shared_file(const char *name)
 {
     static char path[4096];

@@ -8,22 +8,22 @@
 
 struct config;
 
-/* A place where a string names another file: path pattern from the root ("cluster.pools[*].gpu"), the folder to look
- * in ("gpus", "" for the search folders themselves) and the word for messages ("GPU"). */
+/* A place where a string names another file: path pattern from the root ("cluster.pools[*].gpu"), the folder
+ * to look in ("gpus", "" for the search folders themselves) and the word for messages ("GPU"). */
 struct config_reference {
     const char *pattern;
     const char *folder;
     const char *noun;
 };
 
-/* Loads an experiment: parses the file, expands references (each relative to the file that names it; a name without
- * a slash is looked up, with .json added, in that file's folder, its clusters/, ./clusters, each folder of
- * $TANDEM_PATH, and the source or install folder known at build time, always in FOLDER/ of it and in itself; never
- * the naming file itself), then applies set values "path=value" in order (value is JSON, else a string; a reference
- * set to a name is expanded again; pools[name] selects a list element by its "name", ["a.b"] a key that is no word;
- * objects that are missing on the way are made). A string where an inline object could stand may
- * be that object itself. Duplicate keys are refused. An error names file, line or path, and a suggestion. The caller
- * owns *config: config_free. */
+/* Loads an experiment: parses the file, expands references (each relative to the file that names it; a name
+ * without a slash is looked up, with .json added, in that file's folder, its clusters/, ./clusters, each
+ * folder of $TANDEM_PATH, and the source or install folder known at build time, always in FOLDER/ of it and
+ * in itself; never the naming file itself), then applies set values "path=value" in order (value is JSON,
+ * else a string; a reference set to a name is expanded again; pools[name] selects a list element by its
+ * "name", ["a.b"] a key that is no word; objects that are missing on the way are made). A string where an
+ * inline object could stand may be that object itself. Duplicate keys are refused. An error names file, line
+ * or path, and a suggestion. The caller owns *config: config_free. */
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,
                  const char *const *sets, size_t set_count, struct config **config, struct error *error);
 
@@ -33,7 +33,8 @@ bool config_set(struct config *config, const char *argument, struct error *error
 /* Parses JSON text (already resolved) under a name for messages. */
 bool config_parse(const char *text, const char *name, struct config **config, struct error *error);
 
-/* Looks a name up as config_load does and appends the path that was found; false with a suggestion when nowhere. */
+/* Looks a name up as config_load does and appends the path that was found; false with a suggestion when
+ * nowhere. */
 bool config_find(const char *name, const char *from_folder, const struct config_reference *reference,
                  struct text *path, struct error *error);
 
@@ -42,7 +43,8 @@ void config_names(const struct config_reference *reference, struct text *names);
 
 const struct node *config_root(const struct config *config);
 
-/* Appends the tree as JSON, indented or in one line; keys named in skip (NULL-ended, root level only) are left out. */
+/* Appends the tree as JSON, indented or in one line; keys named in skip (NULL-ended, root level only) are
+ * left out. */
 void config_print(const struct config *config, bool indented, const char *const *skip, struct text *text);
 
 void config_free(struct config *config);

@@ -1,6 +1,6 @@
-/* The parallel discrete-event engine: entities spread over the ranks of a communicator exchange messages through
- * conservative time windows. The order of events is (time, destination, own wake after the messages received, source,
- * the source's own counter): it never depends on ranks, so results do not either. */
+/* The parallel discrete-event engine: entities spread over the ranks of a communicator exchange messages
+ * through conservative time windows. The order of events is (time, destination, own wake after the messages
+ * received, source, the source's own counter): it never depends on ranks, so results do not either. */
 #ifndef TANDEM_ENGINE_H
 #define TANDEM_ENGINE_H
 
@@ -15,9 +15,9 @@
 struct event {
     int64_t time_ns;
     uint32_t destination, source;
-    uint32_t type;                 /* the module's own numbering */
-    int64_t words[ENGINE_WORDS];   /* small payload */
-    void *body;                    /* moved with the message: the receiver owns it now; NULL: none */
+    uint32_t type;               /* the module's own numbering */
+    int64_t words[ENGINE_WORDS]; /* small payload */
+    void *body;                  /* moved with the message: the receiver owns it now; NULL: none */
 };
 
 struct engine;
@@ -50,8 +50,8 @@ struct engine_stats {
 /* Called on rank 0 now and then with simulated time and the sum of engine_count over all ranks. */
 typedef void engine_progress_fn(void *context, int64_t now_ns, uint64_t counted);
 
-/* Weighted contiguous partition: owners[i] rises from 0 to ranks - 1 so that the sums of weights are near equal. Where
- * entities are fewer than ranks, the last ranks get none. Local. */
+/* Weighted contiguous partition: owners[i] rises from 0 to ranks - 1 so that the sums of weights are near
+ * equal. Where entities are fewer than ranks, the last ranks get none. Local. */
 void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners);
 
 /* Collective. The communicator stays the caller's. The caller owns the engine: engine_free. */
@@ -64,13 +64,14 @@ bool engine_is_local(const struct engine *engine, uint32_t entity);
 /* Gives an entity of this rank its handler and state. Local; before engine_run. */
 void engine_attach(struct engine *engine, uint32_t entity, const struct engine_handler *handler, void *state);
 
-/* Sends a message that arrives at time_ns; body (or NULL) moves to the receiver. Aborts when destination is another entity
- * and time_ns is earlier than now + lookahead, or when it is the source itself (use engine_wake). Local. */
+/* Sends a message that arrives at time_ns; body (or NULL) moves to the receiver. Aborts when destination is
+ * another entity and time_ns is earlier than now + lookahead, or when it is the source itself (use
+ * engine_wake). Local. */
 void engine_send(struct engine *engine, uint32_t source, uint32_t destination, int64_t time_ns, uint32_t type,
                  const int64_t words[ENGINE_WORDS], void *body);
 
-/* Sets the one pending wake of an entity of this rank (replacing an earlier one); SIMTIME_NEVER: none. Not before now.
- * Local. */
+/* Sets the one pending wake of an entity of this rank (replacing an earlier one); SIMTIME_NEVER: none. Not
+ * before now. Local. */
 void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns);
 
 /* A zeroed body, and giving one back. Local. */

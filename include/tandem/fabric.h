@@ -26,5 +26,4 @@ struct fabric;
 struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config);
 void fabric_free(struct fabric *fabric);
 
-
 #endif

@@ -7,8 +7,9 @@
 #include "tandem/option.h"
 #include "tandem/work.h"
 
-/* Coefficients of the roofline timer; the README of src/hardware has the formulas. Times in s, bandwidths in bytes/s,
- * efficiencies as fractions of the datasheet. In JSON times are in us (t0_us) and bandwidths in GB/s (b1_gb_per_s). */
+/* Coefficients of the roofline timer; the README of src/hardware has the formulas. Times in s, bandwidths in
+ * bytes/s, efficiencies as fractions of the datasheet. In JSON times are in us (t0_us) and bandwidths in GB/s
+ * (b1_gb_per_s). */
 struct gpu_gemm {
     bool present; /* false: the GPU does not multiply this data type, or the file says nothing of it */
     double ec, em, t0, p, kq, r, mul, weight_bytes;
@@ -34,7 +35,7 @@ struct gpu {
     double price_usd_per_hour; /* of one GPU */
     const char *price_source;  /* with its date */
     const char *coefficients_source;
-    bool calibrated;                   /* false: no measured matrix coefficients, the universal set stands in */
+    bool calibrated; /* false: no measured matrix coefficients, the universal set stands in */
     struct gpu_gemm gemm[DTYPE_COUNT]; /* fp16 is a copy of bf16 */
     struct gpu_prefill_attention prefill_attention;
     struct gpu_decode_attention decode_attention;
@@ -48,16 +49,18 @@ extern const struct option_table gpu_prefill_attention_options;
 extern const struct option_table gpu_decode_attention_options;
 extern const struct option_table gpu_allreduce_options;
 
-/* Fills a GPU from its JSON object. Groups of coefficients that are absent come from the universal set, scaled by
- * the datasheet; FP8 and FP4 matrices are present where the file has their group or says "fp8": true. Strings in
- * *gpu live as long as the tree. Errors name the key: unknown, missing, out of bounds, memory given twice or never. */
+/* Fills a GPU from its JSON object. Groups of coefficients that are absent come from the universal set,
+ * scaled by the datasheet; FP8 and FP4 matrices are present where the file has their group or says "fp8":
+ * true. Strings in *gpu live as long as the tree. Errors name the key: unknown, missing, out of bounds,
+ * memory given twice or never. */
 bool gpu_parse(const struct node *node, struct gpu *gpu, struct error *error);
 
-/* Replaces all coefficients by the universal set (timer level `universal`); which data types are present stays. */
+/* Replaces all coefficients by the universal set (timer level `universal`); which data types are present
+ * stays. */
 void gpu_use_universal(struct gpu *gpu);
 
-/* Whether the GPU multiplies matrices of that weight type; the error names those that it does. node: where the type
- * was set. */
+/* Whether the GPU multiplies matrices of that weight type; the error names those that it does. node: where
+ * the type was set. */
 bool gpu_check_dtype(const struct gpu *gpu, enum dtype dtype, const struct node *node, struct error *error);
 
 /* Peak of dense matrices of a data type that is present, FLOP/s: bf16 peak x mul. For MFU. */

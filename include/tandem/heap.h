@@ -1,5 +1,5 @@
-/* An indexed 4-ary min-heap: each id (0, 1, ..) is in it at most once and its key can change. Order: key, then tie; ties
- * are unique, so that the order never depends on history. All local. */
+/* An indexed 4-ary min-heap: each id (0, 1, ..) is in it at most once and its key can change. Order: key,
+ * then tie; ties are unique, so that the order never depends on history. All local. */
 #ifndef TANDEM_HEAP_H
 #define TANDEM_HEAP_H
 
@@ -87,7 +87,8 @@ static inline void heap_set(struct heap *heap, uint32_t id, int64_t key, uint64_
         return;
     }
     if (id >= heap->position_capacity)
-        heap->positions = mem_grow(heap->positions, &heap->position_capacity, (size_t)id + 1, sizeof(uint32_t));
+        heap->positions =
+            mem_grow(heap->positions, &heap->position_capacity, (size_t)id + 1, sizeof(uint32_t));
     if (heap->count == heap->capacity)
         heap->entries = mem_grow(heap->entries, &heap->capacity, heap->count + 1, sizeof(struct heap_entry));
     heap->count++;

@@ -1,4 +1,5 @@
-/* Log-linear histograms of int64 values >= 0: exact below 2,048, then 1,024 buckets per power of two (relative width
+/* Log-linear histograms of int64 values >= 0: exact below 2,048, then 1,024 buckets per power of two
+ * (relative width
  * <= 1/1024). Mergeable; percentiles are nearest rank. All local. */
 #ifndef TANDEM_HISTOGRAM_H
 #define TANDEM_HISTOGRAM_H

@@ -1,4 +1,5 @@
-/* An instance: one model replica with a batch scheduler, a KV allocator and a timer; advances iteration by iteration. */
+/* An instance: one model replica with a batch scheduler, a KV allocator and a timer; advances iteration by
+ * iteration. */
 #ifndef TANDEM_INSTANCE_H
 #define TANDEM_INSTANCE_H
 
@@ -21,21 +22,22 @@ struct instance_config {
     int64_t pool;
     struct scheduler_limits limits; /* resolved: nothing automatic is left */
     int64_t block_tokens, capacity_blocks;
-    int64_t latency_ns;            /* control latency L */
+    int64_t latency_ns; /* control latency L */
     int64_t report_interval_ns;
-    bool reports;                  /* whether the router's policy uses them */
-    bool closed_loop;              /* ended requests are told to the router */
-    int first_token;               /* enum first_token */
-    int mode;                      /* enum instance_mode */
-    int64_t kv_bytes_per_block;    /* on the wire: B x bytes per token x copies */
-    int64_t setup_ns;              /* of a transfer */
+    bool reports;                   /* whether the router's policy uses them */
+    bool closed_loop;               /* ended requests are told to the router */
+    int first_token;                /* enum first_token */
+    int mode;                       /* enum instance_mode */
+    int64_t kv_bytes_per_block;     /* on the wire: B x bytes per token x copies */
+    int64_t setup_ns;               /* of a transfer */
     double descriptor_ns_per_block; /* 2 x layers x descriptor_ns */
     struct timer *timer;
 };
 
 struct instance;
 
-/* An instance of this rank as the given entity; config and metrics are borrowed. Caller: instance_free. Local. */
+/* An instance of this rank as the given entity; config and metrics are borrowed. Caller: instance_free.
+ * Local. */
 struct instance *instance_create(struct engine *engine, uint32_t entity, const struct instance_config *config,
                                  struct metrics *metrics);
 void instance_free(struct instance *instance);

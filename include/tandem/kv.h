@@ -30,12 +30,13 @@ struct kv_capacity {
 
 /* Blocks of an instance: config->blocks where that is set, else
  * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run and its null block). */
+ * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run and its null block).
+ */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 
 /* Sets the error that says with figures why there is no room (node: the pool). Returns false. */
-bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity, const struct node *node,
-                       struct error *error);
+bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity,
+                       const struct node *node, struct error *error);
 
 struct kv {
     int64_t block_tokens;

@@ -21,4 +21,7 @@ extern const struct option_table link_options;
 /* Fills a link from its JSON object. Strings live as long as the tree. Errors: those of option_parse. */
 bool link_parse(const struct node *node, struct link *link, struct error *error);
 
+/* Appends the text of `tandem describe link NAME`. */
+void link_describe(const struct link *link, struct text *text);
+
 #endif

@@ -99,6 +99,8 @@ struct metrics_config {
     uint64_t requests; /* that the workload will give: thirds by order where the window has no known length */
     int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
     int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
+    bool
+        at_once; /* all requests are sent at one time: an offline batch, for which saturation means nothing */
     bool keep_rows;
 };
 

@@ -38,8 +38,8 @@ const struct node *node_get(const struct node *node, const char *key);
 const char *node_file(const struct node *node);
 const char *node_folder(const struct node *node);
 
-/* Appends the file that a string names: relative to the file that it was written in, or to the working directory
- * when it comes from the command line. */
+/* Appends the file that a string names: relative to the file that it was written in, or to the working
+ * directory when it comes from the command line. */
 void node_append_path(const struct node *node, struct text *path);
 
 /* Sets "FILE: PATH: message", PATH from the root of that file, such as pools[1].gpu. Returns false. */

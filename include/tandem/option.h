@@ -1,5 +1,6 @@
-/* Option tables: one row an option with its unit, default, bounds and documentation. The parser, `tandem describe`
- * and the errors all come from the table; a key that is in none of the tables is refused. All local. */
+/* Option tables: one row an option with its unit, default, bounds and documentation. The parser, `tandem
+ * describe` and the errors all come from the table; a key that is in none of the tables is refused. All
+ * local. */
 #ifndef TANDEM_OPTION_H
 #define TANDEM_OPTION_H
 
@@ -22,8 +23,8 @@ enum option_type {
 struct option {
     const char *name; /* JSON key, its unit as suffix: _ms, _gib, _tokens */
     enum option_type type;
-    const char *fallback; /* default as JSON text ("0.9", "\"paged\""); NULL: required. "null" (a NULL target) is
-                           * the only one of a node, and one that a string may have */
+    const char *fallback; /* default as JSON text ("0.9", "\"paged\""); NULL: required. "null" (a NULL target)
+                           * is the only one of a node, and one that a string may have */
     double min, max;      /* inclusive bounds of numbers, max may be INFINITY; both 0: none */
     const char *const *choices; /* NULL-ended, for OPTION_CHOICE */
     size_t offset;              /* of the target in the structure */
@@ -37,7 +38,7 @@ struct option_table {
     size_t count;
 };
 
-#define OPTION_TABLE(variable, table_name, table_doc, rows)                                                    \
+#define OPTION_TABLE(variable, table_name, table_doc, rows)                                                  \
     const struct option_table variable = {table_name, table_doc, rows, sizeof(rows) / sizeof(rows)[0]}
 
 /* One table and the structure that it fills. */
@@ -46,10 +47,12 @@ struct option_part {
     void *target;
 };
 
-/* Fills the target from an object, defaults first. Refuses unknown keys (with a suggestion; a known key with another
- * unit suffix is named so), wrong types and values out of bounds, with file and path. Strings in target live as long
- * as the tree, default ones as long as the process. object NULL: as an object without keys. */
-bool option_parse(const struct option_table *table, const struct node *object, void *target, struct error *error);
+/* Fills the target from an object, defaults first. Refuses unknown keys (with a suggestion; a known key with
+ * another unit suffix is named so), wrong types and values out of bounds, with file and path. Strings in
+ * target live as long as the tree, default ones as long as the process. object NULL: as an object without
+ * keys. */
+bool option_parse(const struct option_table *table, const struct node *object, void *target,
+                  struct error *error);
 
 /* The same over several tables: each key of the object must be in one of them. */
 bool option_parse_parts(const struct option_part *parts, size_t count, const struct node *object,

@@ -8,11 +8,12 @@
 
 #define OUTPUT_SCHEMA_VERSION 1
 
-/* Creates the folder (and those above) if needed, checks that a file can be written there, before a long run, and removes
- * the three files of an earlier run. Errors name the folder and what the system said. */
+/* Creates the folder (and those above) if needed, checks that a file can be written there, before a long run,
+ * and removes the three files of an earlier run. Errors name the folder and what the system said. */
 bool output_prepare(const char *folder, struct error *error);
 
-/* Writes FOLDER/results.h5 under a temporary name, fsyncs and renames it. configuration: resolved JSON (attribute). */
+/* Writes FOLDER/results.h5 under a temporary name, fsyncs and renames it. configuration: resolved JSON
+ * (attribute). */
 bool output_write(const char *folder, const struct results *results, const char *configuration,
                   struct error *error);
 

@@ -31,7 +31,13 @@ enum serving_message {
 
 enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_SLOTS, FLOW_LATENCY_NS }; /* slots: prefill << 32 | decode */
 /* Waiting: queued, offered or on their way in. */
-enum report_word { REPORT_QUEUED_TOKENS, REPORT_RUNNING, REPORT_WAITING, REPORT_FREE_BLOCKS, REPORT_RECEIVED };
+enum report_word {
+    REPORT_QUEUED_TOKENS,
+    REPORT_RUNNING,
+    REPORT_WAITING,
+    REPORT_FREE_BLOCKS,
+    REPORT_RECEIVED
+};
 
 /* Entities by number: the router, the fabric, then the instances in order of pools. */
 enum { ENTITY_ROUTER = 0, ENTITY_FABRIC = 1, ENTITY_FIRST_INSTANCE = 2 };

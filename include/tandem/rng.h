@@ -26,7 +26,8 @@ double rng_exponential(uint64_t seed, uint32_t entity, enum rng_purpose purpose,
 /* Standard normal (Box-Muller). Uses counts 2 count and 2 count + 1 of the purpose. */
 double rng_normal(uint64_t seed, uint32_t entity, enum rng_purpose purpose, uint64_t count);
 
-/* Gamma with the given shape > 0 and mean 1 (Marsaglia and Tsang 2000); rejections draw from a sub-stream of count. */
+/* Gamma with the given shape > 0 and mean 1 (Marsaglia and Tsang 2000); rejections draw from a sub-stream of
+ * count. */
 double rng_gamma(uint64_t seed, uint32_t entity, enum rng_purpose purpose, uint64_t count, double shape);
 
 #endif

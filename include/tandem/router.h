@@ -1,5 +1,5 @@
-/* The router: sends requests to instances by what they reported and by its own dispatches. A policy is one file in
- * src/serving/routers that defines `const struct router_policy router_policy_NAME`. */
+/* The router: sends requests to instances by what they reported and by its own dispatches. A policy is one
+ * file in src/serving/routers that defines `const struct router_policy router_policy_NAME`. */
 #ifndef TANDEM_ROUTER_H
 #define TANDEM_ROUTER_H
 
@@ -14,8 +14,9 @@
 /* The instances that a request could go to, as the router knows them. */
 struct router_view {
     uint32_t count;
-    const int64_t *loads; /* report + own dispatches beyond it: tokens (prefill), requests (unified, decode) */
-    uint32_t next;        /* next in rotation */
+    const int64_t
+        *loads;    /* report + own dispatches beyond it: tokens (prefill), requests (unified, decode) */
+    uint32_t next; /* next in rotation */
 };
 
 struct router_policy {
@@ -40,13 +41,14 @@ const struct option_table *router_option_table(void);
 
 /* What the router knows of the cluster from the start. */
 struct router_cluster {
-    uint32_t entry_count; /* instances that take new requests: unified or prefill */
+    uint32_t entry_count;    /* instances that take new requests: unified or prefill */
     const uint32_t *entries; /* their entities */
     uint32_t decode_count;   /* 0 without a decode pool */
     const uint32_t *decodes;
-    int64_t latency_ns;      /* control latency L */
-    int64_t max_model_len;   /* 0: no limit */
-    /* Largest prompt that fits the smallest entry instance, and largest prompt + output - 1 that fits where it decodes. */
+    int64_t latency_ns;    /* control latency L */
+    int64_t max_model_len; /* 0: no limit */
+    /* Largest prompt that fits the smallest entry instance, and largest prompt + output - 1 that fits where
+     * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;
     bool single_token_stays; /* first_token prefill: one output token needs no hand-off */
     uint64_t seed;
@@ -54,7 +56,8 @@ struct router_cluster {
 
 struct router;
 
-/* The router of this rank; workload and metrics are borrowed. Attaches itself to ENTITY_ROUTER. Caller: router_free. Local. */
+/* The router of this rank; workload and metrics are borrowed. Attaches itself to ENTITY_ROUTER. Caller:
+ * router_free. Local. */
 struct router *router_create(struct engine *engine, const struct router_config *config,
                              const struct router_cluster *cluster, struct workload *workload,
                              struct metrics *metrics);

@@ -1,5 +1,6 @@
 /* Batch schedulers: what a policy author needs. A policy is one file in src/serving/schedulers that defines
- * `const struct scheduler scheduler_NAME`; it composes the steps below and sees no output length. All local. */
+ * `const struct scheduler scheduler_NAME`; it composes the steps below and sees no output length. All local.
+ */
 #ifndef TANDEM_SCHEDULER_H
 #define TANDEM_SCHEDULER_H
 
@@ -30,7 +31,7 @@ const struct option_table *scheduler_option_table(void);
 struct scheduler {
     const char *name;
     const char *doc;
-    bool roles[ROLE_COUNT];  /* where it can be used */
+    bool roles[ROLE_COUNT];       /* where it can be used */
     int64_t default_max_num_seqs; /* 0: by GPU size (DESIGN section 12) */
     double default_watermark;
     bool chunks;              /* prompts are computed in chunks, always */
@@ -41,16 +42,18 @@ struct scheduler {
 
 extern const struct scheduler *const schedulers[]; /* generated, NULL-ended */
 
-/* Running requests in admission order get their tokens: a decode 1, a partial prefill min(rest, threshold, budget left);
- * where no block is free, the last of running is preempted (maybe itself). Returns the number preempted. */
+/* Running requests in admission order get their tokens: a decode 1, a partial prefill min(rest, threshold,
+ * budget left); where no block is free, the last of running is preempted (maybe itself). Returns the number
+ * preempted. */
 int64_t schedule_running(struct schedule *schedule);
 
-/* Waiting requests, first come first served, while running < max_num_seqs and budget is left, in chunks: blocks for the
- * whole known sequence (+ watermark if anything runs) must be free, only the chunk's are taken. Returns admitted. */
+/* Waiting requests, first come first served, while running < max_num_seqs and budget is left, in chunks:
+ * blocks for the whole known sequence (+ watermark if anything runs) must be free, only the chunk's are
+ * taken. Returns admitted. */
 int64_t schedule_waiting_chunks(struct schedule *schedule);
 
-/* Waiting requests as whole prompts within the budget (one over the budget runs alone), max_num_seqs and watermark.
- * Returns admitted. */
+/* Waiting requests as whole prompts within the budget (one over the budget runs alone), max_num_seqs and
+ * watermark. Returns admitted. */
 int64_t schedule_waiting_whole(struct schedule *schedule);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define SIMTIME_NEVER INT64_MAX
+#define SIMTIME_NEVER     INT64_MAX
 #define SIMTIME_SECOND_NS INT64_C(1000000000)
 
 /* Seconds to nanoseconds, rounded half to even. Aborts on NaN or outside of +-9.2e9 s. Local. */

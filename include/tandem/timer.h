@@ -1,6 +1,6 @@
 /* The roofline timer: the time of one iteration of one model replica, O(1) in the batch. All local.
- * Formulas: README of src/hardware. What depends on the number of tokens alone is kept in a table that fills itself,
- * so a timer is shared by all instances of a pool on a rank. */
+ * Formulas: README of src/hardware. What depends on the number of tokens alone is kept in a table that fills
+ * itself, so a timer is shared by all instances of a pool on a rank. */
 #ifndef TANDEM_TIMER_H
 #define TANDEM_TIMER_H
 
@@ -10,10 +10,10 @@
 enum timer_level { TIMER_CALIBRATED, TIMER_UNIVERSAL, TIMER_FIXED };
 
 struct timer_config {
-    int level;                  /* enum timer_level; calibrated falls back to universal per group */
+    int level;                    /* enum timer_level; calibrated falls back to universal per group */
     double iteration_overhead_ms; /* c_it of CUDA graphs */
-    double prefill_ms;          /* level fixed: an iteration with prefill tokens */
-    double decode_ms;           /* level fixed: an iteration without */
+    double prefill_ms;            /* level fixed: an iteration with prefill tokens */
+    double decode_ms;             /* level fixed: an iteration without */
 };
 
 extern const struct option_table timer_options; /* of struct timer_config */
@@ -25,13 +25,14 @@ struct timer_parts {
     double linear, prefill_attention, decode_attention, elementwise, allreduce, head, overhead, total;
 };
 
-/* Timer of a GPU type, shapes and configuration; all are copied. The caller owns it: timer_free (NULL is allowed).
- * Aborts where the GPU does not multiply the weight type (gpu_check_dtype asks first). */
-struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape, const struct timer_config *config);
+/* Timer of a GPU type, shapes and configuration; all are copied. The caller owns it: timer_free (NULL is
+ * allowed). Aborts where the GPU does not multiply the weight type (gpu_check_dtype asks first). */
+struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
+                        const struct timer_config *config);
 void timer_free(struct timer *timer);
 
-/* Time of one iteration in ns (at least 1), rounded half to even once. work holds at least one token; the head is
- * counted even for 0 rows of logits, since engines run it for unfinished chunks too. */
+/* Time of one iteration in ns (at least 1), rounded half to even once. work holds at least one token; the
+ * head is counted even for 0 rows of logits, since engines run it for unfinished chunks too. */
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work);
 
 /* The parts, for reports and checks; the total equals the one that timer_iteration_ns rounds. */

@@ -24,11 +24,12 @@ struct work_shape {
 
 /* One iteration. Sums only, so that its cost does not depend on the batch. */
 struct work {
-    int64_t prefill_tokens;        /* Tp */
-    int64_t prefill_work_x2;       /* 2w: sum over chunks c of c (2 kv_before + c) */
-    int64_t decode_sequences;      /* nd */
-    int64_t decode_context_tokens; /* ctx: sum of the contexts of decode sequences, their new token included */
-    int64_t logit_rows;            /* finished prompts + nd */
+    int64_t prefill_tokens;   /* Tp */
+    int64_t prefill_work_x2;  /* 2w: sum over chunks c of c (2 kv_before + c) */
+    int64_t decode_sequences; /* nd */
+    int64_t
+        decode_context_tokens; /* ctx: sum of the contexts of decode sequences, their new token included */
+    int64_t logit_rows;        /* finished prompts + nd */
 };
 
 #endif

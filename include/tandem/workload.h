@@ -67,8 +67,9 @@ const char *workload_trace_path(const struct workload *workload);
 const char *workload_trace_sha256(const struct workload *workload);
 
 /* `tandem trace info PATH`: appends format, rows, span, rates, burstiness, length quantiles. format NULL:
- * guessed. */
-bool workload_trace_info(const char *path, const char *format, struct text *text, struct error *error);
+ * guessed; settings: object with the reader's own keys, NULL: its defaults. */
+bool workload_trace_info(const char *path, const char *format, const struct node *settings, struct text *text,
+                         struct error *error);
 
 /* A trace reader: one file in src/workload/readers. */
 struct trace_row {

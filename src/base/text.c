@@ -1,9 +1,11 @@
 #include "tandem/text.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "tandem/check.h"
 #include "tandem/mem.h"
@@ -41,8 +43,13 @@ static size_t smallest(size_t a, size_t b, size_t c)
     return least < c ? least : c;
 }
 
-/* Optimal string alignment: insertions, deletions, substitutions and swaps of neighbours. Only three rows are
- * kept. */
+static bool same_letter(char a, char b)
+{
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+/* Optimal string alignment, whatever the case: insertions, deletions, substitutions and swaps of neighbours.
+ * Only three rows are kept. */
 static size_t edit_distance(const char *a, const char *b)
 {
     size_t columns = strlen(b) + 1;
@@ -57,8 +64,9 @@ static size_t edit_distance(const char *a, const char *b)
         row = spare;
         row[0] = i;
         for (size_t j = 1; j < columns; j++) {
-            row[j] = smallest(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < row[j])
+            row[j] = smallest(above[j] + 1, row[j - 1] + 1, above[j - 1] + !same_letter(a[i - 1], b[j - 1]));
+            if (i > 1 && j > 1 && same_letter(a[i - 1], b[j - 2]) && same_letter(a[i - 2], b[j - 1]) &&
+                before[j - 2] + 1 < row[j])
                 row[j] = before[j - 2] + 1;
         }
     }
@@ -72,7 +80,7 @@ static const char *only_completion(const char *word, const char *const *candidat
 {
     const char *found = NULL;
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(word, candidates[i], strlen(word)) != 0)
+        if (strncasecmp(word, candidates[i], strlen(word)) != 0)
             continue;
         if (found && strcmp(found, candidates[i]) != 0)
             return NULL;

@@ -5,6 +5,7 @@
 
 #include "tandem/config.h"
 #include "tandem/gpu.h"
+#include "tandem/link.h"
 #include "tandem/mem.h"
 #include "tandem/model.h"
 #include "tandem/output.h"
@@ -20,11 +21,14 @@ static const char usage[] =
     "[--quiet]\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
     "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces]\n"
-    "       tandem describe [TOPIC | model NAME | gpu NAME | output [--markdown]]\n"
-    "       tandem trace info PATH [--format NAME]\n"
+    "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
+    "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem version | --help\n"
     "\n"
-    "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json\n"
+    "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json "
+    "(without -o only\n"
+    "          the table is printed); --quiet: no progress; --partition pools: prefill and decode on ranks "
+    "of their own\n"
     "check     reads an experiment with all that it names and says what would run\n"
     "list      names that a file of yours can use\n"
     "describe  options of a part of the configuration, a model, a GPU, or the layout of results.h5\n"
@@ -154,6 +158,8 @@ static int command_list(int count, char **values)
                    {"workloads", "workloads"}};
     const char *topic = count > 0 ? values[0] : NULL;
     bool found = false;
+    if (count > 1)
+        return fail_usage("one word too many:", values[1]);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         if (!topic || strcmp(topic, folders[i].name) == 0) {
             list_files(folders[i].name, folders[i].folder);
@@ -196,16 +202,21 @@ static int describe_file(const char *folder, const char *name)
     struct config *config = NULL;
     struct model model;
     struct gpu gpu;
+    struct link link;
     bool good = config_find(name, ".", reference_of(folder), &path, &error) &&
                 config_load(text_string(&path), NULL, 0, NULL, 0, &config, &error);
     if (good && strcmp(folder, "models") == 0) {
         good = model_parse(config_root(config), &model, &error);
         if (good)
             model_describe(&model, &text);
-    } else if (good) {
+    } else if (good && strcmp(folder, "gpus") == 0) {
         good = gpu_parse(config_root(config), &gpu, &error);
         if (good)
             gpu_describe(&gpu, &text);
+    } else if (good) {
+        good = link_parse(config_root(config), &link, &error);
+        if (good)
+            link_describe(&link, &text);
     }
     fputs(text_string(&text), stdout);
     text_clear(&text);
@@ -224,8 +235,10 @@ static int describe_options(const char *topic)
         text_append(&text, "topics of `tandem describe`:\n");
         for (size_t i = 0; tables[i]; i++)
             text_append(&text, "  %-14s %s\n", tables[i]->name, tables[i]->doc);
-        text_append(&text, "  %-14s %s\n  %-14s %s\n  %-14s %s\n", "model NAME", "sizes of a model",
-                    "gpu NAME", "figures of a GPU", "output", "layout of results.h5");
+        text_append(&text, "  %-14s %s\n", "model NAME", "sizes of a model");
+        text_append(&text, "  %-14s %s\n", "gpu NAME", "figures of a GPU, with their sources");
+        text_append(&text, "  %-14s %s\n", "link NAME", "figures of a link");
+        text_append(&text, "  %-14s %s\n", "output", "layout of results.h5");
         found = true;
     }
     for (size_t i = 0; topic && tables[i]; i++)
@@ -243,6 +256,9 @@ static int describe_options(const char *topic)
 
 static int command_describe(int count, char **values)
 {
+    static const struct {
+        const char *topic, *folder;
+    } files[] = {{"model", "models"}, {"gpu", "gpus"}, {"link", "links"}};
     const char *topic = count > 0 ? values[0] : NULL;
     if (topic && strcmp(topic, "output") == 0) {
         struct text text = {0};
@@ -254,33 +270,49 @@ static int command_describe(int count, char **values)
         text_clear(&text);
         return 0;
     }
-    if (topic && count > 1 && strcmp(topic, "model") == 0)
-        return describe_file("models", values[1]);
-    if (topic && count > 1 && strcmp(topic, "gpu") == 0)
-        return describe_file("gpus", values[1]);
-    return describe_options(topic);
+    for (size_t i = 0; count > 1 && i < sizeof files / sizeof files[0]; i++)
+        if (strcmp(topic, files[i].topic) == 0)
+            return count == 2 ? describe_file(files[i].folder, values[1])
+                              : fail_usage("one name too many:", values[2]);
+    return count > 1 ? fail_usage("one word too many:", values[1]) : describe_options(topic);
+}
+
+/* Arguments of `trace info` behind the word info; what the reader is told is set in settings. */
+static bool parse_trace(int count, char **values, const char **path, const char **format,
+                        struct config *settings, struct error *error)
+{
+    for (int i = 0; i < count; i++) {
+        bool is_set = strcmp(values[i], "--set") == 0, is_format = strcmp(values[i], "--format") == 0;
+        if ((is_set || is_format) && i + 1 == count)
+            return bad_usage(error, "a value is missing after", values[i]);
+        if (is_set && !config_set(settings, values[++i], error))
+            return false;
+        if (is_format)
+            *format = values[++i];
+        if (is_set || is_format)
+            continue;
+        if (values[i][0] == '-' || *path)
+            return bad_usage(error, "unexpected argument", values[i]);
+        *path = values[i];
+    }
+    return *path || bad_usage(error, "expected `tandem trace info PATH`", NULL);
 }
 
 static int command_trace(int count, char **values)
 {
     struct text text = {0};
     struct error error = {0};
+    struct config *settings = NULL;
     const char *path = NULL, *format = NULL;
     if (count < 1 || strcmp(values[0], "info") != 0)
         return fail_usage("expected `tandem trace info PATH`", NULL);
-    for (int i = 1; i < count; i++) {
-        if (strcmp(values[i], "--format") == 0 && i + 1 < count)
-            format = values[++i];
-        else if (values[i][0] == '-' || path)
-            return fail_usage("unexpected argument", values[i]);
-        else
-            path = values[i];
-    }
-    if (!path)
-        return fail_usage("expected `tandem trace info PATH`", NULL);
-    bool good = workload_trace_info(path, format, &text, &error);
+    bool good = config_parse("{}", "trace", &settings, &error) &&
+                parse_trace(count - 1, values + 1, &path, &format, settings, &error) &&
+                workload_trace_info(path, format, config_root(settings), &text, &error);
     fputs(text_string(&text), stdout);
     text_clear(&text);
+    if (settings)
+        config_free(settings);
     return good ? 0 : fail(&error);
 }
 

@@ -23,3 +23,13 @@ bool link_parse(const struct node *node, struct link *link, struct error *error)
     *link = (struct link){0};
     return option_parse(&link_options, node, link, error);
 }
+
+void link_describe(const struct link *link, struct text *text)
+{
+    text_append(text, "%s\n  source: %s\n", link->name, link->source);
+    text_append(text, "  %-24s%g GB/s of one GPU, one way\n", "line rate", link->bandwidth_gb_per_s);
+    text_append(text, "  %-24s%g\n", "efficiency", link->efficiency);
+    text_append(text, "  %-24s%g ms a transfer\n", "setup", link->setup_ms);
+    text_append(text, "  %-24s%g ns a block of one rank, layer, and K or V\n", "descriptor",
+                link->descriptor_ns);
+}

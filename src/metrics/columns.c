@@ -239,14 +239,17 @@ static const struct column summary[] = {
     COLUMN(usd_per_million_output_tokens, "USD",
            "Cost / tokens that became visible, both inside the window."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
-    COLUMN(saturated, "1",
-           "1 if fewer requests (whenever they arrived) completed inside the window than 0.97 x those that "
-           "arrived in it, refused ones included; or if the mean wait (prefill_queue + decode_queue + "
-           "admission + "
-           "stalled) of the completed requests that arrived in the window's last third exceeds both 1 ms and "
-           "2 x "
-           "that of those in its first third, where there are any. Thirds are of the window's time; of the "
-           "order "
-           "of arrival where the window ends with the run. Else 0."),
+    COLUMN(
+        saturated, "1",
+        "1 if requests pile up: arrivals less refusals, completions inside the window and the number that "
+        "would be in "
+        "service without queues (rate x mean of router + control + prefill + transfer + decode) leave more "
+        "than "
+        "3 % of arrivals + 3 standard deviations + 1; or if the mean wait (prefill_queue + decode_queue + "
+        "admission + "
+        "stalled) of the last third of the window exceeds both 1 ms and 2 x that of the first third, with 30 "
+        "completed requests in each (thirds of the window's time; of the order of arrival where the window "
+        "ends "
+        "with the run). Else 0; always 0 when all requests are sent at one time."),
 };
 TABLE(summary, "/summary", "Scalars. Window: requests that arrive from the warm-up to the last arrival.");

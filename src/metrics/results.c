@@ -1,5 +1,6 @@
 #include "tandem/results.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "tandem/check.h"
@@ -275,14 +276,34 @@ static struct percentiles percentiles(const struct build *build, enum metric met
     };
 }
 
-static bool saturated(const struct metrics_counts *counts)
+/* Time of a request in which it is served and does not wait, ns: mean over the window's completed ones. */
+static double mean_service_ns(const struct metrics_counts *counts)
 {
-    if ((double)counts->window_completions < 0.97 * (double)counts->window_arrivals)
+    static const enum stage served[] = {STAGE_ROUTER, STAGE_CONTROL, STAGE_PREFILL, STAGE_TRANSFER,
+                                        STAGE_DECODE};
+    double sum = 0;
+    for (size_t i = 0; i < sizeof served / sizeof served[0]; i++)
+        sum += wide_to_double(counts->window_stage_ns[served[i]]);
+    return ratio(sum, (double)counts->window_completed);
+}
+
+/* Fewer completions than arrivals beyond those that a system without queues would still be serving (Little's
+ * law), with three standard deviations of their number; or waits that grow from the first third of the window
+ * to the last. */
+static bool saturated(const struct build *build)
+{
+    const struct metrics_counts *counts = &build->metrics->counts;
+    if (build->metrics->config.at_once)
+        return false;
+    double offered = (double)(counts->window_arrivals - counts->window_refused);
+    double serving = ratio(offered * mean_service_ns(counts), build->window_ns);
+    double missing = offered - (double)counts->window_completions - serving;
+    if (missing > 0.03 * offered + 3 * sqrt(serving) + 1)
         return true;
     double first = ratio(wide_to_double(counts->third_wait_ns[0]), (double)counts->third_count[0]);
     double last = ratio(wide_to_double(counts->third_wait_ns[2]), (double)counts->third_count[2]);
-    return counts->third_count[0] > 0 && last > 2 * first &&
-           last > 1e6; /* below 1 ms a factor says nothing */
+    return counts->third_count[0] >= 30 && counts->third_count[2] >= 30 && last > 2 * first &&
+           last > 1e6; /* few requests say nothing, nor does a factor below 1 ms */
 }
 
 static void summarize_requests(const struct build *build, struct summary *summary)
@@ -315,7 +336,7 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->moved_requests = counts->moved_requests;
     summary->kv_transfer_bytes = counts->kv_transfer_bytes;
     summary->preemptions = counts->preemptions;
-    summary->saturated = saturated(counts);
+    summary->saturated = saturated(build);
 }
 
 static void summarize_times(const struct build *build, struct summary *summary)

@@ -88,13 +88,24 @@ static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const
     return pool->capacity_blocks > 0 || kv_capacity_error(&pool->kv, &capacity, node, error);
 }
 
+/* What a part of a pool cannot check alone. */
+static bool check_timer(const struct plan_pool *pool, const struct node *node, struct error *error)
+{
+    const struct timer_config *timer = &pool->timer;
+    if (timer->level == TIMER_FIXED && timer->prefill_ms <= 0 && timer->decode_ms <= 0)
+        return node_error(pool->timer_node ? pool->timer_node : node, error,
+                          "level fixed takes its times from prefill_ms and decode_ms; set them");
+    return true;
+}
+
 static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !model_check_tensor_parallel(&plan->model, pool->tensor_parallel, node, error))
+        !model_check_tensor_parallel(&plan->model, pool->tensor_parallel, node, error) ||
+        !check_timer(pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
@@ -180,9 +191,10 @@ static bool parse_network(struct plan *plan, struct error *error)
     if (!plan->disaggregated)
         return true;
     if (!plan->network.kv_link_node)
-        return node_error(plan->network_node ? plan->network_node : plan->cluster_node, error,
-                          "kv_link is missing: prefill and decode pools need a link to move KV over; see "
-                          "`tandem list links`");
+        return node_error(
+            plan->network_node ? plan->network_node : plan->cluster_node, error,
+            "network.kv_link is missing: prefill and decode pools need a link to move KV over; see "
+            "`tandem list links`");
     if (!link_parse(plan->network.kv_link_node, &plan->link, error))
         return false;
     if (plan->network.setup_ms < 0)
@@ -193,13 +205,18 @@ static bool parse_network(struct plan *plan, struct error *error)
     return true;
 }
 
-/* Options that are set and cannot act: most likely a mistake. */
-static void warn_about_idle_options(const struct plan *plan)
+/* Options that are set and cannot act, most likely a mistake, and what the model of time does not know. */
+static void warn_about_options(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct plan_pool *pool = &plan->pools[i];
+        if (pool->tensor_parallel > 8)
+            log_warning(
+                "pool %s: tensor parallelism %lld is timed as within one NVLink domain; across nodes it "
+                "is slower",
+                pool->name, (long long)pool->tensor_parallel);
         bool chunks = schedulers[pool->limits.policy]->chunks || pool->limits.chunked_prefill;
         if (pool->limits.chunked_prefill && pool->role != ROLE_PREFILL)
             log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
@@ -223,7 +240,7 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
                 parse_network(plan, error);
     if (good)
-        warn_about_idle_options(plan);
+        warn_about_options(plan);
     return good;
 }
 

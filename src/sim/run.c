@@ -63,6 +63,7 @@ static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns
         .slo_tpot_ns = simtime_from_ns(plan->slo.tpot_ms * 1e6),
         .slo_itl_ns = simtime_from_ns(plan->slo.itl_ms * 1e6),
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
+        .at_once = last_send_ns <= start_ns,
         .keep_rows = plan->output.requests,
     };
     metrics_init(&run->metrics, &config);

@@ -78,6 +78,17 @@ static void warn_about_windows(const struct run *run)
             per_window, run->ranks);
 }
 
+static void warn_about_refusals(const struct summary *summary)
+{
+    if (summary->refused > 0)
+        log_warning("%llu of %llu requests were refused: %llu are longer than max_model_len, %llu need more "
+                    "KV blocks than "
+                    "an instance has",
+                    (unsigned long long)summary->refused, (unsigned long long)summary->requests,
+                    (unsigned long long)summary->refused_model_length,
+                    (unsigned long long)summary->refused_kv_capacity);
+}
+
 /* The trace's path made absolute, so that config.used.json runs from anywhere; results.h5 has it as written.
  */
 static void make_trace_absolute(struct run *run)
@@ -186,6 +197,7 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
     run_gather(&run, &results);
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {
+        warn_about_refusals(&results.summary);
         struct text table = {0};
         results_print(&results, &table);
         printf("%schecksum %016llx\n", text_string(&table), (unsigned long long)results.checksum);

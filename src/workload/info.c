@@ -40,8 +40,11 @@ static bool unknown_reader(const char *path, const char *format, const char *fir
     if (format)
         error_set(error, "unknown trace format '%s' (known: %s)", format, text_string(&known));
     else
-        error_set(error, "%s:1: looks like none of the trace formats (%s): '%.200s'", path,
-                  text_string(&known), first_line);
+        error_set(
+            error,
+            "%s:1: looks like none of the trace formats (%s): '%.200s'; if it is a CSV with other columns: "
+            "--format csv --set time_column=NAME ..",
+            path, text_string(&known), first_line);
     text_clear(&known);
     return false;
 }
@@ -66,18 +69,13 @@ static bool choose_reader(const char *path, const char *format, const struct tra
     return good;
 }
 
-/* Loads with the reader's default options. */
-static bool load(const char *path, const struct trace_reader *reader, struct trace *trace,
-                 struct error *error)
+static bool load(const char *path, const struct trace_reader *reader, const struct node *settings,
+                 struct trace *trace, struct error *error)
 {
-    struct config *config = NULL;
     void *options = mem_array(1, reader->options_size);
-    bool good = config_parse("{}", path, &config, error);
-    if (good && reader->options)
-        good = option_parse(reader->options, config_root(config), options, error);
-    good = good && trace_load(path, reader, options, false, trace, error);
+    bool good = (!reader->options || option_parse(reader->options, settings, options, error)) &&
+                trace_load(path, reader, options, false, trace, error);
     mem_free(options);
-    config_free(config);
     return good;
 }
 
@@ -178,12 +176,13 @@ static void append_lengths(const struct trace *trace, const char *name, bool pro
     mem_free(lengths);
 }
 
-bool workload_trace_info(const char *path, const char *format, struct text *text, struct error *error)
+bool workload_trace_info(const char *path, const char *format, const struct node *settings, struct text *text,
+                         struct error *error)
 {
     const struct trace_reader *reader = NULL;
     struct trace trace = {0};
     char sha256[65];
-    if (!choose_reader(path, format, &reader, error) || !load(path, reader, &trace, error))
+    if (!choose_reader(path, format, &reader, error) || !load(path, reader, settings, &trace, error))
         return false;
     if (!trace_sha256(path, sha256, error)) {
         trace_clear(&trace);

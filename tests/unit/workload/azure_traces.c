@@ -57,7 +57,7 @@ static void check_info(const char *path, const char *const *words, size_t count)
 {
     struct text text = {0};
     struct error error;
-    CU_ASSERT_TRUE_FATAL(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_TRUE_FATAL(workload_trace_info(path, NULL, NULL, &text, &error));
     for (size_t i = 0; i < count; i++) {
         CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), words[i]));
         if (!strstr(text_string(&text), words[i]))

@@ -260,7 +260,7 @@ static void test_info(void)
     struct text text = {0};
     struct error error;
     const char *path = support_write("info.csv", azure, strlen(azure));
-    CU_ASSERT_TRUE(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_TRUE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "format         azure ("));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "requests       4\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "span           10.000 s\n"));
@@ -268,16 +268,16 @@ static void test_info(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "largest gaps   8.000 1.500 0.500 s\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "prompt        250.0"));
     text_clear(&text);
-    CU_ASSERT_FALSE(workload_trace_info(path, "csv", &text, &error));
+    CU_ASSERT_FALSE(workload_trace_info(path, "csv", NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "info.csv:1: there is no column 'time'"));
-    CU_ASSERT_FALSE(workload_trace_info(path, "cvs", &text, &error));
+    CU_ASSERT_FALSE(workload_trace_info(path, "cvs", NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unknown trace format 'cvs' (known: azure, csv)"));
     path = support_write("info.csv", "hello\n", 6);
-    CU_ASSERT_FALSE(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(
         strstr(error.text, "info.csv:1: looks like none of the trace formats (azure, csv): 'hello'"));
     remove(path);
-    CU_ASSERT_FALSE(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "cannot be opened"));
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
@@ -291,12 +291,12 @@ static void test_info_gaps(void)
     struct text text = {0};
     struct error error;
     const char *path = support_write("info.csv", sparse, strlen(sparse));
-    CU_ASSERT_TRUE(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_TRUE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(
         strstr(text_string(&text), "per minute     0 to 3 requests (1441 full minutes)\n"));
     text_clear(&text);
     path = support_write("info.csv", single, strlen(single));
-    CU_ASSERT_TRUE(workload_trace_info(path, NULL, &text, &error));
+    CU_ASSERT_TRUE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), "span           0.000 s\n"));
     CU_ASSERT_PTR_NULL(strstr(text_string(&text), "mean rate"));
     text_clear(&text);
