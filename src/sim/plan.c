@@ -191,10 +191,10 @@ static bool parse_network(struct plan *plan, struct error *error)
     if (!plan->disaggregated)
         return true;
     if (!plan->network.kv_link_node)
-        return node_error(
-            plan->network_node ? plan->network_node : plan->cluster_node, error,
-            "network.kv_link is missing: prefill and decode pools need a link to move KV over; see "
-            "`tandem list links`");
+        return node_error(plan->network_node ? plan->network_node : plan->cluster_node, error,
+                          "%skv_link is missing: prefill and decode pools need a link to move KV over; see "
+                          "`tandem list links`",
+                          plan->network_node ? "" : "network.");
     if (!link_parse(plan->network.kv_link_node, &plan->link, error))
         return false;
     if (plan->network.setup_ms < 0)
