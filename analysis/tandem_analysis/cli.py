@@ -67,8 +67,7 @@ def _parser() -> Parser:
             "-o",
             dest="folder",
             metavar="DIR",
-            required=True,
-            help="where PNG, CSV and text files go; created if needed",
+            help="where PNG, CSV and text files go; created if needed; without it only the table is printed",
         )
     return parser
 
@@ -84,7 +83,7 @@ def _missing_module() -> str:
 
 
 def _run(options: argparse.Namespace) -> str:
-    """Loads, writes everything into the folder, and returns what is printed."""
+    """Loads, writes everything into the folder if one is named, and returns what is printed."""
     from tandem_analysis import figures, load, table, verdict
 
     if options.command == "compare" and len(options.files) < 2:
@@ -94,9 +93,11 @@ def _run(options: argparse.Namespace) -> str:
     results = load.load_all(options.files)
     rendered = table.render(results)
     sentences = verdict.compare(results) if len(results) > 1 else verdict.report(results[0])
+    sources = "".join(f"{result.label}: {result.path}\n" for result in results)
+    if options.folder is None:
+        return f"{sources}\n{rendered}\n" + "".join(map(_wrapped, sentences))
     folder = _prepare(options.folder)
     written, left_out = figures.draw_all(results, folder)
-    sources = "".join(f"{result.label}: {result.path}\n" for result in results)
     text = f"{sources}\n{rendered}\n" + "".join(map(_wrapped, [*sentences, *left_out]))
     (folder / "report.txt").write_text(text, encoding="utf-8")
     written += [folder / "report.txt", *_write_csv(results, folder)]

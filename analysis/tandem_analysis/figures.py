@@ -68,18 +68,18 @@ def draw_all(results: list[Result], folder: Path) -> tuple[list[Path], list[str]
         (
             "utilization.png",
             utilization,
-            "the runs kept no time series (output.timeseries_interval_ms)",
+            "the runs have no time series, or nothing ran in them",
         ),
         (
             "load.png",
             load_over_time,
-            "the runs kept no time series (output.timeseries_interval_ms)",
+            "the runs have no time series, or nothing ran in them",
         ),
         ("stages.png", stages, "no request was completed"),
         (
             "latency_over_time.png",
             latency_over_time,
-            "the runs kept no rows of requests (output.requests)",
+            "the runs have no rows of completed requests (output.requests)",
         ),
     )
     with matplotlib.rc_context(STYLE):

@@ -56,6 +56,15 @@ class CommandLine(Folder):
         self.assertEqual({path.name for path in out.iterdir()}, {*PNG, *CSV, "report.txt"})
         self.check_csv(out, runs)
 
+    def test_without_a_folder_nothing_is_written(self) -> None:
+        good = Synthetic(count=50).write(self.folder / "a")
+        before = sorted(self.folder.rglob("*"))
+        done = self.run_it("report", good)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("TTFT p90", done.stdout)
+        self.assertNotIn("written to", done.stdout)
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+
     def check_csv(self, out: Path, runs: list[Synthetic]) -> None:
         table = pd.read_csv(out / "table.csv").set_index("metric")
         self.assertEqual(list(table.columns), ["section", "unit", "unified", "disagg"])
@@ -151,7 +160,6 @@ class CommandLine(Folder):
             bad / "sub",
             words="bad.h5.*: cannot write .*choose another folder",
         )
-        self.fails("report", good, words="required: -o")
         self.fails("paint", words="paint")
 
     def test_missing_scalar_is_one_line_too(self) -> None:
