@@ -327,11 +327,12 @@ bool length_parse(const struct node *node, const char *key, struct length *lengt
                           node_type_name(node_type(node)));
     if (node_get(node, "prompt_tokens") || node_get(node, "output_tokens")) {
         /* A kind set into a preset, as --set ..prompt_tokens.fixed=512 does where a preset was named. */
-        for (size_t i = 0; i < workload_length_options.count; i++)
-            if (node_get(node, workload_length_options.options[i].name))
-                return node_error(node, error,
-                                  "has '%s' beside a preset; set it as a whole, as in %s={\"fixed\":512}",
-                                  workload_length_options.options[i].name, key);
+        for (size_t i = 0; i < workload_length_options.count; i++) {
+            const struct node *kind = node_get(node, workload_length_options.options[i].name);
+            if (kind)
+                return node_error(kind, error,
+                                  "is beside a preset; set %s as a whole, as in {\"fixed\": 512}", key);
+        }
         if (!option_parse(&workload_preset_options, node, &preset, error))
             return false;
         node = node_get(node, key);
