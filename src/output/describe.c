@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-static const struct column_table *const tables[] = {&column_summary, &column_requests,   &column_instances,
-                                                    &column_pools,   &column_timeseries, &column_histograms};
+static const struct column_table *const tables[] = {&column_requests,   &column_instances,  &column_pools,
+                                                    &column_timeseries, &column_histograms, &column_summary};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
 

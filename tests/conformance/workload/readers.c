@@ -209,7 +209,8 @@ static void check_recognizes(const struct trace_reader *reader, const struct sam
         CU_ASSERT_EQUAL(trace_readers[i]->recognizes(first), trace_readers[i] == reader);
     CU_ASSERT_FALSE(reader->recognizes(""));
     append_lines(&text, sample, "\r\n", false);
-    CU_ASSERT_TRUE(workload_trace_info(support_write("trace", text.bytes, text.length), NULL, NULL, &info, &error));
+    CU_ASSERT_TRUE(
+        workload_trace_info(support_write("trace", text.bytes, text.length), NULL, NULL, &info, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&info), "requests       3\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&info), reader->name));
     text_clear(&text);
