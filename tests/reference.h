@@ -1,5 +1,5 @@
-/* A second simulator of DESIGN section 10, written from its text alone, as slow and as plain as can be: one
- * unified instance, or one prefill and one decode instance whose transfers do not share the network. It
+/* A second simulator of the serving semantics, written from its text alone, as slow and as plain as can be:
+ * one unified instance, or one prefill and one decode instance whose transfers do not share the network. It
  * shares with Tandem the timer and nothing else; rows must agree to the nanosecond. */
 #ifndef TANDEM_TEST_REFERENCE_H
 #define TANDEM_TEST_REFERENCE_H

@@ -30,7 +30,8 @@ struct kv_capacity {
 
 /* Blocks of an instance: config->blocks where that is set, else
  * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: DESIGN section 10 (vLLM's profiling run and its null block).
+ * Negative or 0 when it does not fit. Formula: src/serving/README.md (vLLM's profiling run and its null
+ * block).
  */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 

@@ -1,5 +1,5 @@
 /* What a run measures on one rank: rows, histograms, usage and time series. Integer sums only, so that
- * merging ranks in any order gives the same. Window: [start, end] of DESIGN section 11. All local. */
+ * merging ranks in any order gives the same. Window: requests that arrive in [start, end]. All local. */
 #ifndef TANDEM_METRICS_H
 #define TANDEM_METRICS_H
 

@@ -14,7 +14,7 @@ struct instance_row {
     uint32_t gpus;
     uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window */
     double utilization;                                      /* sum of the three / window */
-    double mfu, hfu, mbu;                                    /* of the window: DESIGN section 11 */
+    double mfu, hfu, mbu;                                    /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, output_tokens;
     uint64_t preemptions;

@@ -32,7 +32,7 @@ struct scheduler {
     const char *name;
     const char *doc;
     bool roles[ROLE_COUNT];       /* where it can be used */
-    int64_t default_max_num_seqs; /* 0: by GPU size (DESIGN section 12) */
+    int64_t default_max_num_seqs; /* 0: by GPU size, as vLLM V1 */
     double default_watermark;
     bool chunks;              /* prompts are computed in chunks, always */
     bool watermark_when_idle; /* V0: the watermark holds for an empty instance too */

@@ -1,4 +1,4 @@
-/* The hand-off of a request from its prefill to its decode instance (DESIGN section 10, P/D). */
+/* The hand-off of a request from its prefill to its decode instance (README.md here: "Ways"). */
 #include "internal.h"
 
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)

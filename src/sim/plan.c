@@ -17,7 +17,7 @@ static bool parse_part(const char *table, const struct node *node, void *target,
     return option_parse(plan_table(table), node, target, error);
 }
 
-/* Scheduler limits that depend on the GPU's size and name, as vLLM V1 has them (DESIGN section 12). */
+/* Scheduler limits that depend on the GPU's size and name, as vLLM V1 has them. */
 static void resolve_limits(struct plan_pool *pool, const struct scheduler *policy)
 {
     struct scheduler_limits *limits = &pool->limits;

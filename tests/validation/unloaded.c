@@ -1,4 +1,4 @@
-/* Requests that meet nobody: times recomputed here from DESIGN section 10 and the timer alone, to the
+/* Requests that meet nobody: times recomputed here from the serving semantics and the timer alone, to the
  * nanosecond. */
 #include "test.h"
 
