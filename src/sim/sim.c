@@ -10,8 +10,8 @@
 #include "tandem/mem.h"
 #include "tandem/output.h"
 
-#define THIN_EVENTS_PER_WINDOW                                                                               \
-    20 /* below, windows cost more than they save (break-even: about 8, measured) */
+/* Below, windows cost more than they save (measured: break-even is at about 8, with margin). */
+#define THIN_EVENTS_PER_WINDOW 20
 
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)
 {
