@@ -153,7 +153,6 @@ void batch_step(struct instance *instance, int64_t now_ns);
 
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);
-void preempt(struct instance *instance, uint32_t slot);
 /* Blocks that admission leaves free now: the watermark. */
 int64_t spare_blocks(const struct instance *instance);
 

@@ -83,7 +83,7 @@ static bool running_fits(struct schedule *schedule)
     return true;
 }
 
-void preempt(struct instance *instance, uint32_t slot)
+static void preempt(struct instance *instance, uint32_t slot)
 {
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;

@@ -19,6 +19,11 @@ const size_t sim_reference_count = sizeof sim_references / sizeof sim_references
 static const char *const mode_names[] = {"aggregate", "naive", NULL};
 static const char *const partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
+/* One way each so far; named so that a file can say which it counts on. */
+static const char *const reserve_names[] = {"after-prefill", NULL};
+static const char *const reserve_tokens_names[] = {"prompt", NULL};
+static const char *const overlap_names[] = {"none", NULL};
+static const char *const recompute_names[] = {"decode", NULL};
 static const char *const weight_dtypes[] = {"bf16", "fp16", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
 
@@ -99,6 +104,14 @@ static const struct option handoff_rows[] = {
      "who shows it: decode (re-runs the last prompt token: vLLM), prefill (Splitwise, DistServe), relay "
      "(prefill's "
      "token, shown when decode admits the request: SGLang, TensorRT-LLM)"},
+    {"reserve", OPTION_CHOICE, "\"after-prefill\"", 0, 0, reserve_names, OF(handoff.reserve),
+     "when the decode instance reserves blocks"},
+    {"reserve_tokens", OPTION_CHOICE, "\"prompt\"", 0, 0, reserve_tokens_names, OF(handoff.reserve_tokens),
+     "for how many tokens: prompt + 1"},
+    {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
+     "of transfer and prefill: the transfer starts when the prompt is complete"},
+    {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff.recompute_at),
+     "where a request that decode preempted is computed again"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 

@@ -56,7 +56,7 @@ struct plan {
         int64_t nics_per_gpu;
     } network;
     struct {
-        int first_token;
+        int first_token, reserve, reserve_tokens, overlap, recompute_at;
     } handoff;
     struct router_config router;
     struct model model;

@@ -199,6 +199,8 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {
         warn_about_refusals(&results.summary);
+        if (options->output && !options->quiet)
+            log_info("results are in %s", options->output);
         struct text table = {0};
         results_print(&results, &table);
         printf("%schecksum %016llx\n", text_string(&table), (unsigned long long)results.checksum);
