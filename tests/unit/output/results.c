@@ -32,7 +32,7 @@ static struct series_bin_row bins[2][BINS];
 static struct series_bin_row *series[] = {bins[0], bins[1]};
 static struct histogram_row buckets[] = {{0, 0, 5}, {4096, 4099, 7}};
 
-static char folder[] = "/tmp/tandem-test-XXXXXX";
+static char folder[4096];
 
 static struct results example(void)
 {
@@ -64,7 +64,7 @@ static struct results example(void)
 
 static const char *path_of(const char *name)
 {
-    static char path[256];
+    static char path[sizeof folder + 256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
@@ -466,6 +466,8 @@ int main(void)
         {"a folder in the way is kept", a_folder_in_the_way_is_kept},
         {"HDF5 says what it dislikes", hdf5_says_what_it_dislikes},
     };
+    const char *parent = getenv("TMPDIR");
+    snprintf(folder, sizeof folder, "%s/tandem-test-XXXXXX", parent ? parent : "/tmp");
     if (!mkdtemp(folder))
         return 1;
     int code = test_main("output/results", cases, sizeof cases / sizeof cases[0]);
