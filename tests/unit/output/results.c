@@ -32,7 +32,7 @@ static struct series_bin_row bins[2][BINS];
 static struct series_bin_row *series[] = {bins[0], bins[1]};
 static struct histogram_row buckets[] = {{0, 0, 5}, {4096, 4099, 7}};
 
-static char folder[4096];
+static char folder[160];
 
 static struct results example(void)
 {
@@ -64,7 +64,7 @@ static struct results example(void)
 
 static const char *path_of(const char *name)
 {
-    static char path[sizeof folder + 256];
+    static char path[256];
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return path;
 }
