@@ -16,8 +16,8 @@ const struct config_reference sim_references[] = {
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
-static const char *const mode_names[] = {"aggregate", "naive", NULL};
-static const char *const partition_names[] = {"weighted", "pools", NULL};
+const char *const plan_mode_names[] = {"aggregate", "naive", NULL};
+const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
 /* One way each so far; named so that a file can say which it counts on. */
 static const char *const reserve_names[] = {"after-prefill", NULL};
@@ -64,9 +64,9 @@ static const struct option output_rows[] = {
 static OPTION_TABLE(output_table, "output-options", "what results.h5 holds", output_rows);
 
 static const struct option simulation_rows[] = {
-    {"mode", OPTION_CHOICE, "\"aggregate\"", 0, 0, mode_names, OF(simulation.mode),
+    {"mode", OPTION_CHOICE, "\"aggregate\"", 0, 0, plan_mode_names, OF(simulation.mode),
      "aggregate: O(1) an iteration; naive: walks over every sequence (the check of the former)"},
-    {"partition", OPTION_CHOICE, "\"weighted\"", 0, 0, partition_names, OF(simulation.partition),
+    {"partition", OPTION_CHOICE, "\"weighted\"", 0, 0, plan_partition_names, OF(simulation.partition),
      "of instances over ranks: by expected events, or pools strictly apart"},
     {"exchange", OPTION_CHOICE, "\"auto\"", 0, 0, exchange_names, OF(simulation.exchange),
      "between ranks: fused messages (up to 8 ranks by default, 64 at most) or reduction and sparse messages"},

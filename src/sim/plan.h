@@ -14,6 +14,10 @@
 
 enum partition { PARTITION_WEIGHTED, PARTITION_POOLS };
 
+/* Values of simulation.mode and simulation.partition. */
+extern const char *const plan_mode_names[];
+extern const char *const plan_partition_names[];
+
 struct plan_pool {
     const char *name;
     int role;

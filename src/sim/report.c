@@ -54,7 +54,6 @@ static struct rank_figures rank_figures(const struct run *run)
 
 void run_report(struct run *run, const struct results *results, struct text *text)
 {
-    static const char *const modes[] = {"aggregate", "naive"}, *const partitions[] = {"weighted", "pools"};
     struct rank_figures all = rank_figures(run);
     if (run->rank != 0)
         return;
@@ -72,8 +71,8 @@ void run_report(struct run *run, const struct results *results, struct text *tex
     append_field(text, "checksum", checksum);
     append_field(text, "date", date);
     append_field(text, "host", host);
-    append_field(text, "mode", modes[run->plan.simulation.mode]);
-    append_field(text, "partition", partitions[run->plan.simulation.partition]);
+    append_field(text, "mode", plan_mode_names[run->plan.simulation.mode]);
+    append_field(text, "partition", plan_partition_names[run->plan.simulation.partition]);
     text_append(text, "  \"ranks\": %d,\n  \"wall_s\": %.6f,\n  \"setup_s\": %.6f,\n", run->ranks, wall_s,
                 run->setup_s);
     text_append(text, "  \"compute_s\": %.6f,\n  \"exchange_s\": %.6f,\n  \"output_s\": %.6f,\n", all.most[1],

@@ -70,8 +70,8 @@ static void warn_about_ranks(const struct run *run)
 static void warn_about_windows(const struct run *run)
 {
     struct engine_stats stats = engine_stats(run->engine);
-    uint64_t mine[2] = {stats.messages + stats.wakes, 0}, all = 0;
-    MPI_Reduce(&mine[0], &all, 1, MPI_UINT64_T, MPI_SUM, 0, run->comm);
+    uint64_t mine = stats.messages + stats.wakes, all = 0;
+    MPI_Reduce(&mine, &all, 1, MPI_UINT64_T, MPI_SUM, 0, run->comm);
     double per_window = stats.windows > 0 ? (double)all / (double)stats.windows : 0;
     if (run->rank == 0 && run->ranks > 1 && stats.windows > 1000 && per_window < THIN_EVENTS_PER_WINDOW)
         log_warning(
