@@ -47,8 +47,18 @@ struct engine_stats {
     double compute_s, exchange_s; /* wall time of this rank */
 };
 
-/* Called on rank 0 now and then with simulated time and the sum of engine_count over all ranks. */
-typedef void engine_progress_fn(void *context, int64_t now_ns, uint64_t counted);
+/* What a run does beside its events; any of the functions may be NULL. */
+struct engine_hooks {
+    void *context;
+    /* Called on rank 0 now and then with simulated time and the sum of engine_count over all ranks. */
+    void (*progress)(void *context, int64_t now_ns, uint64_t counted);
+    /* How much this rank holds that could be collected: finished rows, say. Local. */
+    uint64_t (*held)(void *context);
+    /* Called on all ranks between two windows when one of them holds at least collect_at. Collective over the
+     * engine's communicator; false, the same on all ranks, ends the run. */
+    bool (*collect)(void *context);
+    uint64_t collect_at;
+};
 
 /* Weighted contiguous partition: owners[i] rises from 0 to ranks - 1 so that the sums of weights are near
  * equal. Where entities are fewer than ranks, the last ranks get none. Local. */
@@ -81,8 +91,9 @@ void engine_body_free(struct engine *engine, void *body);
 /* Adds to this rank's progress counter (requests done). Local. */
 void engine_count(struct engine *engine, uint64_t n);
 
-/* Handles all events on all ranks in order until none is left. Collective. progress may be NULL. */
-void engine_run(struct engine *engine, engine_progress_fn *progress, void *context);
+/* Handles all events on all ranks in order until none is left. Collective. hooks may be NULL. False: a hook
+ * ended the run before; the engine may not be run or freed then, its entities hold what was on its way. */
+bool engine_run(struct engine *engine, const struct engine_hooks *hooks);
 
 /* Figures of this rank so far. Local. */
 struct engine_stats engine_stats(const struct engine *engine);

@@ -5,8 +5,8 @@
 #include "tandem/check.h"
 #include "tandem/simtime.h"
 
-#define BODIES_PER_CHUNK    256
-#define EVENTS_PER_PROGRESS 65536 /* events between two looks at the progress function */
+#define BODIES_PER_CHUNK 256
+#define EVENTS_PER_LOOK  65536 /* events between two looks at the hooks */
 
 void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners)
 {
@@ -178,11 +178,11 @@ static void handle_next(struct engine *engine)
     }
 }
 
-/* Handles events earlier than the horizon; returns after EVENTS_PER_PROGRESS at the latest (true: more are
- * left). */
+/* Handles events earlier than the horizon; returns after EVENTS_PER_LOOK at the latest (true: more are left).
+ */
 static bool handle_until(struct engine *engine, int64_t horizon_ns)
 {
-    for (int i = 0; i < EVENTS_PER_PROGRESS; i++) {
+    for (int i = 0; i < EVENTS_PER_LOOK; i++) {
         int64_t next_ns = engine_next_ns(engine);
         if (next_ns >= horizon_ns || next_ns == SIMTIME_NEVER)
             return false;
@@ -191,42 +191,63 @@ static bool handle_until(struct engine *engine, int64_t horizon_ns)
     return true;
 }
 
-static void show_progress(struct engine *engine, engine_progress_fn *progress, void *context)
+static void show_progress(const struct engine *engine)
 {
-    if (progress && engine->rank == 0)
-        progress(context, engine->now_ns, engine->ranks == 1 ? engine->counted : engine->total_counted);
+    const struct engine_hooks *hooks = &engine->hooks;
+    if (hooks->progress && engine->rank == 0)
+        hooks->progress(hooks->context, engine->now_ns,
+                        engine->ranks == 1 ? engine->counted : engine->total_counted);
 }
 
-static void run_window(struct engine *engine, int64_t horizon_ns, engine_progress_fn *progress, void *context)
+static bool run_alone(struct engine *engine)
+{
+    const struct engine_hooks *hooks = &engine->hooks;
+    engine->stats.windows = 1;
+    while (handle_until(engine, SIMTIME_NEVER)) {
+        show_progress(engine);
+        if (hooks->collect && hooks->held(hooks->context) >= hooks->collect_at &&
+            !hooks->collect(hooks->context))
+            return false;
+    }
+    return true;
+}
+
+static void run_window(struct engine *engine, int64_t horizon_ns)
 {
     engine->stats.windows++;
     while (handle_until(engine, horizon_ns))
-        show_progress(engine, progress, context);
+        show_progress(engine);
+    if (engine->stats.windows % 1024 == 0)
+        show_progress(engine);
 }
 
-void engine_run(struct engine *engine, engine_progress_fn *progress, void *context)
+static bool run_together(struct engine *engine)
 {
-    double start_s = MPI_Wtime();
-    if (engine->ranks == 1) {
-        run_window(engine, SIMTIME_NEVER, progress, context);
-        engine->stats.compute_s += MPI_Wtime() - start_s;
-        return;
-    }
+    const struct engine_hooks *hooks = &engine->hooks;
+    const int64_t lookahead_ns = engine->config.lookahead_ns;
     for (;;) {
-        int64_t floor_ns = exchange_round(engine);
+        double start_s = MPI_Wtime();
+        uint64_t held = hooks->collect ? hooks->held(hooks->context) : 0;
+        int64_t floor_ns = exchange_round(engine, &held);
+        bool go_on = !hooks->collect || held < hooks->collect_at || hooks->collect(hooks->context);
         double exchanged_s = MPI_Wtime();
         engine->stats.exchange_s += exchanged_s - start_s;
-        if (floor_ns == SIMTIME_NEVER)
-            break;
-        int64_t lookahead_ns = engine->config.lookahead_ns;
-        int64_t horizon_ns =
-            floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER;
-        run_window(engine, horizon_ns, progress, context);
-        if (engine->stats.windows % 1024 == 0)
-            show_progress(engine, progress, context);
-        start_s = MPI_Wtime();
-        engine->stats.compute_s += start_s - exchanged_s;
+        if (!go_on || floor_ns == SIMTIME_NEVER)
+            return go_on;
+        run_window(engine, floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER);
+        engine->stats.compute_s += MPI_Wtime() - exchanged_s;
     }
+}
+
+bool engine_run(struct engine *engine, const struct engine_hooks *hooks)
+{
+    engine->hooks = hooks ? *hooks : (struct engine_hooks){0};
+    if (engine->ranks > 1)
+        return run_together(engine);
+    double start_s = MPI_Wtime();
+    bool good = run_alone(engine);
+    engine->stats.compute_s += MPI_Wtime() - start_s;
+    return good;
 }
 
 struct engine_stats engine_stats(const struct engine *engine)

@@ -103,7 +103,7 @@ static int64_t own_minimum(const struct engine *engine)
 
 /* Posts the first part of each message and, where it does not fit, the rest. Returns the number of requests.
  */
-static int fused_send(struct engine *engine, int64_t min_ns, MPI_Request *requests)
+static int fused_send(struct engine *engine, int64_t min_ns, uint64_t held, MPI_Request *requests)
 {
     struct exchange *exchange = &engine->exchange;
     int posted = 0;
@@ -111,7 +111,7 @@ static int fused_send(struct engine *engine, int64_t min_ns, MPI_Request *reques
         if (rank == engine->rank)
             continue;
         struct buffer *out = &exchange->out[rank];
-        struct exchange_header header = {min_ns, engine->counted, out->count};
+        struct exchange_header header = {min_ns, engine->counted, held, out->count};
         char *eager = exchange->eager_out + (size_t)rank * EXCHANGE_EAGER_BYTES;
         size_t room = EXCHANGE_EAGER_BYTES - sizeof header;
         size_t first = out->count < room ? out->count : room;
@@ -147,7 +147,7 @@ static void fused_take(struct engine *engine, int rank, const struct exchange_he
     take_events(engine, all, header->bytes);
 }
 
-static int64_t fused_round(struct engine *engine)
+static int64_t fused_round(struct engine *engine, uint64_t *held)
 {
     struct exchange *exchange = &engine->exchange;
     MPI_Request receives[ENGINE_FUSED_RANKS];
@@ -160,7 +160,7 @@ static int64_t fused_round(struct engine *engine)
                                 EXCHANGE_EAGER_BYTES, MPI_BYTE, rank, TAG_EAGER, engine->comm,
                                 &receives[rank]));
     }
-    int posted = fused_send(engine, min_ns, exchange->requests);
+    int posted = fused_send(engine, min_ns, *held, exchange->requests);
     uint64_t total = engine->counted;
     for (int rank = 0; rank < engine->ranks; rank++) {
         if (rank == engine->rank)
@@ -170,6 +170,8 @@ static int64_t fused_round(struct engine *engine)
         memcpy(&header, exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES, sizeof header);
         if (header.min_ns < min_ns)
             min_ns = header.min_ns;
+        if (header.held > *held)
+            *held = header.held;
         total += header.counted;
         fused_take(engine, rank, &header);
     }
@@ -178,7 +180,7 @@ static int64_t fused_round(struct engine *engine)
     return min_ns;
 }
 
-static int64_t sparse_round(struct engine *engine)
+static int64_t sparse_round(struct engine *engine, uint64_t *held)
 {
     struct exchange *exchange = &engine->exchange;
     int posted = 0, incoming = 0;
@@ -206,18 +208,19 @@ static int64_t sparse_round(struct engine *engine)
     }
     mpi_check(MPI_Waitall(posted, exchange->requests, MPI_STATUSES_IGNORE));
     int64_t next_ns = engine_next_ns(engine);
-    int64_t mine = next_ns < sent_ns ? next_ns : sent_ns, min_ns;
-    mpi_check(MPI_Allreduce(&mine, &min_ns, 1, MPI_INT64_T, MPI_MIN, engine->comm));
+    int64_t mine[2] = {next_ns < sent_ns ? next_ns : sent_ns, -(int64_t)*held}, least[2];
+    mpi_check(MPI_Allreduce(mine, least, 2, MPI_INT64_T, MPI_MIN, engine->comm));
+    *held = (uint64_t)-least[1];
     if (engine->stats.windows % 1024 == 0)
         mpi_check(
             MPI_Allreduce(&engine->counted, &engine->total_counted, 1, MPI_UINT64_T, MPI_SUM, engine->comm));
-    return min_ns;
+    return least[0];
 }
 
-int64_t exchange_round(struct engine *engine)
+int64_t exchange_round(struct engine *engine, uint64_t *held)
 {
     struct exchange *exchange = &engine->exchange;
-    int64_t min_ns = exchange->fused ? fused_round(engine) : sparse_round(engine);
+    int64_t min_ns = exchange->fused ? fused_round(engine, held) : sparse_round(engine, held);
     for (int rank = 0; rank < engine->ranks; rank++)
         exchange->out[rank].count = 0;
     exchange->min_sent_ns = SIMTIME_NEVER;

@@ -35,10 +35,11 @@ struct buffer {
     size_t count, capacity;
 };
 
-/* First part of every fused message: minimum, progress and the number of bytes that follow. */
+/* First part of every fused message: minimum, progress, what is held, and the number of bytes that follow. */
 struct exchange_header {
     int64_t min_ns;
     uint64_t counted;
+    uint64_t held;
     uint64_t bytes;
 };
 
@@ -69,6 +70,7 @@ struct engine {
     struct queue queue;
     struct heap wakes; /* key: time, tie and id: entity */
     struct exchange exchange;
+    struct engine_hooks hooks;
     void *free_bodies; /* singly linked through their first bytes */
     void **body_chunks;
     size_t body_chunk_count, body_chunk_capacity, live_bodies;
@@ -84,8 +86,8 @@ void exchange_clear(struct engine *engine);
 void exchange_add(struct engine *engine, int rank, const struct event *event, uint64_t count);
 
 /* Sends what was added, receives what others sent, and returns the earliest time of any event on any rank
- * (SIMTIME_NEVER: none is left). Collective. */
-int64_t exchange_round(struct engine *engine);
+ * (SIMTIME_NEVER: none is left). *held becomes the most of all ranks. Collective. */
+int64_t exchange_round(struct engine *engine, uint64_t *held);
 
 /* Earliest pending message or wake of this rank. */
 int64_t engine_next_ns(const struct engine *engine);

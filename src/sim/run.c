@@ -197,7 +197,7 @@ void run_simulate(struct run *run)
     run->setup_s = MPI_Wtime() - run->start_s;
     struct progress progress;
     progress_init(&progress, facts.requests, !run->options->quiet);
-    engine_run(run->engine, progress_show, &progress);
+    engine_run(run->engine, &(struct engine_hooks){.context = &progress, .progress = progress_show});
     if (run->rank == 0)
         progress_end(&progress);
     MPI_Allreduce(&run->metrics.end_ns, &run->end_ns, 1, MPI_INT64_T, MPI_MAX, run->comm);

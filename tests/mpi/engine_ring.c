@@ -16,10 +16,37 @@
 #define HOPS       40
 #define BURST      200 /* messages: 200 x 520 bytes and more, against an eager buffer of 8 KiB */
 
+#define COLLECT_AT 100 /* messages that a rank holds before all bring them together */
+
 struct node {
     uint32_t entity;
     uint64_t hash, handled, draws;
 };
+
+/* Messages that this rank handled and did not bring yet; what all brought. */
+struct collection {
+    MPI_Comm comm;
+    uint64_t held, brought, rounds;
+};
+
+static struct collection collection;
+
+static uint64_t held(void *context)
+{
+    return ((const struct collection *)context)->held;
+}
+
+/* Collective: hangs, and is ended by the test's timeout, where a rank is not called. */
+static bool collect(void *context)
+{
+    struct collection *all = context;
+    uint64_t sum;
+    MPI_Allreduce(&all->held, &sum, 1, MPI_UINT64_T, MPI_SUM, all->comm);
+    all->brought += sum;
+    all->held = 0;
+    all->rounds++;
+    return true;
+}
 
 static uint64_t draw(struct node *node)
 {
@@ -58,6 +85,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
 {
     struct node *node = state;
     node->handled++;
+    collection.held++;
     mix(node, &event->time_ns, sizeof event->time_ns);
     mix(node, &event->source, sizeof event->source);
     mix(node, &event->type, sizeof event->type);
@@ -90,6 +118,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
 /* Sums over ranks; hash differs whenever any entity saw anything else, or in another order. */
 struct outcome {
     uint64_t hash, handled, events, remote, windows, windows_most;
+    uint64_t messages, brought, collections;
 };
 
 static struct outcome simulate(MPI_Comm comm, int exchange, const uint32_t *owners)
@@ -109,21 +138,28 @@ static struct outcome simulate(MPI_Comm comm, int exchange, const uint32_t *owne
         for (int token = 0; token < 3; token++)
             send(engine, &nodes[i], (i + 1) % ENTITIES, 0, HOPS);
     }
-    engine_run(engine, NULL, NULL);
+    collection = (struct collection){.comm = comm};
+    engine_run(engine,
+               &(struct engine_hooks){
+                   .context = &collection, .held = held, .collect = collect, .collect_at = COLLECT_AT});
+    struct outcome outcome = {.collections = collection.rounds};
+    collect(&collection);
     struct engine_stats stats = engine_stats(engine);
-    uint64_t mine[4] = {0, 0, stats.messages + stats.wakes, stats.remote_messages}, sums[4];
+    uint64_t mine[5] = {0, 0, stats.messages + stats.wakes, stats.remote_messages, stats.messages}, sums[5];
     for (uint32_t i = 0; i < ENTITIES; i++) {
         if (engine_is_local(engine, i))
             mine[0] += hash_combine(nodes[i].hash, i);
         mine[1] += nodes[i].handled;
     }
-    struct outcome outcome = {.windows = stats.windows};
-    MPI_Allreduce(mine, sums, 4, MPI_UINT64_T, MPI_SUM, comm);
+    outcome.windows = stats.windows;
+    outcome.brought = collection.brought;
+    MPI_Allreduce(mine, sums, 5, MPI_UINT64_T, MPI_SUM, comm);
     MPI_Allreduce(&stats.windows, &outcome.windows_most, 1, MPI_UINT64_T, MPI_MAX, comm);
     outcome.hash = sums[0];
     outcome.handled = sums[1];
     outcome.events = sums[2];
     outcome.remote = sums[3];
+    outcome.messages = sums[4];
     engine_free(engine);
     return outcome;
 }
@@ -133,7 +169,8 @@ static int compare(const char *name, const struct outcome *got, const struct out
     int rank;
     bool good = got->hash == expected->hash && got->handled == expected->handled &&
                 got->events == expected->events && got->windows == got->windows_most &&
-                (got->remote > 0) == (ranks > 1);
+                (got->remote > 0) == (ranks > 1) && got->brought == got->messages &&
+                (ranks == 1 || got->collections > 10);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (rank == 0)
         printf("%-28s %d ranks: hash %016llx, %llu events, %llu remote, %llu windows: %s\n", name, ranks,

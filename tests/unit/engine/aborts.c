@@ -52,7 +52,7 @@ static void send_in_handler(int64_t delay_ns, uint32_t destination)
     handler_delay_ns = delay_ns;
     handler_destination = destination;
     engine_wake(engine, 0, 1000);
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     finish(engine);
 }
 
@@ -92,7 +92,7 @@ static void into_the_past(void)
 {
     struct engine *engine = create(wake_the_past);
     engine_wake(engine, 0, 10);
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     finish(engine);
 }
 

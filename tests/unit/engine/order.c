@@ -121,7 +121,7 @@ static void test_sorted(void)
             expected[count++] = (struct entry){10 + i % 3, i, true, i, 0};
             engine_wake(engine, i, 10 + i % 3);
         }
-        engine_run(engine, NULL, NULL);
+        engine_run(engine, NULL);
         qsort(expected, count, sizeof *expected, compare);
         CU_ASSERT_EQUAL_FATAL(entry_count, count);
         for (size_t i = 0; i < count; i++)
@@ -178,7 +178,7 @@ static void test_sorted_while_running(void)
             actors[i].pending_wake_ns = i;
             engine_wake(engine, i, i);
         }
-        engine_run(engine, NULL, NULL);
+        engine_run(engine, NULL);
         CU_ASSERT_FATAL(entry_count > 1000 && entry_count <= MOST);
         uint64_t messages = 0;
         for (size_t i = 0; i < entry_count; i++) {
@@ -204,7 +204,7 @@ static void test_one_pending_wake(void)
     engine_wake(engine, 2, 30);
     engine_wake(engine, 2, SIMTIME_NEVER); /* none */
     engine_wake(engine, 3, SIMTIME_NEVER);
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT_EQUAL_FATAL(entry_count, 2);
     CU_ASSERT(entries[0].destination == 0 && entries[0].time_ns == 20 && entries[0].wake);
     CU_ASSERT(entries[1].destination == 1 && entries[1].time_ns == 70 && entries[1].wake);
@@ -225,7 +225,7 @@ static void test_wake_at_once(void)
     send_numbered(engine, &actors[4], 2, 10);
     send_numbered(engine, &actors[3], 2, 10);
     send_numbered(engine, &actors[4], 3, 10);
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT_EQUAL_FATAL(entry_count, 5);
     CU_ASSERT(entries[0].source == 3 && entries[1].source == 4 && entries[2].wake);
     CU_ASSERT(entries[3].destination == 3 && !entries[3].wake && entries[4].wake);
@@ -259,7 +259,7 @@ static void test_bodies(void)
     for (int i = 0; i < 64; i++)
         CU_ASSERT_EQUAL(body[i], 0);
     engine_send(engine, 0, 1, 1, 0, NULL, body); /* no words: all 0 */
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT(seen[0] == body && seen[1] == body && seen[2] == body);
     unsigned char *again = engine_body_new(engine);
     CU_ASSERT_PTR_EQUAL(again, body);
@@ -304,10 +304,45 @@ static void test_progress(void)
     static const struct engine_handler handler = {take_message, count_and_wake};
     struct engine *engine = create(&handler, 1);
     engine_wake(engine, 0, 1);
-    engine_run(engine, show, &shown);
+    engine_run(engine, &(struct engine_hooks){.context = &shown, .progress = show});
     CU_ASSERT(shows >= 2 && shown > 200000 && shown <= 600000);
     CU_ASSERT_EQUAL(engine_stats(engine).wakes, 300000);
     engine_free(engine);
+}
+
+/* One rank looks at what it holds now and then; the hook that says no ends the run. */
+static uint64_t times_collected;
+
+static uint64_t held(void *context)
+{
+    (void)context;
+    return 5;
+}
+
+static bool collect_twice(void *context)
+{
+    (void)context;
+    return ++times_collected < 2;
+}
+
+static void test_collect(void)
+{
+    static const struct engine_handler handler = {take_message, count_and_wake};
+    struct engine_hooks hooks = {.held = held, .collect = collect_twice, .collect_at = 6};
+    struct engine *engine = create(&handler, 1);
+    engine_wake(engine, 0, 1);
+    CU_ASSERT(engine_run(engine, &hooks));
+    CU_ASSERT_EQUAL(times_collected, 0);
+    engine_wake(engine, 1, 1000000);
+    engine_free(engine);
+
+    engine = create(&handler, 1);
+    engine_wake(engine, 0, 1);
+    hooks.collect_at = 5;
+    CU_ASSERT(!engine_run(engine, &hooks));
+    CU_ASSERT_EQUAL(times_collected, 2);
+    CU_ASSERT(engine_stats(engine).wakes < 300000);
+    engine_free(engine); /* nothing but a wake is left here */
 }
 
 int main(int argc, char **argv)
@@ -319,6 +354,7 @@ int main(int argc, char **argv)
         {"a wake at the present time", test_wake_at_once},
         {"bodies move, are zeroed and used again", test_bodies},
         {"progress", test_progress},
+        {"what is held is collected; a hook ends the run", test_collect},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("order of events", cases, sizeof cases / sizeof cases[0]);

@@ -63,7 +63,7 @@ static void run(int sharing, const struct flow *list, size_t count)
         words[FLOW_LATENCY_NS] = list[i].setup_ns;
         engine_send(engine, list[i].decode, ENTITY_FABRIC, list[i].open_ns, MESSAGE_FLOW, words, NULL);
     }
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT_EQUAL(told, 2 * count); /* both ends of each */
     fabric_free(fabric);
     engine_free(engine);

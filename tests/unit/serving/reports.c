@@ -93,7 +93,7 @@ static void run_instance(bool sends_reports, const struct dispatch *dispatches, 
         engine_send(engine, ENTITY_ROUTER, ENTITY_FIRST_INSTANCE, dispatches[i].time_ns, MESSAGE_DISPATCH,
                     NULL, request);
     }
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT_EQUAL(metrics.counts.completed, count);
     instance_close(instance, metrics.end_ns);
     instance_free(instance);
@@ -214,7 +214,7 @@ static void run_router(bool disaggregated, int requests, const struct script *sc
         engine_send(engine, entries[script[i].instance], ENTITY_ROUTER, script[i].time_us * 1000,
                     MESSAGE_REPORT, words, NULL);
     }
-    engine_run(engine, NULL, NULL);
+    engine_run(engine, NULL);
     CU_ASSERT_EQUAL(chosen_count, (size_t)requests);
     router_free(router);
     engine_free(engine);
