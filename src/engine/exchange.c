@@ -11,13 +11,6 @@
 
 enum { TAG_EAGER = 1, TAG_REST = 2, TAG_SPARSE = 3 };
 
-/* An event on the wire; body_bytes of the body follow when has_body. */
-struct wire_event {
-    struct event event;
-    uint64_t count;
-    uint64_t has_body;
-};
-
 static void mpi_check(int code)
 {
     CHECK(code == MPI_SUCCESS, "MPI call failed with code %d", code);
@@ -62,12 +55,11 @@ static void *buffer_extend(struct buffer *buffer, size_t count)
     return place;
 }
 
-void exchange_add(struct engine *engine, int rank, const struct event *event, uint64_t count)
+void exchange_add(struct engine *engine, int rank, const struct queue_item *item)
 {
     struct buffer *buffer = &engine->exchange.out[rank];
-    struct wire_event wire = {*event, count, event->body != NULL};
-    wire.event.body = NULL;
-    memcpy(buffer_extend(buffer, sizeof wire), &wire, sizeof wire);
+    const struct event *event = &item->event;
+    memcpy(buffer_extend(buffer, sizeof *item), item, sizeof *item);
     if (event->body) {
         memcpy(buffer_extend(buffer, engine->config.body_bytes), event->body, engine->config.body_bytes);
         engine_body_free(engine, event->body);
@@ -77,25 +69,27 @@ void exchange_add(struct engine *engine, int rank, const struct event *event, ui
     engine->stats.remote_messages++;
 }
 
-static void take_events(struct engine *engine, const char *bytes, size_t count)
+/* On the wire an event is a queue_item; where it has a body (whose address means nothing here), body_bytes of
+ * it follow. */
+static void take_events(struct engine *engine, int rank, const char *bytes, size_t count)
 {
     const char *end = bytes + count;
     while (bytes < end) {
-        struct wire_event wire;
-        CHECK((size_t)(end - bytes) >= sizeof wire, "cut message");
-        memcpy(&wire, bytes, sizeof wire);
-        bytes += sizeof wire;
-        if (wire.has_body) {
+        struct queue_item item;
+        CHECK((size_t)(end - bytes) >= sizeof item, "cut message");
+        memcpy(&item, bytes, sizeof item);
+        bytes += sizeof item;
+        if (item.event.body) {
             CHECK((size_t)(end - bytes) >= engine->config.body_bytes, "cut body");
-            wire.event.body = engine_body_new(engine);
-            memcpy(wire.event.body, bytes, engine->config.body_bytes);
+            item.event.body = engine_body_new(engine);
+            memcpy(item.event.body, bytes, engine->config.body_bytes);
             bytes += engine->config.body_bytes;
         }
-        queue_push(&engine->queue, &wire.event, wire.count);
+        queue_push(&engine->queue, rank, &item);
     }
 }
 
-static int64_t own_minimum(const struct engine *engine)
+static int64_t own_minimum(struct engine *engine)
 {
     int64_t next_ns = engine_next_ns(engine);
     return next_ns < engine->exchange.min_sent_ns ? next_ns : engine->exchange.min_sent_ns;
@@ -136,7 +130,7 @@ static void fused_take(struct engine *engine, int rank, const struct exchange_he
     const char *eager = exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES + sizeof *header;
     size_t room = EXCHANGE_EAGER_BYTES - sizeof *header;
     if (header->bytes <= room) {
-        take_events(engine, eager, header->bytes);
+        take_events(engine, rank, eager, header->bytes);
         return;
     }
     exchange->in.count = 0;
@@ -144,7 +138,7 @@ static void fused_take(struct engine *engine, int rank, const struct exchange_he
     memcpy(all, eager, room);
     mpi_check(MPI_Recv(all + room, (int)(header->bytes - room), MPI_BYTE, rank, TAG_REST, engine->comm,
                        MPI_STATUS_IGNORE));
-    take_events(engine, all, header->bytes);
+    take_events(engine, rank, all, header->bytes);
 }
 
 static int64_t fused_round(struct engine *engine, uint64_t *held)
@@ -204,7 +198,7 @@ static int64_t sparse_round(struct engine *engine, uint64_t *held)
         exchange->in.count = 0;
         char *all = buffer_extend(&exchange->in, (size_t)bytes);
         mpi_check(MPI_Mrecv(all, bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE));
-        take_events(engine, all, (size_t)bytes);
+        take_events(engine, status.MPI_SOURCE, all, (size_t)bytes);
     }
     mpi_check(MPI_Waitall(posted, exchange->requests, MPI_STATUSES_IGNORE));
     int64_t next_ns = engine_next_ns(engine);
