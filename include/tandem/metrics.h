@@ -179,6 +179,27 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
  * of the requests that TTFT and TPOT are of. */
 void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n);
 
+/* A run of iterations of one instance that only decode, with nothing else between, as sums: what
+ * metrics_span, metrics_tokens, metrics_effort and metrics_gaps would have been told of each. */
+struct metrics_run {
+    int64_t from_ns, to_ns; /* first accounted time, end of the last iteration: at most metrics_run_limit */
+    wide_t kv_block_ns;     /* of the gauge's blocks, which grow on the way */
+    uint64_t output_tokens;
+    struct effort effort;
+    uint64_t gaps_each; /* sequences of window requests: each gap counts as often */
+    uint64_t gaps;      /* counted in the buckets of METRIC_ITL already, for the rest of that histogram */
+    wide_t gap_ns;
+    int64_t gap_min_ns, gap_max_ns;
+};
+
+/* A run that begins at from_ns may go on to there: everything in it lies in one bin and on one side of the
+ * window's ends. Less than from_ns: no run from here. */
+int64_t metrics_run_limit(struct metrics *metrics, int64_t pool, int64_t from_ns);
+
+/* Adds a run during which the gauge was that, but for its blocks. */
+void metrics_add_run(struct metrics *metrics, int64_t pool, struct usage *usage, const struct gauge *gauge,
+                     const struct metrics_run *run);
+
 /* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of
  * both are brought to the wider interval. text holds raw bytes here. */
 void metrics_pack(const struct metrics *metrics, struct text *bytes);

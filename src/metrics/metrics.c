@@ -252,3 +252,50 @@ void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n)
 {
     histogram_add(&metrics->histograms[METRIC_ITL], gap_ns, n);
 }
+
+int64_t metrics_run_limit(struct metrics *metrics, int64_t pool, int64_t from_ns)
+{
+    const struct metrics_config *config = &metrics->config;
+    int64_t limit_ns = SIMTIME_NEVER;
+    if (from_ns < config->window_start_ns)
+        limit_ns = config->window_start_ns - 1; /* what ends at the start lies inside */
+    else if (from_ns <= config->window_end_ns)
+        limit_ns = config->window_end_ns;
+    if (!instant(metrics, pool, from_ns))
+        return limit_ns;
+    const struct series *series = &metrics->series[pool];
+    int64_t bin_ns = series->last_start_ns + series->interval_ns - 1;
+    return bin_ns < limit_ns ? bin_ns : limit_ns;
+}
+
+void metrics_add_run(struct metrics *metrics, int64_t pool, struct usage *usage, const struct gauge *gauge,
+                     const struct metrics_run *run)
+{
+    uint64_t duration = (uint64_t)(run->to_ns - run->from_ns);
+    bool inside = metrics_in_window(metrics, run->to_ns);
+    if (inside) {
+        usage->busy_ns[gauge->phase] += duration;
+        usage->kv_block_ns += run->kv_block_ns;
+        usage->window_output_tokens += run->output_tokens;
+        effort_add(&usage->window, &run->effort);
+    }
+    usage->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
+    usage->running_ns += (wide_t)(uint64_t)gauge->running * duration;
+    usage->moving_ns += (wide_t)(uint64_t)gauge->moving * duration;
+    usage->output_tokens += run->output_tokens;
+    struct series_bin *bin = instant(metrics, pool, run->from_ns);
+    if (bin) {
+        struct gauge blocks_apart = *gauge;
+        blocks_apart.kv_blocks = 0;
+        bin_add(bin, &blocks_apart, duration);
+        bin->kv_block_ns += run->kv_block_ns;
+        bin->output_tokens += run->output_tokens;
+    }
+    struct histogram *itl = &metrics->histograms[METRIC_ITL];
+    itl->count += run->gaps * run->gaps_each;
+    itl->sum += run->gap_ns * run->gaps_each;
+    if (run->gaps * run->gaps_each == 0)
+        return;
+    itl->min = run->gap_min_ns < itl->min ? run->gap_min_ns : itl->min;
+    itl->max = run->gap_max_ns > itl->max ? run->gap_max_ns : itl->max;
+}

@@ -92,16 +92,6 @@ static int64_t longest_gap(const struct batch *batch, int64_t first)
     return low < batch->gap_count ? batch->gaps[low].gap_ns : 0;
 }
 
-static void push_gap(struct batch *batch, int64_t gap_ns)
-{
-    while (batch->gap_count > 0 && batch->gaps[batch->gap_count - 1].gap_ns <= gap_ns)
-        batch->gap_count--;
-    if (batch->gap_count == batch->gap_capacity)
-        batch->gaps =
-            mem_grow(batch->gaps, &batch->gap_capacity, batch->gap_count + 1, sizeof(struct gap_entry));
-    batch->gaps[batch->gap_count++] = (struct gap_entry){batch->step, gap_ns};
-}
-
 static void fresh_remove(struct instance *instance, struct sequence *sequence)
 {
     struct batch *batch = &instance->batch;
@@ -156,10 +146,10 @@ int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t s
 int64_t batch_blocks_needed(struct instance *instance)
 {
     struct batch *batch = &instance->batch;
-    const struct heap_entry *top;
-    while ((top = heap_top(&batch->growth)) && top->key - instance->kv.block_tokens < batch->step) {
-        struct sequence *sequence = &instance->sequences[top->id];
-        heap_remove(&batch->growth, top->id);
+    while (batch_growth_step(instance) <= batch->step) {
+        uint32_t slot = heap_top(&batch->growth)->id;
+        struct sequence *sequence = &instance->sequences[slot];
+        heap_remove(&batch->growth, slot);
         sequence->growing = true;
         ++*residue_of(instance, sequence);
     }
@@ -205,7 +195,7 @@ static void aggregate_step(struct instance *instance, int64_t now_ns)
     int64_t gap_ns = now_ns - batch->last_step_ns; /* of all but the fresh ones */
     int64_t window_gaps = batch->window_count;
     if (batch->count > (int64_t)batch->fresh_count)
-        push_gap(batch, gap_ns);
+        batch_push_gap(batch, gap_ns);
     for (size_t i = 0; i < batch->fresh_count; i++) {
         struct sequence *sequence = &instance->sequences[batch->fresh[i]];
         sequence->request->generated_tokens++;

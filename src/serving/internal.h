@@ -119,7 +119,9 @@ struct instance {
     struct schedule schedule;
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
-    int64_t iteration_end_ns;
+    int64_t iteration_ns, iteration_end_ns;
+    int64_t eventful_step;      /* of the batch: the end of this step is the next eventful boundary */
+    struct timer_decode decode; /* where that is not the end of the iteration in progress */
     enum phase phase;
     struct effort effort;  /* of that iteration */
     int64_t accounted_ns;  /* usage is accounted up to here */
@@ -151,12 +153,43 @@ int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t s
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
 void batch_step(struct instance *instance, int64_t now_ns);
 
+/* The step at which the next sequence begins to need blocks beyond its reserved ones, INT64_MAX for none. */
+static inline int64_t batch_growth_step(const struct instance *instance)
+{
+    const struct heap_entry *top = heap_top(&instance->batch.growth);
+    return top ? top->key - instance->kv.block_tokens + 1 : INT64_MAX;
+}
+/* A gap of the step just done, for the longest of each sequence. */
+static inline void batch_push_gap(struct batch *batch, int64_t gap_ns)
+{
+    while (batch->gap_count > 0 && batch->gaps[batch->gap_count - 1].gap_ns <= gap_ns)
+        batch->gap_count--;
+    if (batch->gap_count == batch->gap_capacity)
+        batch->gaps =
+            mem_grow(batch->gaps, &batch->gap_capacity, batch->gap_count + 1, sizeof(struct gap_entry));
+    batch->gaps[batch->gap_count++] = (struct gap_entry){batch->step, gap_ns};
+}
+
+/* leap.c: iterations whose ends are uneventful */
+/* An iteration was started: which step ends at the next eventful boundary. */
+void leap_predict(struct instance *instance);
+/* When to wake a busy instance: at the next eventful boundary, or before it. */
+int64_t leap_wake_ns(const struct instance *instance);
+/* Passes all uneventful boundaries up to a time, before anything else happens then. */
+void leap_to(struct instance *instance, int64_t until_ns);
+
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);
 /* Blocks that admission leaves free now: the watermark. */
 int64_t spare_blocks(const struct instance *instance);
 
 /* iteration.c */
+/* What waits, runs, moves and is held. */
+struct gauge instance_gauge(const struct instance *instance);
+/* What an iteration of decodes alone computes and moves. */
+struct effort decode_effort(int64_t sequences, int64_t context_tokens);
+/* Accounts the iteration that ends now: time, tokens, effort. */
+void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */
 void instance_account(struct instance *instance, int64_t now_ns);
 /* Joins, plans, reserves, starts an iteration; with none in progress. */
