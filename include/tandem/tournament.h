@@ -57,10 +57,11 @@ static inline void tournament_set(struct tournament *tournament, uint32_t player
     nodes[i].value = value;
     for (; i > 1; i /= 2) {
         struct tournament_node other = nodes[i ^ 1];
-        bool wins =
-            (winner.value < other.value) | ((winner.value == other.value) & (winner.player < other.player));
-        winner.value = wins ? winner.value : other.value;
-        winner.player = wins ? winner.player : other.player;
+        /* All ones where the other wins: masks, since who wins cannot be predicted. */
+        int64_t lost = -(int64_t)((other.value < winner.value) |
+                                  ((other.value == winner.value) & (other.player < winner.player)));
+        winner.value ^= (winner.value ^ other.value) & lost;
+        winner.player ^= (winner.player ^ other.player) & (uint32_t)lost;
         nodes[i / 2] = winner;
     }
 }
