@@ -146,16 +146,17 @@ void engine_count(struct engine *engine, uint64_t n)
 int64_t engine_next_ns(struct engine *engine)
 {
     const struct queue_item *message = queue_top(&engine->queue);
-    int64_t wake_ns = tournament_least(&engine->wakes).value;
+    int64_t wake_ns = tournament_least(&engine->wakes);
     return message && message->event.time_ns < wake_ns ? message->event.time_ns : wake_ns;
 }
 
 /* Whether the first message comes before the first wake: at the same time and entity it does. */
-static bool message_first(const struct queue_item *message, struct tournament_node wake)
+static bool message_first(const struct engine *engine, const struct queue_item *message)
 {
-    if (!message || message->event.time_ns != wake.value)
-        return message && message->event.time_ns < wake.value;
-    return message->event.destination <= wake.player;
+    int64_t wake_ns = tournament_least(&engine->wakes);
+    if (!message || message->event.time_ns != wake_ns)
+        return message && message->event.time_ns < wake_ns;
+    return message->event.destination <= tournament_winner(&engine->wakes);
 }
 
 static void call_wake(struct engine *engine, uint32_t entity, int64_t now_ns)
@@ -176,9 +177,8 @@ static void settle(struct engine *engine, uint32_t entity)
     int64_t now_ns = engine->now_ns;
     while (slot->wake_ns == now_ns) {
         const struct queue_item *message = queue_top(&engine->queue);
-        struct tournament_node wake = tournament_least(&engine->wakes);
         if ((message && message->event.time_ns == now_ns && message->event.destination <= entity) ||
-            (wake.value == now_ns && wake.player < entity))
+            (tournament_least(&engine->wakes) == now_ns && tournament_winner(&engine->wakes) < entity))
             break;
         call_wake(engine, entity, now_ns);
     }
@@ -191,8 +191,7 @@ static void settle(struct engine *engine, uint32_t entity)
 static bool handle_next(struct engine *engine, int64_t horizon_ns)
 {
     const struct queue_item *message = queue_top(&engine->queue);
-    struct tournament_node wake = tournament_least(&engine->wakes);
-    if (message_first(message, wake)) {
+    if (message_first(engine, message)) {
         if (message->event.time_ns >= horizon_ns)
             return false;
         struct event event = message->event;
@@ -205,11 +204,13 @@ static bool handle_next(struct engine *engine, int64_t horizon_ns)
         slot->handler.message(slot->state, engine, &event);
         settle(engine, event.destination);
     } else {
-        if (wake.value >= horizon_ns)
+        int64_t wake_ns = tournament_least(&engine->wakes);
+        if (wake_ns >= horizon_ns)
             return false;
-        engine->handled = wake.player;
-        call_wake(engine, wake.player, wake.value);
-        settle(engine, wake.player);
+        uint32_t entity = tournament_winner(&engine->wakes);
+        engine->handled = entity;
+        call_wake(engine, entity, wake_ns);
+        settle(engine, entity);
     }
     return true;
 }

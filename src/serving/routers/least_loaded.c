@@ -3,7 +3,7 @@
 static uint32_t choose(const struct router_view *view, uint64_t random)
 {
     (void)random;
-    return tournament_least_from(view->loads, view->next);
+    return tournament_winner_from(view->loads, view->next);
 }
 
 const struct router_policy router_policy_least_loaded = {

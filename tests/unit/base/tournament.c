@@ -30,8 +30,8 @@ static void play(uint32_t players, uint64_t distinct)
     int64_t values[MOST];
     struct tournament tournament;
     tournament_init(&tournament, players);
-    CU_ASSERT_EQUAL(tournament_least(&tournament).value, INT64_MAX);
-    CU_ASSERT_EQUAL(tournament_least(&tournament).player, 0);
+    CU_ASSERT_EQUAL(tournament_least(&tournament), INT64_MAX);
+    CU_ASSERT_EQUAL(tournament_winner(&tournament), 0);
     for (uint32_t i = 0; i < players; i++)
         values[i] = INT64_MAX;
     for (int round = 0; round < 2000; round++) {
@@ -39,10 +39,10 @@ static void play(uint32_t players, uint64_t distinct)
         values[player] = draw(8) == 0 ? INT64_MAX : (int64_t)draw(distinct) - 2;
         tournament_set(&tournament, player, values[player]);
         uint32_t least = search(values, players, 0);
-        CU_ASSERT_EQUAL(tournament_least(&tournament).value, values[least]);
-        CU_ASSERT_EQUAL(tournament_least(&tournament).player, least);
+        CU_ASSERT_EQUAL(tournament_least(&tournament), values[least]);
+        CU_ASSERT_EQUAL(tournament_winner(&tournament), least);
         CU_ASSERT_EQUAL(tournament_value(&tournament, player), values[player]);
-        CU_ASSERT_EQUAL(tournament_least_from(&tournament, from), search(values, players, from));
+        CU_ASSERT_EQUAL(tournament_winner_from(&tournament, from), search(values, players, from));
     }
     tournament_clear(&tournament);
 }
