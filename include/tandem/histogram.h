@@ -29,6 +29,9 @@ void histogram_clear(struct histogram *histogram);
 /* Adds value (>= 0) n times. */
 void histogram_add(struct histogram *histogram, int64_t value, uint64_t n);
 
+/* For values that the caller has counted in the buckets itself: how many, their sum, least and greatest. */
+void histogram_add_counted(struct histogram *histogram, uint64_t n, wide_t sum, int64_t min, int64_t max);
+
 /* The bucket of a value >= 0. */
 static inline size_t histogram_bucket(int64_t value)
 {

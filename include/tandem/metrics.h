@@ -78,8 +78,8 @@ static inline void effort_add(struct effort *into, const struct effort *from)
 /* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
  * tokens, window and sent_bytes; the instance itself counts the rest. */
 struct usage {
-    uint64_t busy_ns[PHASE_COUNT];            /* inside the window */
-    wide_t kv_block_ns;                       /* inside the window */
+    uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
+    wide_t kv_block_ns;            /* inside the window */
     wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
     uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
     uint64_t prefill_tokens;                  /* computed, recomputed ones included */
@@ -128,6 +128,24 @@ struct series_bin {
     wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
     uint64_t prefill_tokens, output_tokens, sent_bytes;
 };
+
+/* Whether there is anything to account: an idle tail must not stretch the series beyond the last completion.
+ */
+static inline bool gauge_any(const struct gauge *gauge)
+{
+    return (gauge->waiting | gauge->running | gauge->moving | gauge->kv_blocks) != 0 ||
+           gauge->phase != PHASE_IDLE;
+}
+
+/* The state of gauge for so long. */
+static inline void series_bin_span(struct series_bin *bin, const struct gauge *gauge, uint64_t duration_ns)
+{
+    bin->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration_ns;
+    bin->running_ns += (wide_t)(uint64_t)gauge->running * duration_ns;
+    bin->moving_ns += (wide_t)(uint64_t)gauge->moving * duration_ns;
+    bin->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * duration_ns;
+    bin->busy_ns[gauge->phase] += duration_ns;
+}
 
 struct series {
     int64_t interval_ns;     /* doubles when SERIES_MAX_BINS are full: pairs are merged */
@@ -179,26 +197,8 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
  * of the requests that TTFT and TPOT are of. */
 void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n);
 
-/* A run of iterations of one instance that only decode, with nothing else between, as sums: what
- * metrics_span, metrics_tokens, metrics_effort and metrics_gaps would have been told of each. */
-struct metrics_run {
-    int64_t from_ns, to_ns; /* first accounted time, end of the last iteration: at most metrics_run_limit */
-    wide_t kv_block_ns;     /* of the gauge's blocks, which grow on the way */
-    uint64_t output_tokens;
-    struct effort effort;
-    uint64_t gaps_each; /* sequences of window requests: each gap counts as often */
-    uint64_t gaps;      /* counted in the buckets of METRIC_ITL already, for the rest of that histogram */
-    wide_t gap_ns;
-    int64_t gap_min_ns, gap_max_ns;
-};
-
-/* A run that begins at from_ns may go on to there: everything in it lies in one bin and on one side of the
- * window's ends. Less than from_ns: no run from here. */
-int64_t metrics_run_limit(struct metrics *metrics, int64_t pool, int64_t from_ns);
-
-/* Adds a run during which the gauge was that, but for its blocks. */
-void metrics_add_run(struct metrics *metrics, int64_t pool, struct usage *usage, const struct gauge *gauge,
-                     const struct metrics_run *run);
+/* Adds sums of one pool to the bin that holds a time; all 0: nothing happens. */
+void metrics_add_bin(struct metrics *metrics, int64_t pool, int64_t at_ns, const struct series_bin *sums);
 
 /* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of
  * both are brought to the wider interval. text holds raw bytes here. */

@@ -43,6 +43,16 @@ void histogram_add(struct histogram *histogram, int64_t value, uint64_t n)
         histogram->max = value;
 }
 
+void histogram_add_counted(struct histogram *histogram, uint64_t n, wide_t sum, int64_t min, int64_t max)
+{
+    if (n == 0)
+        return;
+    histogram->count += n;
+    histogram->sum += sum;
+    histogram->min = min < histogram->min ? min : histogram->min;
+    histogram->max = max > histogram->max ? max : histogram->max;
+}
+
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++)

@@ -126,6 +126,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, const s
     instance->engine = engine;
     instance->config = config;
     instance->metrics = metrics;
+    meter_init(&instance->meter, metrics, config->pool);
     instance->entity = entity;
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;
@@ -153,7 +154,7 @@ void instance_free(struct instance *instance)
 
 const struct usage *instance_usage(const struct instance *instance)
 {
-    return &instance->usage;
+    return &instance->meter.usage;
 }
 
 void instance_close(struct instance *instance, int64_t end_ns)
@@ -165,7 +166,8 @@ void instance_close(struct instance *instance, int64_t end_ns)
           (long long)instance->kv.used_blocks);
     if (end_ns > instance->accounted_ns)
         instance_account(instance, end_ns);
-    instance->usage.kv_peak_blocks = (uint64_t)instance->kv.peak_blocks;
-    instance->usage.kv_allocated_blocks = instance->kv.allocated_blocks;
-    instance->usage.kv_freed_blocks = instance->kv.freed_blocks;
+    meter_flush(&instance->meter);
+    instance->meter.usage.kv_peak_blocks = (uint64_t)instance->kv.peak_blocks;
+    instance->meter.usage.kv_allocated_blocks = instance->kv.allocated_blocks;
+    instance->meter.usage.kv_freed_blocks = instance->kv.freed_blocks;
 }

@@ -8,6 +8,7 @@
 #include "tandem/heap.h"
 #include "tandem/instance.h"
 #include "tandem/kv.h"
+#include "tandem/meter.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
 
@@ -98,7 +99,7 @@ struct instance {
     const struct instance_config *config;
     struct metrics *metrics;
     uint32_t entity;
-    struct usage usage;
+    struct meter meter; /* holds its usage */
     struct kv kv;
     struct sequence *sequences;
     size_t sequence_count, sequence_capacity;

@@ -17,8 +17,8 @@ void instance_account(struct instance *instance, int64_t now_ns)
     if (now_ns == instance->accounted_ns)
         return;
     struct gauge gauge = instance_gauge(instance);
-    metrics_span(instance->metrics, instance->config->pool, &instance->usage, instance->accounted_ns, now_ns,
-                 &gauge);
+    if (gauge_any(&gauge))
+        meter_span(&instance->meter, instance->accounted_ns, now_ns, &gauge);
     instance->accounted_ns = now_ns;
 }
 
@@ -105,7 +105,7 @@ void iteration_start(struct instance *instance, int64_t now_ns)
     instance->busy = true;
     instance->iteration_ns = timer_iteration_ns(instance->config->timer, &work);
     instance->iteration_end_ns = now_ns + instance->iteration_ns;
-    instance->usage.iterations[instance->phase]++;
+    instance->meter.usage.iterations[instance->phase]++;
     leap_predict(instance);
 }
 
@@ -161,9 +161,8 @@ static int64_t visible_tokens(const struct instance *instance)
 void iteration_count(struct instance *instance, int64_t now_ns)
 {
     instance_account(instance, now_ns);
-    metrics_tokens(instance->metrics, instance->config->pool, &instance->usage, now_ns,
-                   (uint64_t)instance->schedule.prefill_tokens, (uint64_t)visible_tokens(instance));
-    metrics_effort(instance->metrics, &instance->usage, now_ns, &instance->effort);
+    meter_iteration(&instance->meter, now_ns, (uint64_t)instance->schedule.prefill_tokens,
+                    (uint64_t)visible_tokens(instance), &instance->effort);
 }
 
 void iteration_finish(struct instance *instance, int64_t now_ns)

@@ -52,7 +52,7 @@ static void start_next(struct instance *instance)
     instance->effort = decode_effort(batch->count, context_tokens);
     instance->iteration_ns = timer_decode_ns(&instance->decode, context_tokens);
     instance->iteration_end_ns += instance->iteration_ns;
-    instance->usage.iterations[PHASE_DECODE]++;
+    instance->meter.usage.iterations[PHASE_DECODE]++;
 }
 
 /* One boundary by the way of eventful ones, for the first step of new sequences and the ends of bins. */
@@ -73,32 +73,32 @@ static int64_t residue_at(int64_t step, int64_t block_tokens)
     return rest > 0 ? block_tokens - rest : 0;
 }
 
-/* Boundaries up to limit_ns at once: what pass_boundary does, on sums. */
+/* Boundaries up to limit_ns at once: what pass_boundary does, on sums. The meter is open over all of them. */
 static void run_over(struct instance *instance, int64_t limit_ns)
 {
     struct batch *batch = &instance->batch;
+    struct series_bin *sums = &instance->meter.sums;
     const int64_t count = batch->count, block_tokens = instance->kv.block_tokens;
     const int64_t growth_step = batch_growth_step(instance);
     const int64_t last_step = growth_step < instance->eventful_step ? growth_step : instance->eventful_step;
-    struct gauge gauge = instance_gauge(instance);
-    struct metrics_run run = {.from_ns = instance->accounted_ns,
-                              .gaps_each = (uint64_t)batch->window_count,
-                              .gap_min_ns = INT64_MAX,
-                              .gap_max_ns = -1};
-    uint64_t *buckets = instance->metrics->histograms[METRIC_ITL].counts;
-    int64_t from_ns = run.from_ns, end_ns = instance->iteration_end_ns, first_ns = batch->last_step_ns;
-    int64_t length_ns = instance->iteration_ns, step = batch->step, context = batch->cached_tokens + count;
-    int64_t used = instance->kv.used_blocks, residue = residue_at(step, block_tokens);
-    wide_t contexts = 0;
+    const struct gauge gauge = instance_gauge(instance);
+    struct histogram *itl = &instance->metrics->histograms[METRIC_ITL];
+    const uint64_t each = (uint64_t)batch->window_count; /* a gap counts as often */
+    const int64_t begin_ns = instance->accounted_ns, begin_step = batch->step,
+                  before_ns = batch->last_step_ns;
+    int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns = instance->iteration_ns;
+    int64_t context = batch->cached_tokens + count, used = instance->kv.used_blocks;
+    int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
+    wide_t contexts = 0, block_ns = 0;
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
         batch->last_step_ns = end_ns;
-        batch->step = ++step;
-        run.kv_block_ns += (wide_t)(uint64_t)used * (uint64_t)(end_ns - from_ns);
+        batch->step++;
+        block_ns += (wide_t)(uint64_t)used * (uint64_t)(end_ns - from_ns);
         contexts += (uint64_t)context;
-        buckets[histogram_bucket(gap_ns)] += run.gaps_each;
-        run.gap_min_ns = gap_ns < run.gap_min_ns ? gap_ns : run.gap_min_ns;
-        run.gap_max_ns = gap_ns > run.gap_max_ns ? gap_ns : run.gap_max_ns;
+        itl->counts[histogram_bucket(gap_ns)] += each;
+        least_ns = gap_ns < least_ns ? gap_ns : least_ns;
+        most_ns = gap_ns > most_ns ? gap_ns : most_ns;
         batch_push_gap(batch, gap_ns);
         from_ns = end_ns;
         context += count;
@@ -106,36 +106,38 @@ static void run_over(struct instance *instance, int64_t limit_ns)
         used += batch->residues[residue];
         length_ns = timer_decode_ns(&instance->decode, context);
         end_ns += length_ns;
-        run.gaps++;
-    } while (step + 1 < last_step && end_ns <= limit_ns);
+    } while (batch->step + 1 < last_step && end_ns <= limit_ns);
 
+    uint64_t steps = (uint64_t)(batch->step - begin_step), tokens = steps * (uint64_t)count;
+    struct gauge blocks_apart = gauge;
+    blocks_apart.kv_blocks = 0;
+    series_bin_span(sums, &blocks_apart, (uint64_t)(from_ns - begin_ns));
+    sums->kv_block_ns += block_ns;
+    meter_iteration(&instance->meter, from_ns, 0, tokens,
+                    &(struct effort){.iterations = steps,
+                                     .tokens = tokens,
+                                     .logit_rows = tokens,
+                                     .context_x2 = 2 * contexts,
+                                     .kv_read_tokens = contexts});
+    histogram_add_counted(itl, steps * each, (wide_t)(uint64_t)(from_ns - before_ns) * each, least_ns,
+                          most_ns);
     batch->cached_tokens = context - count;
     kv_take(&instance->kv, used - instance->kv.used_blocks);
-    run.to_ns = from_ns;
-    run.gap_ns = (uint64_t)(from_ns - first_ns);
-    run.output_tokens = run.gaps * (uint64_t)count;
-    run.effort = (struct effort){.iterations = run.gaps,
-                                 .tokens = run.output_tokens,
-                                 .logit_rows = run.output_tokens,
-                                 .context_x2 = 2 * contexts,
-                                 .kv_read_tokens = contexts};
-    metrics_add_run(instance->metrics, instance->config->pool, &instance->usage, &gauge, &run);
     instance->accounted_ns = from_ns;
     instance->iteration_ns = length_ns;
     instance->iteration_end_ns = end_ns;
     instance->effort = decode_effort(count, context);
-    instance->usage.iterations[PHASE_DECODE] += run.gaps;
+    instance->meter.usage.iterations[PHASE_DECODE] += steps;
 }
 
 void leap_to(struct instance *instance, int64_t until_ns)
 {
     const struct batch *batch = &instance->batch;
+    const struct meter *meter = &instance->meter;
     while (instance->busy && !instance->boundary_due && uneventful(instance, until_ns)) {
-        bool sums = batch->fresh_count == 0 && batch->step + 1 < batch_growth_step(instance);
-        int64_t limit_ns =
-            sums ? metrics_run_limit(instance->metrics, instance->config->pool, instance->accounted_ns) : -1;
-        if (instance->iteration_end_ns <= limit_ns)
-            run_over(instance, limit_ns < until_ns ? limit_ns : until_ns);
+        if (batch->fresh_count == 0 && batch->step + 1 < batch_growth_step(instance) &&
+            meter_open(meter, instance->accounted_ns, instance->iteration_end_ns))
+            run_over(instance, meter->limit_ns < until_ns ? meter->limit_ns : until_ns);
         else
             pass_boundary(instance);
     }
