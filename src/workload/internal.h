@@ -92,6 +92,8 @@ struct length {
     double *ln;       /* lognormals: mu; percentiles: ln(tokens) */
     double *sigma;    /* lognormals */
     int64_t *values;  /* empirical */
+    uint32_t *guide;  /* of shares: the first position whose share is not below i / guide_count */
+    size_t guide_count;
 };
 
 /* Reads one length specification; in a preset's object the member named by key ("prompt_tokens") is taken. */
