@@ -189,9 +189,9 @@ static bool next_in_window(struct workload *workload, struct trace_row *row, boo
 
 static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
 {
-    hash = hash_combine(hash, (uint64_t)row->time_ns);
-    hash = hash_combine(hash, (uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens);
-    return hash_combine(hash, (uint64_t)row->max_tokens);
+    hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
+    hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
+    return hash_mix64(hash ^ (uint64_t)row->max_tokens);
 }
 
 /* Reads the whole trace once, and leaves it at its beginning: every row is checked, and what must be known
