@@ -56,9 +56,7 @@ static const struct option trace_rows[] = {
     {"path", OPTION_STRING, NULL, 0, 0, NULL, offsetof(struct trace_settings, path),
      "the file, plain or .gz; relative to the file that names it"},
     {"sort", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct trace_settings, sort),
-     "accept rows in any order of time and sort them; holds the whole trace in memory (otherwise it is read "
-     "as "
-     "time advances)"},
+     "accept rows in any order of time and sort them; only then is the whole trace held in memory"},
 };
 OPTION_TABLE(workload_trace_options, "trace", "requests from a file", trace_rows);
 
@@ -335,7 +333,8 @@ void workload_free(struct workload *workload)
 static void give_trace(struct workload *workload, struct workload_request *request)
 {
     struct trace_row row;
-    struct error error = {0};
+    struct error error;
+    error.text[0] = '\0'; /* not all of its 2 KiB for each row */
     bool more = true;
     bool good = next_in_window(workload, &row, &more, &error) && more &&
                 scale_time(row.time_ns, workload->rate_scale, &request->send_ns);
