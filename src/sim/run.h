@@ -29,6 +29,10 @@ struct run {
 bool run_load(struct run *run, struct error *error);
 void run_unload(struct run *run);
 
+/* Says how many of the requests that the workload gave are longer than the model was made for. For rank 0, at
+ * the end. */
+void run_warn_about_lengths(const struct run *run);
+
 /* Builds the entities of this rank, runs the engine, closes the instances. Collective. */
 void run_simulate(struct run *run);
 

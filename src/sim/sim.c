@@ -13,16 +13,27 @@
 /* Below, windows cost more than they save (measured: break-even is at about 8, with margin). */
 #define THIN_EVENTS_PER_WINDOW 20
 
+/* Walks over all requests. */
+static void describe_requests(struct workload *workload, struct text *summary)
+{
+    int64_t prompt_tokens = 0, output_tokens = 0;
+    struct workload_request request;
+    while (workload_next(workload, &request)) {
+        prompt_tokens += request.prompt_tokens;
+        output_tokens += request.output_tokens;
+    }
+    text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
+                (long long)workload_count(workload), (long long)prompt_tokens, (long long)output_tokens);
+}
+
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)
 {
     struct run run = {.options = options};
     bool good = run_load(&run, error);
     if (good) {
         plan_describe(&run.plan, summary);
-        text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
-                    (long long)workload_count(run.workload),
-                    (long long)workload_total_prompt_tokens(run.workload),
-                    (long long)workload_total_output_tokens(run.workload));
+        describe_requests(run.workload, summary);
+        run_warn_about_lengths(&run);
     }
     run_unload(&run);
     return good;
@@ -164,6 +175,8 @@ static bool start(struct run *run, MPI_Comm comm, const struct sim_options *opti
     }
     warn_about_ranks(run);
     run_simulate(run);
+    if (run->rank == 0)
+        run_warn_about_lengths(run);
     warn_about_windows(run);
     return true;
 }
