@@ -9,6 +9,8 @@
 
 #define QUEUE_LANES 8 /* ranks beyond share them */
 
+#define QUEUE_AHEAD 3 /* messages between the one that is fetched for and the first */
+
 /* A pending message, with the source's own counter. */
 struct queue_item {
     struct event event;
@@ -27,13 +29,21 @@ struct queue {
     int first_lane;                       /* of what queue_top gave; -1: it was the heap's */
     struct queue_item *heap;              /* 4-ary: what came out of order */
     size_t heap_count, heap_capacity;
+    const struct queue_item *top; /* while known */
+    bool top_known;
 };
 
 void queue_push(struct queue *queue, int sender_rank, const struct queue_item *item);
+const struct queue_item *queue_find_top(struct queue *queue);
 /* The first message, NULL while empty; valid until the next call of another function here. */
-const struct queue_item *queue_top(struct queue *queue);
+static inline const struct queue_item *queue_top(struct queue *queue)
+{
+    return queue->top_known ? queue->top : queue_find_top(queue);
+}
 /* Takes out what queue_top gave just before. */
 void queue_drop_top(struct queue *queue);
+/* A message that comes soon, to fetch what its handling will need; NULL: none known. */
+const struct queue_item *queue_ahead(const struct queue *queue);
 void queue_clear(struct queue *queue);
 
 /* Growing bytes for one peer. */

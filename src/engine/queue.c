@@ -72,6 +72,7 @@ static void heap_pop_first(struct queue *queue)
 void queue_push(struct queue *queue, int sender_rank, const struct queue_item *item)
 {
     struct queue_lane *lane = &queue->lanes[sender_rank % QUEUE_LANES];
+    queue->top_known = false;
     if (sender_rank % QUEUE_LANES >= queue->lane_count)
         queue->lane_count = sender_rank % QUEUE_LANES + 1;
     if (lane->count == 0 || before(lane_item(lane, lane->count - 1), item))
@@ -80,7 +81,7 @@ void queue_push(struct queue *queue, int sender_rank, const struct queue_item *i
         heap_push(queue, item);
 }
 
-const struct queue_item *queue_top(struct queue *queue)
+const struct queue_item *queue_find_top(struct queue *queue)
 {
     const struct queue_item *first = queue->heap_count > 0 ? &queue->heap[0] : NULL;
     queue->first_lane = -1;
@@ -91,11 +92,20 @@ const struct queue_item *queue_top(struct queue *queue)
             queue->first_lane = i;
         }
     }
+    queue->top = first;
+    queue->top_known = true;
     return first;
+}
+
+const struct queue_item *queue_ahead(const struct queue *queue)
+{
+    const struct queue_lane *lane = &queue->lanes[0];
+    return lane->count > QUEUE_AHEAD ? lane_item(lane, QUEUE_AHEAD) : NULL;
 }
 
 void queue_drop_top(struct queue *queue)
 {
+    queue->top_known = false;
     if (queue->first_lane < 0) {
         CHECK(queue->heap_count > 0, "nothing to take from the queue");
         heap_pop_first(queue);

@@ -32,11 +32,6 @@ static int64_t *residue_of(struct instance *instance, const struct sequence *seq
     return &instance->batch.residues[residue < 0 ? residue + block : residue];
 }
 
-static bool in_window(const struct instance *instance, const struct sequence *sequence)
-{
-    return metrics_in_window(instance->metrics, sequence->request->row.arrival_ns);
-}
-
 static int64_t cached_now(const struct instance *instance, const struct sequence *sequence)
 {
     if (naive(instance))
@@ -59,7 +54,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     sequence->join_step = batch->step;
     sequence->generated_tokens = sequence->request->generated_tokens;
     batch->count++;
-    batch->window_count += in_window(instance, sequence);
+    batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
     if (naive(instance))
         return;
@@ -109,7 +104,7 @@ void batch_leave(struct instance *instance, uint32_t slot)
     int64_t cached_tokens = cached_now(instance, sequence);
     int64_t blocks = blocks_now(instance, sequence);
     batch->count--;
-    batch->window_count -= in_window(instance, sequence);
+    batch->window_count -= sequence->in_window;
     batch->cached_tokens -= cached_tokens;
     if (!naive(instance)) {
         int64_t steps = batch->step - sequence->join_step;
@@ -176,7 +171,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
         if (needed > sequence->blocks)
             sequence->blocks = needed;
         count++;
-        window_count += in_window(instance, sequence);
+        window_count += sequence->in_window;
         cached_tokens += sequence->cached_tokens;
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
@@ -200,7 +195,7 @@ static void aggregate_step(struct instance *instance, int64_t now_ns)
         struct sequence *sequence = &instance->sequences[batch->fresh[i]];
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
-        window_gaps -= in_window(instance, sequence);
+        window_gaps -= sequence->in_window;
         sequence->fresh_index = NO_SLOT;
     }
     batch->fresh_count = 0;

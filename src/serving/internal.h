@@ -28,21 +28,23 @@ enum sequence_state {
 
 struct sequence {
     struct request *request; /* NULL while held: it moved on */
-    enum sequence_state state;
+    uint8_t state;           /* enum sequence_state */
+    bool growing;            /* counted in the batch's residues: its reserved blocks are used up */
+    bool in_window;          /* its request arrived inside the window */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
+    uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
     uint64_t admission;      /* rises with every admission to the running list */
-    int64_t known_tokens;    /* prompt + generated: what has to be in the cache to go on, plus one token */
-    int64_t computed_tokens; /* of known, while in prefill */
-    int64_t chunk_tokens;    /* of the iteration in progress */
-    int64_t highest_computed_tokens; /* ever: below it, work is repeated */
-    int64_t blocks;                  /* held; while in the batch: held when it joined */
-    int64_t stall_start_ns;          /* while preempted; else -1 */
+    int64_t blocks;          /* held; while in the batch: held when it joined */
     /* In the decode batch: */
     int64_t cached_tokens;    /* when it joined (naive mode: now) */
     int64_t generated_tokens; /* likewise */
     int64_t join_step;        /* steps that the batch had done when it joined */
-    uint32_t fresh_index;     /* position in fresh, NO_SLOT when it has done a step */
-    bool growing;             /* counted in the batch's residues: its reserved blocks are used up */
+    /* Before: */
+    int64_t known_tokens;    /* prompt + generated: what has to be in the cache to go on, plus one token */
+    int64_t computed_tokens; /* of known, while in prefill */
+    int64_t chunk_tokens;    /* of the iteration in progress */
+    int64_t highest_computed_tokens; /* ever: below it, work is repeated */
+    int64_t stall_start_ns;          /* while preempted; else -1 */
 };
 
 /* A queue of slots with both ends open. */
@@ -94,42 +96,44 @@ struct schedule {
     bool decode; /* the decode batch takes part */
 };
 
+/* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
 struct instance {
-    struct engine *engine;
     const struct instance_config *config;
-    struct metrics *metrics;
+    struct engine *engine;
+    int64_t accounted_ns; /* usage is accounted up to here */
+    int64_t iteration_ns, iteration_end_ns;
+    int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
+    int64_t next_report_ns;
     uint32_t entity;
-    struct meter meter; /* holds its usage */
+    bool busy;         /* an iteration is in progress */
+    bool boundary_due; /* something changed while idle */
+    bool report_due;
+    enum phase phase; /* of the iteration in progress */
+    int64_t running;  /* length of the running list */
+    int64_t moving;   /* reserved, until they join */
     struct kv kv;
+    struct ring waiting;   /* to prefill, or to recompute */
+    struct ring offered;   /* decode role: handed off, first come first served */
+    struct ring ready;     /* decode role: KV has come */
+    int64_t queued_tokens; /* known tokens not yet computed, for load reports */
+    int64_t received;      /* dispatches or hand-offs, for load reports */
+    int64_t held;          /* prefill role: sequences whose blocks are kept for a transfer */
+    struct batch batch;
+    struct timer_decode
+        decode; /* where the next eventful boundary is not the end of the iteration in progress */
     struct sequence *sequences;
     size_t sequence_count, sequence_capacity;
     uint32_t free_slots; /* head of the list of free sequences */
     uint32_t first_running, last_running;
-    int64_t running; /* length of the running list */
     uint64_t admissions;
-    struct ring waiting; /* to prefill, or to recompute */
-    struct ring offered; /* decode role: handed off, first come first served */
-    struct ring ready;   /* decode role: KV has come */
-    int64_t moving;      /* reserved, until they join */
-    int64_t held;        /* prefill role: sequences whose blocks are kept for a transfer */
-    uint32_t *partials;  /* running sequences in prefill, in admission order */
+    uint32_t *partials; /* running sequences in prefill, in admission order */
     size_t partial_count, partial_capacity;
-    struct batch batch;
     uint32_t *ended; /* slots whose last token came in this step */
     size_t ended_count, ended_capacity;
     struct schedule schedule;
-    bool busy;         /* an iteration is in progress */
-    bool boundary_due; /* something changed while idle */
-    int64_t iteration_ns, iteration_end_ns;
-    int64_t eventful_step;      /* of the batch: the end of this step is the next eventful boundary */
-    struct timer_decode decode; /* where that is not the end of the iteration in progress */
-    enum phase phase;
-    struct effort effort;  /* of that iteration */
-    int64_t accounted_ns;  /* usage is accounted up to here */
-    int64_t queued_tokens; /* known tokens not yet computed, for load reports */
-    int64_t received;      /* dispatches or hand-offs, for load reports */
-    bool report_due;
-    int64_t next_report_ns;
+    struct effort effort; /* of the iteration in progress */
+    struct metrics *metrics;
+    struct meter meter; /* holds its usage */
 };
 
 /* sequence.c: slots, lists. */
@@ -188,7 +192,7 @@ int64_t spare_blocks(const struct instance *instance);
 /* What waits, runs, moves and is held. */
 struct gauge instance_gauge(const struct instance *instance);
 /* What an iteration of decodes alone computes and moves. */
-struct effort decode_effort(int64_t sequences, int64_t context_tokens);
+void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens);
 /* Accounts the iteration that ends now: time, tokens, effort. */
 void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */

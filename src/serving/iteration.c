@@ -54,13 +54,17 @@ static void describe_item(const struct sequence *sequence, struct work *work, st
     effort->kv_read_tokens += (uint64_t)end;
 }
 
-struct effort decode_effort(int64_t sequences, int64_t context_tokens)
+void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens)
 {
-    return (struct effort){.iterations = 1,
-                           .tokens = (uint64_t)sequences,
-                           .logit_rows = (uint64_t)sequences,
-                           .context_x2 = 2 * (uint64_t)context_tokens,
-                           .kv_read_tokens = (uint64_t)context_tokens};
+    /* One by one: a structure copied in words of 16 bytes waits for its parts to be written. */
+    effort->iterations = 1;
+    effort->tokens = (uint64_t)sequences;
+    effort->recomputed_tokens = 0;
+    effort->prompt_tokens = 0;
+    effort->logit_rows = (uint64_t)sequences;
+    effort->context_x2 = 2 * (uint64_t)context_tokens;
+    effort->recomputed_context_x2 = 0;
+    effort->kv_read_tokens = (uint64_t)context_tokens;
 }
 
 /* What the timer has to know of the planned batch, and what it computes and moves. */
@@ -74,7 +78,7 @@ static struct work describe_work(const struct instance *instance, struct effort 
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work.logit_rows = instance->batch.count;
     }
-    *effort = decode_effort(work.decode_sequences, work.decode_context_tokens);
+    effort_decode(effort, work.decode_sequences, work.decode_context_tokens);
     for (size_t i = 0; i < schedule->item_count; i++)
         describe_item(&instance->sequences[schedule->items[i]], &work, effort);
     effort->tokens += (uint64_t)work.prefill_tokens;
@@ -165,9 +169,19 @@ void iteration_count(struct instance *instance, int64_t now_ns)
                     (uint64_t)visible_tokens(instance), &instance->effort);
 }
 
+/* The request that ends now was last seen seconds ago: it comes from memory while the iteration is accounted.
+ */
+static void fetch_ended(const struct instance *instance)
+{
+    const struct heap_entry *top = heap_top(&instance->batch.ends);
+    if (top && top->key == instance->batch.step + 1)
+        mem_fetch(instance->sequences[top->id].request, sizeof(struct request));
+}
+
 void iteration_finish(struct instance *instance, int64_t now_ns)
 {
     const struct schedule *schedule = &instance->schedule;
+    fetch_ended(instance);
     iteration_count(instance, now_ns);
     if (schedule->decode) {
         batch_step(instance, now_ns);

@@ -20,7 +20,9 @@ void leap_predict(struct instance *instance)
     if (instance->config->mode != MODE_LEAPING || !schedule->decode || schedule->item_count > 0 ||
         schedule->preempted > 0 || schedule->parked_count > 0 || instance->partial_count > 0)
         return;
-    int64_t step = heap_top(&batch->ends)->key;
+    const struct heap_entry *first = heap_top(&batch->ends);
+    mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
+    int64_t step = first->key;
     int64_t safe = batch->step + 1 + steps_with_blocks(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
@@ -49,7 +51,7 @@ static void start_next(struct instance *instance)
 {
     struct batch *batch = &instance->batch;
     int64_t context_tokens = batch->cached_tokens + batch->count;
-    instance->effort = decode_effort(batch->count, context_tokens);
+    effort_decode(&instance->effort, batch->count, context_tokens);
     instance->iteration_ns = timer_decode_ns(&instance->decode, context_tokens);
     instance->iteration_end_ns += instance->iteration_ns;
     instance->meter.usage.iterations[PHASE_DECODE]++;
@@ -126,7 +128,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     instance->accounted_ns = from_ns;
     instance->iteration_ns = length_ns;
     instance->iteration_end_ns = end_ns;
-    instance->effort = decode_effort(count, context);
+    effort_decode(&instance->effort, count, context);
     instance->meter.usage.iterations[PHASE_DECODE] += steps;
 }
 
