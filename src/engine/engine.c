@@ -78,7 +78,7 @@ void engine_attach(struct engine *engine, uint32_t entity, const struct engine_h
     engine->slots[entity].state = state;
 }
 
-void *engine_body_new(struct engine *engine)
+void *body_take(struct engine *engine)
 {
     if (!engine->free_bodies) {
         if (engine->body_chunk_count == engine->body_chunk_capacity)
@@ -94,9 +94,13 @@ void *engine_body_new(struct engine *engine)
     }
     void *body = engine->free_bodies;
     memcpy(&engine->free_bodies, body, sizeof(void *));
-    memset(body, 0, engine->config.body_bytes);
     engine->live_bodies++;
     return body;
+}
+
+void *engine_body_new(struct engine *engine)
+{
+    return memset(body_take(engine), 0, engine->config.body_bytes);
 }
 
 void engine_body_free(struct engine *engine, void *body)

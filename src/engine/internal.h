@@ -52,7 +52,8 @@ struct buffer {
     size_t count, capacity;
 };
 
-/* First part of every fused message: minimum, progress, what is held, and the number of bytes that follow. */
+/* At the start of every message between ranks; used by fused ones: minimum, progress, what is held, and the
+ * bytes of the whole message. */
 struct exchange_header {
     int64_t min_ns;
     uint64_t counted;
@@ -60,13 +61,13 @@ struct exchange_header {
     uint64_t bytes;
 };
 
-#define EXCHANGE_EAGER_BYTES 8192
+#define EXCHANGE_EAGER_BYTES 32768 /* most of a fused message's first part */
 
 struct exchange {
     bool fused;
-    struct buffer *out; /* one a rank: events for it */
+    struct buffer *out; /* one a rank: header and events for it */
     struct buffer in;
-    char *eager_out, *eager_in; /* fused: EXCHANGE_EAGER_BYTES a rank each */
+    char *eager_in; /* fused: EXCHANGE_EAGER_BYTES a rank */
     MPI_Request *requests;
     int *counts;         /* sparse: messages to each rank */
     int64_t min_sent_ns; /* earliest event sent since the last exchange */
@@ -98,6 +99,9 @@ struct engine {
     uint64_t counted, total_counted;
     struct engine_stats stats;
 };
+
+/* A body as it was left. */
+void *body_take(struct engine *engine);
 
 void exchange_init(struct engine *engine);
 void exchange_clear(struct engine *engine);
