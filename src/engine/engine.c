@@ -6,7 +6,8 @@
 #include "tandem/simtime.h"
 
 #define BODIES_PER_CHUNK 256
-#define FETCH_BYTES      384   /* of an entity's state: what most events look at */
+#define FETCH_BYTES      768 /* of an entity's state: what most events look at */
+#define FETCH_ENTITIES   512
 #define EVENTS_PER_LOOK  65536 /* events between two looks at the hooks */
 
 void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners)
@@ -203,6 +204,15 @@ static void fetch_ahead(const struct engine *engine)
         mem_fetch(ahead->event.body, engine->config.body_bytes);
 }
 
+/* The same for the wake that comes after that of an entity; worth its search where states are many. */
+static void fetch_next_wake(struct engine *engine, uint32_t entity)
+{
+    if (engine->config.entities < FETCH_ENTITIES)
+        return;
+    tournament_set(&engine->wakes, entity, SIMTIME_NEVER); /* settle() sets it again */
+    mem_fetch(engine->slots[tournament_winner(&engine->wakes)].state, FETCH_BYTES);
+}
+
 /* Handles the next event; false when none comes before the horizon. */
 static bool handle_next(struct engine *engine, int64_t horizon_ns)
 {
@@ -226,6 +236,7 @@ static bool handle_next(struct engine *engine, int64_t horizon_ns)
             return false;
         uint32_t entity = tournament_winner(&engine->wakes);
         engine->handled = entity;
+        fetch_next_wake(engine, entity);
         call_wake(engine, entity, wake_ns);
         settle(engine, entity);
     }
