@@ -23,13 +23,13 @@ struct request {
 enum serving_message {
     MESSAGE_DISPATCH = 1, /* router -> instance: body is a request to prefill */
     MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
-    MESSAGE_FLOW,         /* decode -> fabric, when its set-up is over: words of enum flow_word */
+    MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
     MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the slot, word 1 the bytes */
     MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
     MESSAGE_ENDED         /* instance -> router: a closed-loop user's request ended; word 0 is the user */
 };
 
-enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_SLOTS }; /* slots: prefill << 32 | decode */
+enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_SLOTS, FLOW_LATENCY_NS }; /* slots: prefill << 32 | decode */
 /* Waiting: queued, offered or on their way in. */
 enum report_word {
     REPORT_QUEUED_TOKENS,

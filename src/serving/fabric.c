@@ -1,6 +1,6 @@
-/* The fabric entity: a flow's message comes when its set-up is over; its bytes drain at the rate that sharing
- * gives it, and both ends are told of its end: at once where nobody that comes later can slow it down, with
- * max-min when it ends. One wake is pending then: the next end of any flow. */
+/* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it.
+ * Both ends are told of its end. One wake is pending: the next start, or with max-min the next end, of any
+ * flow. */
 #include "tandem/fabric.h"
 
 #include "internal.h"
@@ -15,6 +15,7 @@ struct transfer {
     int64_t bytes;
     double left_bytes, rate;
     int64_t updated_ns; /* left_bytes is as of then */
+    bool draining;
     uint32_t next_free;
 };
 
@@ -26,8 +27,8 @@ struct fabric {
     struct transfer *transfers;
     size_t count, capacity;
     uint32_t free;
-    uint64_t started; /* ties of equal ends: order of starting */
-    struct heap ends; /* max-min */
+    uint64_t started; /* ties of equal times: order of opening */
+    struct heap next; /* start of each transfer, max-min: then its end */
     uint64_t *orders;
     size_t order_capacity;
     struct maxmin *maxmin;
@@ -38,6 +39,11 @@ static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer 
 {
     double sender = fabric->rates[transfer->prefill], receiver = fabric->rates[transfer->decode];
     return simtime_from_seconds((double)transfer->bytes / (sender < receiver ? sender : receiver));
+}
+
+static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
+{
+    heap_set(&fabric->next, number, time_ns, fabric->orders[number]);
 }
 
 /* Both ends know L after the end. */
@@ -63,6 +69,31 @@ static uint32_t take_number(struct fabric *fabric)
     return (uint32_t)fabric->count++;
 }
 
+static void on_flow(void *state, struct engine *engine, const struct event *event)
+{
+    (void)engine;
+    struct fabric *fabric = state;
+    CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
+    struct transfer transfer = {
+        .prefill = (uint32_t)event->words[FLOW_PREFILL],
+        .decode = event->source,
+        .prefill_slot = (uint32_t)((uint64_t)event->words[FLOW_SLOTS] >> 32),
+        .decode_slot = (uint32_t)event->words[FLOW_SLOTS],
+        .bytes = event->words[FLOW_BYTES],
+        .left_bytes = (double)event->words[FLOW_BYTES],
+    };
+    int64_t start_ns = event->time_ns + event->words[FLOW_LATENCY_NS];
+    if (fabric->config.sharing == SHARING_NONE) {
+        tell_ends(fabric, &transfer, start_ns + time_alone_ns(fabric, &transfer));
+        return;
+    }
+    uint32_t number = take_number(fabric);
+    fabric->orders[number] = fabric->started++;
+    fabric->transfers[number] = transfer;
+    set_next(fabric, number, start_ns);
+    engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
+}
+
 /* Brings the flows whose rates changed up to now, and their ends to the new rates. */
 static void apply_rates(struct fabric *fabric, int64_t now_ns)
 {
@@ -77,78 +108,60 @@ static void apply_rates(struct fabric *fabric, int64_t now_ns)
         transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
         transfer->updated_ns = now_ns;
         transfer->rate = rate;
-        heap_set(&fabric->ends, changed[i], now_ns + simtime_from_seconds(transfer->left_bytes / rate),
-                 fabric->orders[changed[i]]);
+        set_next(fabric, changed[i], now_ns + simtime_from_seconds(transfer->left_bytes / rate));
     }
 }
 
-static void start_sharing(struct fabric *fabric, const struct transfer *transfer, int64_t now_ns)
+static void drop(struct fabric *fabric, uint32_t number)
 {
-    uint32_t number = take_number(fabric);
-    fabric->orders[number] = fabric->started++;
-    fabric->transfers[number] = *transfer;
+    heap_remove(&fabric->next, number);
+    fabric->transfers[number].next_free = fabric->free;
+    fabric->free = number;
+}
+
+/* One after another at the sender's port: nobody that comes later can slow a transfer down, so its end is
+ * known when it starts to drain. */
+static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    const struct transfer *transfer = &fabric->transfers[number];
+    int64_t *free_ns = &fabric->port_free_ns[transfer->prefill];
+    *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, transfer);
+    tell_ends(fabric, transfer, *free_ns);
+    drop(fabric, number);
+}
+
+static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    if (fabric->config.sharing == SHARING_SENDER) {
+        drain_in_turn(fabric, number, now_ns);
+        return;
+    }
+    transfer->draining = true;
+    transfer->updated_ns = now_ns;
     maxmin_add(fabric->maxmin, number, transfer->prefill, transfer->decode);
     apply_rates(fabric, now_ns);
 }
 
-static void end_due(struct fabric *fabric, int64_t now_ns)
+static void end_transfer(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
-    const struct heap_entry *top;
-    while ((top = heap_top(&fabric->ends)) && top->key <= now_ns) {
-        uint32_t number = top->id;
-        heap_remove(&fabric->ends, number);
-        tell_ends(fabric, &fabric->transfers[number], now_ns);
-        fabric->transfers[number].next_free = fabric->free;
-        fabric->free = number;
-        maxmin_remove(fabric->maxmin, number);
-        apply_rates(fabric, now_ns);
-    }
-}
-
-static void set_wake(struct fabric *fabric)
-{
-    const struct heap_entry *top = heap_top(&fabric->ends);
-    engine_wake(fabric->engine, ENTITY_FABRIC, top ? top->key : SIMTIME_NEVER);
-}
-
-static void on_flow(void *state, struct engine *engine, const struct event *event)
-{
-    (void)engine;
-    struct fabric *fabric = state;
-    CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
-    int64_t now_ns = event->time_ns;
-    struct transfer transfer = {
-        .prefill = (uint32_t)event->words[FLOW_PREFILL],
-        .decode = event->source,
-        .prefill_slot = (uint32_t)((uint64_t)event->words[FLOW_SLOTS] >> 32),
-        .decode_slot = (uint32_t)event->words[FLOW_SLOTS],
-        .bytes = event->words[FLOW_BYTES],
-        .left_bytes = (double)event->words[FLOW_BYTES],
-        .updated_ns = now_ns,
-    };
-    int64_t *free_ns = &fabric->port_free_ns[transfer.prefill];
-    switch (fabric->config.sharing) {
-    case SHARING_NONE:
-        tell_ends(fabric, &transfer, now_ns + time_alone_ns(fabric, &transfer));
-        return;
-    case SHARING_SENDER: /* one after another at the sender's port */
-        *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, &transfer);
-        tell_ends(fabric, &transfer, *free_ns);
-        return;
-    default:
-        end_due(fabric, now_ns); /* what ends now makes room first, and does not wait for a rounded rest */
-        start_sharing(fabric, &transfer, now_ns);
-        set_wake(fabric);
-    }
+    tell_ends(fabric, &fabric->transfers[number], now_ns);
+    drop(fabric, number);
+    maxmin_remove(fabric->maxmin, number);
+    apply_rates(fabric, now_ns);
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
 {
-    (void)engine;
-    (void)entity;
     struct fabric *fabric = state;
-    end_due(fabric, now_ns);
-    set_wake(fabric);
+    const struct heap_entry *top;
+    while ((top = heap_top(&fabric->next)) && top->key <= now_ns) {
+        if (fabric->transfers[top->id].draining)
+            end_transfer(fabric, top->id, now_ns);
+        else
+            start_draining(fabric, top->id, now_ns);
+    }
+    engine_wake(engine, entity, top ? top->key : SIMTIME_NEVER);
 }
 
 struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config)
@@ -169,8 +182,8 @@ struct fabric *fabric_create(struct engine *engine, const struct fabric_config *
 
 void fabric_free(struct fabric *fabric)
 {
-    CHECK(fabric->ends.count == 0, "%zu transfers never ended", fabric->ends.count);
-    heap_clear(&fabric->ends);
+    CHECK(fabric->next.count == 0, "%zu transfers never ended", fabric->next.count);
+    heap_clear(&fabric->next);
     maxmin_free(fabric->maxmin);
     mem_free(fabric->transfers);
     mem_free(fabric->orders);

@@ -62,9 +62,10 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
     words[FLOW_PREFILL] = request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
     words[FLOW_BYTES] = bytes;
     words[FLOW_SLOTS] = (int64_t)request->prefill_slot << 32 | slot;
-    int64_t setup_ns = config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block);
-    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns + setup_ns,
-                MESSAGE_FLOW, words, NULL);
+    words[FLOW_LATENCY_NS] =
+        config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block);
+    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns, MESSAGE_FLOW,
+                words, NULL);
 }
 
 void handoff_reserve(struct instance *instance, int64_t now_ns)

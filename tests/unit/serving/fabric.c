@@ -60,8 +60,8 @@ static void run(int sharing, const struct flow *list, size_t count)
         words[FLOW_PREFILL] = list[i].prefill;
         words[FLOW_BYTES] = list[i].bytes;
         words[FLOW_SLOTS] = (int64_t)(100 + i) << 32 | (int64_t)i;
-        engine_send(engine, list[i].decode, ENTITY_FABRIC, list[i].open_ns + list[i].setup_ns, MESSAGE_FLOW,
-                    words, NULL);
+        words[FLOW_LATENCY_NS] = list[i].setup_ns;
+        engine_send(engine, list[i].decode, ENTITY_FABRIC, list[i].open_ns, MESSAGE_FLOW, words, NULL);
     }
     engine_run(engine, NULL);
     CU_ASSERT_EQUAL(told, 2 * count); /* both ends of each */
