@@ -42,7 +42,7 @@ static void build_small(struct results *results, struct metrics *metrics)
                                           .slo_ttft_ns = 200 * MS,
                                           .slo_tpot_ns = 20 * MS,
                                           .series_interval_ns = S,
-                                          .keep_rows = true};
+                                          .one_in = 1};
     static const uint64_t order[] = {3, 0, 4, 2, 1}; /* of completion */
     struct row rows[] = {request(0, 0, 100 * MS, 10 * MS, 101),
                          request(1, S, 200 * MS, 20 * MS, 51),
