@@ -2,7 +2,7 @@
 #ifndef TANDEM_HASH_H
 #define TANDEM_HASH_H
 
-#include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* A bijective 64-bit finalizer with full avalanche. Source: splitmix64 (Steele, Lea, Flood 2014). */
@@ -20,7 +20,9 @@ static inline uint64_t hash_combine(uint64_t seed, uint64_t value)
     return hash_mix64(hash_mix64(seed) ^ value);
 }
 
-/* SHA-256 of bytes as 64 lower-case hex digits and a NUL. */
-void hash_sha256(const void *bytes, size_t count, char hex[65]);
+/* SHA-256 of an open file's bytes, as 64 lower-case hex digits and a NUL. Reads block by block from the
+ * beginning; the descriptor's position stays. False with errno set when the file cannot be read or has no
+ * positions (a pipe). */
+bool hash_sha256_file(int descriptor, char hex[65]);
 
 #endif

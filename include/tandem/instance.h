@@ -14,7 +14,9 @@
 enum first_token { FIRST_TOKEN_DECODE, FIRST_TOKEN_PREFILL, FIRST_TOKEN_RELAY };
 extern const char *const first_token_names[];
 
-enum instance_mode { MODE_AGGREGATE, MODE_NAIVE }; /* O(1) an iteration, or a walk over every sequence */
+/* How instances are computed; results are the same. Leaping: O(1) an iteration, and one event for many of
+ * them. Aggregate: an event for each. Naive: a walk over every sequence for each. */
+enum instance_mode { MODE_LEAPING, MODE_AGGREGATE, MODE_NAIVE };
 
 /* What all instances of a pool share. Borrowed by the instances. */
 struct instance_config {

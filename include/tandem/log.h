@@ -8,6 +8,10 @@ void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints "tandem: ..." unless silenced. */
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Prints "tandem: error: ...", silenced or not, and ends the process with exit code 1: for what goes wrong
+ * around a run in progress, where no caller could do anything about it (mpirun then ends the other ranks). */
+_Noreturn void log_fatal(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* Nothing is printed by this process from now on. */
 void log_silence(void);
 

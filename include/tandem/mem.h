@@ -17,6 +17,15 @@ char *mem_string(const char *string);
 /* Gives back what the functions above returned; NULL is allowed. */
 void mem_free(void *pointer);
 
+/* Asks for memory that is needed soon, so that it comes while other work is done. A hint: any address will
+ * do.
+ */
+static inline void mem_fetch(const void *pointer, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64) /* a cache line */
+        __builtin_prefetch((const char *)pointer + i);
+}
+
 /* Bytes that are allocated now. */
 size_t mem_live_bytes(void);
 

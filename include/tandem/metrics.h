@@ -78,8 +78,8 @@ static inline void effort_add(struct effort *into, const struct effort *from)
 /* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
  * tokens, window and sent_bytes; the instance itself counts the rest. */
 struct usage {
-    uint64_t busy_ns[PHASE_COUNT];            /* inside the window */
-    wide_t kv_block_ns;                       /* inside the window */
+    uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
+    wide_t kv_block_ns;            /* inside the window */
     wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
     uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
     uint64_t prefill_tokens;                  /* computed, recomputed ones included */
@@ -128,6 +128,24 @@ struct series_bin {
     wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
     uint64_t prefill_tokens, output_tokens, sent_bytes;
 };
+
+/* Whether there is anything to account: an idle tail must not stretch the series beyond the last completion.
+ */
+static inline bool gauge_any(const struct gauge *gauge)
+{
+    return (gauge->waiting | gauge->running | gauge->moving | gauge->kv_blocks) != 0 ||
+           gauge->phase != PHASE_IDLE;
+}
+
+/* The state of gauge for so long. */
+static inline void series_bin_span(struct series_bin *bin, const struct gauge *gauge, uint64_t duration_ns)
+{
+    bin->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration_ns;
+    bin->running_ns += (wide_t)(uint64_t)gauge->running * duration_ns;
+    bin->moving_ns += (wide_t)(uint64_t)gauge->moving * duration_ns;
+    bin->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * duration_ns;
+    bin->busy_ns[gauge->phase] += duration_ns;
+}
 
 struct series {
     int64_t interval_ns;     /* doubles when SERIES_MAX_BINS are full: pairs are merged */
@@ -178,6 +196,9 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
 /* n visible tokens came a gap after the one before, each of a request that arrived inside the window: ITL is
  * of the requests that TTFT and TPOT are of. */
 void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n);
+
+/* Adds sums of one pool to the bin that holds a time; all 0: nothing happens. */
+void metrics_add_bin(struct metrics *metrics, int64_t pool, int64_t at_ns, const struct series_bin *sums);
 
 /* All but the rows as bytes, for another rank; and their addition to the metrics of this one. The series of
  * both are brought to the wider interval. text holds raw bytes here. */

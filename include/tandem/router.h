@@ -9,13 +9,14 @@
 #include "tandem/engine.h"
 #include "tandem/metrics.h"
 #include "tandem/option.h"
+#include "tandem/tournament.h"
 #include "tandem/workload.h"
 
 /* The instances that a request could go to, as the router knows them. */
 struct router_view {
     uint32_t count;
-    const int64_t
-        *loads;    /* report + own dispatches beyond it: tokens (prefill), requests (unified, decode) */
+    /* By instance: report + own dispatches beyond it, in tokens (prefill) or requests (unified, decode). */
+    const struct tournament *loads;
     uint32_t next; /* next in rotation */
 };
 

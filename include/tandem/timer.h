@@ -35,6 +35,19 @@ void timer_free(struct timer *timer);
  * head is counted even for 0 rows of logits, since engines run it for unfinished chunks too. */
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work);
 
+/* Decode iterations of so many sequences and nothing else, one after another while their contexts grow. The
+ * time is that of timer_iteration_ns, and does not fall by more than TIMER_SLACK_NS (rounding) when the
+ * context grows. */
+#define TIMER_SLACK_NS 1
+struct timer_decode {
+    struct timer *timer; /* borrowed */
+    int64_t sequences;
+    double rest_s;         /* of the iteration, beside decode attention */
+    double sequences_term; /* of the attention's norm */
+};
+struct timer_decode timer_decode_begin(struct timer *timer, int64_t sequences);
+int64_t timer_decode_ns(const struct timer_decode *decode, int64_t context_tokens);
+
 /* The parts, for reports and checks; the total equals the one that timer_iteration_ns rounds. */
 struct timer_parts timer_iteration_parts(struct timer *timer, const struct work *work);
 

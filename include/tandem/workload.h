@@ -35,18 +35,22 @@ extern const struct option_table workload_length_options; /* prompt_tokens and o
 extern const struct option_table workload_arrival_options; /* its "arrivals" */
 extern const struct option_table workload_preset_options;  /* a length preset's file */
 
-/* Reads the "workload" object: opens and checks the whole trace (bad rows are errors with file and line), or
- * sets a generator up. The caller owns *workload. */
+/* Reads the "workload" object: checks the whole trace row by row (bad rows are errors with file and line), or
+ * sets a generator up. Memory does not grow with the requests, but for a trace with "sort". The caller owns
+ * *workload, which keeps nothing of the tree. */
 bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error);
 void workload_free(struct workload *workload);
 
-/* The next request in order of send time. False at the end. */
+/* The next request in order of send time. False at the end. Rows of a trace are read when they are asked for,
+ * from the file that workload_create opened: where they are not those that it checked, the process ends
+ * (log_fatal). */
 bool workload_next(struct workload *workload, struct workload_request *request);
 
 /* Number of requests that it will give. */
 int64_t workload_count(const struct workload *workload);
 
-/* Send time of the last request; SIMTIME_NEVER for closed-loop clients, whose times follow from the run. */
+/* Send time of the last request (found by workload_create); SIMTIME_NEVER for closed-loop clients, whose
+ * times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);
 
 /* Closed-loop clients: number of users (0: open loop), and the `index`-th think time (they are counted as
@@ -54,13 +58,10 @@ int64_t workload_last_send_ns(const struct workload *workload);
 int64_t workload_users(const struct workload *workload);
 int64_t workload_think_ns(const struct workload *workload, uint64_t index);
 
-/* Requests whose prompt + output exceed a number of tokens, of all that it will give (for the max_model_len
- * warning). Walks over all of them; the other sums do so once, when the first is asked for. */
-int64_t workload_count_longer(const struct workload *workload, int64_t tokens);
-
-/* Sums over all that it will give, for checks. */
-int64_t workload_total_prompt_tokens(const struct workload *workload);
-int64_t workload_total_output_tokens(const struct workload *workload);
+/* From now on counts the requests that workload_next gives with more prompt and output tokens than a number
+ * (for the max_model_len warning); workload_longer: how many there were. */
+void workload_count_longer(struct workload *workload, int64_t tokens);
+int64_t workload_longer(const struct workload *workload);
 
 /* Path as written and SHA-256 of the trace file; "" for generators. */
 const char *workload_trace_path(const struct workload *workload);
@@ -87,11 +88,12 @@ struct trace_reader {
     /* Whether the first line looks like this format, for `trace info`. */
     bool (*recognizes)(const char *first_line);
     /* Parses one line (without its end; number counts from 1). *row is set and *is_row says whether it holds
-     * a request (headers and empty lines do not). state: what start returned. Errors say what was expected;
-     * the caller adds file and line. */
+     * a request (headers and empty lines do not). state: what start returned; a file may be read more than
+     * once, from its first line. Errors say what was expected; the caller adds file and line. */
     bool (*line)(void *state, const char *line, int64_t number, struct trace_row *row, bool *is_row,
                  struct error *error);
-    /* State of a reader for one file, from its parsed options (NULL without). stop frees it. */
+    /* State of a reader for one file, from its parsed options (NULL without), of which it keeps copies. stop
+     * frees it. */
     void *(*start)(const void *options);
     void (*stop)(void *state);
 };

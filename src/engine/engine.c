@@ -6,6 +6,7 @@
 #include "tandem/simtime.h"
 
 #define BODIES_PER_CHUNK 256
+#define FETCH_BYTES      384   /* of an entity's state: what most events look at */
 #define EVENTS_PER_LOOK  65536 /* events between two looks at the hooks */
 
 void engine_partition(const double *weights, uint32_t entities, int ranks, uint32_t *owners)
@@ -41,6 +42,10 @@ struct engine *engine_create(MPI_Comm comm, const struct engine_config *config)
     memcpy(engine->owners, config->owners, config->entities * sizeof(uint32_t));
     engine->config.owners = engine->owners;
     engine->slots = mem_array(config->entities, sizeof(struct slot));
+    for (uint32_t i = 0; i < config->entities; i++)
+        engine->slots[i].wake_ns = SIMTIME_NEVER;
+    tournament_init(&engine->wakes, config->entities);
+    engine->handled = NO_ENTITY;
     exchange_init(engine);
     return engine;
 }
@@ -53,7 +58,7 @@ void engine_free(struct engine *engine)
     mem_free(engine->body_chunks);
     exchange_clear(engine);
     queue_clear(&engine->queue);
-    heap_clear(&engine->wakes);
+    tournament_clear(&engine->wakes);
     mem_free(engine->slots);
     mem_free(engine->owners);
     MPI_Comm_free(&engine->comm);
@@ -73,7 +78,7 @@ void engine_attach(struct engine *engine, uint32_t entity, const struct engine_h
     engine->slots[entity].state = state;
 }
 
-void *engine_body_new(struct engine *engine)
+void *body_take(struct engine *engine)
 {
     if (!engine->free_bodies) {
         if (engine->body_chunk_count == engine->body_chunk_capacity)
@@ -89,9 +94,13 @@ void *engine_body_new(struct engine *engine)
     }
     void *body = engine->free_bodies;
     memcpy(&engine->free_bodies, body, sizeof(void *));
-    memset(body, 0, engine->config.body_bytes);
     engine->live_bodies++;
     return body;
+}
+
+void *engine_body_new(struct engine *engine)
+{
+    return memset(body_take(engine), 0, engine->config.body_bytes);
 }
 
 void engine_body_free(struct engine *engine, void *body)
@@ -109,28 +118,29 @@ void engine_send(struct engine *engine, uint32_t source, uint32_t destination, i
     CHECK(time_ns >= engine->now_ns + engine->config.lookahead_ns,
           "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
           (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
-    struct event event = {
-        .time_ns = time_ns, .destination = destination, .source = source, .type = type, .body = body};
+    struct queue_item item = {.event = {.time_ns = time_ns,
+                                        .destination = destination,
+                                        .source = source,
+                                        .type = type,
+                                        .body = body},
+                              .count = engine->slots[source].sent++};
     if (words)
-        memcpy(event.words, words, sizeof event.words);
-    uint64_t count = engine->slots[source].sent++;
+        memcpy(item.event.words, words, sizeof item.event.words);
     if (engine_is_local(engine, destination))
-        queue_push(&engine->queue, &event, count);
+        queue_push(&engine->queue, engine->rank, &item);
     else
-        exchange_add(engine, (int)engine->owners[destination], &event, count);
+        exchange_add(engine, (int)engine->owners[destination], &item);
 }
 
 void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns)
 {
-    if (time_ns == SIMTIME_NEVER) {
-        heap_remove(&engine->wakes, entity);
-        return;
-    }
     CHECK(entity < engine->config.entities && engine_is_local(engine, entity), "wake of %u, not of this rank",
           entity);
     CHECK(time_ns >= engine->now_ns, "wake of %u at %lld ns, before now %lld", entity, (long long)time_ns,
           (long long)engine->now_ns);
-    heap_set(&engine->wakes, entity, time_ns, entity);
+    engine->slots[entity].wake_ns = time_ns;
+    if (entity != engine->handled)
+        tournament_set(&engine->wakes, entity, time_ns);
 }
 
 void engine_count(struct engine *engine, uint64_t n)
@@ -138,56 +148,97 @@ void engine_count(struct engine *engine, uint64_t n)
     engine->counted += n;
 }
 
-int64_t engine_next_ns(const struct engine *engine)
+int64_t engine_next_ns(struct engine *engine)
 {
-    const struct queue_key *message = queue_top(&engine->queue);
-    const struct heap_entry *wake = heap_top(&engine->wakes);
-    int64_t next_ns = message ? message->time_ns : SIMTIME_NEVER;
-    return wake && wake->key < next_ns ? wake->key : next_ns;
+    const struct queue_item *message = queue_top(&engine->queue);
+    int64_t wake_ns = tournament_least(&engine->wakes);
+    return message && message->event.time_ns < wake_ns ? message->event.time_ns : wake_ns;
 }
 
 /* Whether the first message comes before the first wake: at the same time and entity it does. */
-static bool message_first(const struct queue_key *message, const struct heap_entry *wake)
+static bool message_first(const struct engine *engine, const struct queue_item *message)
 {
-    if (!message || !wake)
-        return message != NULL;
-    if (message->time_ns != wake->key)
-        return message->time_ns < wake->key;
-    return (uint32_t)(message->route >> 32) <= wake->id;
+    int64_t wake_ns = tournament_least(&engine->wakes);
+    if (!message || message->event.time_ns != wake_ns)
+        return message && message->event.time_ns < wake_ns;
+    return message->event.destination <= tournament_winner(&engine->wakes);
 }
 
-static void handle_next(struct engine *engine)
+static void call_wake(struct engine *engine, uint32_t entity, int64_t now_ns)
 {
-    const struct queue_key *message = queue_top(&engine->queue);
-    const struct heap_entry *wake = heap_top(&engine->wakes);
-    if (message_first(message, wake)) {
-        struct event event = queue_pop(&engine->queue);
+    struct slot *slot = &engine->slots[entity];
+    CHECK(slot->handler.wake, "entity %u has no handler", entity);
+    slot->wake_ns = SIMTIME_NEVER;
+    engine->now_ns = now_ns;
+    engine->stats.wakes++;
+    slot->handler.wake(slot->state, engine, entity, now_ns);
+}
+
+/* After an entity was handled: where it wants to be woken at once and nothing comes before, it is; then its
+ * wake takes its place among the others. */
+static void settle(struct engine *engine, uint32_t entity)
+{
+    const struct slot *slot = &engine->slots[entity];
+    int64_t now_ns = engine->now_ns;
+    while (slot->wake_ns == now_ns) {
+        const struct queue_item *message = queue_top(&engine->queue);
+        if ((message && message->event.time_ns == now_ns && message->event.destination <= entity) ||
+            (tournament_least(&engine->wakes) == now_ns && tournament_winner(&engine->wakes) < entity))
+            break;
+        call_wake(engine, entity, now_ns);
+    }
+    engine->handled = NO_ENTITY;
+    if (tournament_value(&engine->wakes, entity) != slot->wake_ns)
+        tournament_set(&engine->wakes, entity, slot->wake_ns);
+}
+
+/* With thousands of entities the states of those that come next are not in the CPU's caches. */
+static void fetch_ahead(const struct engine *engine)
+{
+    const struct queue_item *ahead = queue_ahead(&engine->queue);
+    if (!ahead)
+        return;
+    mem_fetch(engine->slots[ahead->event.destination].state, FETCH_BYTES);
+    if (ahead->event.body)
+        mem_fetch(ahead->event.body, engine->config.body_bytes);
+}
+
+/* Handles the next event; false when none comes before the horizon. */
+static bool handle_next(struct engine *engine, int64_t horizon_ns)
+{
+    const struct queue_item *message = queue_top(&engine->queue);
+    if (message_first(engine, message)) {
+        if (message->event.time_ns >= horizon_ns)
+            return false;
+        struct event event = message->event;
+        queue_drop_top(&engine->queue);
+        fetch_ahead(engine);
         struct slot *slot = &engine->slots[event.destination];
         CHECK(slot->handler.message, "entity %u has no handler", event.destination);
         engine->now_ns = event.time_ns;
+        engine->handled = event.destination;
         engine->stats.messages++;
         slot->handler.message(slot->state, engine, &event);
+        settle(engine, event.destination);
     } else {
-        uint32_t entity = wake->id;
-        struct slot *slot = &engine->slots[entity];
-        CHECK(slot->handler.wake, "entity %u has no handler", entity);
-        engine->now_ns = wake->key;
-        engine->stats.wakes++;
-        heap_remove(&engine->wakes, entity);
-        slot->handler.wake(slot->state, engine, entity, engine->now_ns);
+        int64_t wake_ns = tournament_least(&engine->wakes);
+        if (wake_ns >= horizon_ns)
+            return false;
+        uint32_t entity = tournament_winner(&engine->wakes);
+        engine->handled = entity;
+        call_wake(engine, entity, wake_ns);
+        settle(engine, entity);
     }
+    return true;
 }
 
 /* Handles events earlier than the horizon; returns after EVENTS_PER_LOOK at the latest (true: more are left).
  */
 static bool handle_until(struct engine *engine, int64_t horizon_ns)
 {
-    for (int i = 0; i < EVENTS_PER_LOOK; i++) {
-        int64_t next_ns = engine_next_ns(engine);
-        if (next_ns >= horizon_ns || next_ns == SIMTIME_NEVER)
+    for (int i = 0; i < EVENTS_PER_LOOK; i++)
+        if (!handle_next(engine, horizon_ns))
             return false;
-        handle_next(engine);
-    }
     return true;
 }
 

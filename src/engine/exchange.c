@@ -11,16 +11,25 @@
 
 enum { TAG_EAGER = 1, TAG_REST = 2, TAG_SPARSE = 3 };
 
-/* An event on the wire; body_bytes of the body follow when has_body. */
-struct wire_event {
-    struct event event;
-    uint64_t count;
-    uint64_t has_body;
-};
-
 static void mpi_check(int code)
 {
     CHECK(code == MPI_SUCCESS, "MPI call failed with code %d", code);
+}
+
+static void *buffer_extend(struct buffer *buffer, size_t count)
+{
+    if (buffer->count + count > buffer->capacity)
+        buffer->bytes = mem_grow(buffer->bytes, &buffer->capacity, buffer->count + count, 1);
+    void *place = buffer->bytes + buffer->count;
+    buffer->count += count;
+    return place;
+}
+
+/* Empties a buffer but for the place of its header. */
+static void exchange_restart(struct buffer *buffer)
+{
+    buffer->count = 0;
+    buffer_extend(buffer, sizeof(struct exchange_header));
 }
 
 void exchange_init(struct engine *engine)
@@ -32,8 +41,9 @@ void exchange_init(struct engine *engine)
     exchange->out = mem_array(ranks, sizeof(struct buffer));
     exchange->requests = mem_array(2 * ranks, sizeof(MPI_Request));
     exchange->min_sent_ns = SIMTIME_NEVER;
+    for (size_t rank = 0; rank < ranks; rank++)
+        exchange_restart(&exchange->out[rank]);
     if (exchange->fused) {
-        exchange->eager_out = mem_array(ranks, EXCHANGE_EAGER_BYTES);
         exchange->eager_in = mem_array(ranks, EXCHANGE_EAGER_BYTES);
     } else {
         exchange->counts = mem_array(ranks, sizeof(int));
@@ -47,27 +57,16 @@ void exchange_clear(struct engine *engine)
         mem_free(exchange->out[rank].bytes);
     mem_free(exchange->out);
     mem_free(exchange->in.bytes);
-    mem_free(exchange->eager_out);
     mem_free(exchange->eager_in);
     mem_free(exchange->requests);
     mem_free(exchange->counts);
 }
 
-static void *buffer_extend(struct buffer *buffer, size_t count)
-{
-    if (buffer->count + count > buffer->capacity)
-        buffer->bytes = mem_grow(buffer->bytes, &buffer->capacity, buffer->count + count, 1);
-    void *place = buffer->bytes + buffer->count;
-    buffer->count += count;
-    return place;
-}
-
-void exchange_add(struct engine *engine, int rank, const struct event *event, uint64_t count)
+void exchange_add(struct engine *engine, int rank, const struct queue_item *item)
 {
     struct buffer *buffer = &engine->exchange.out[rank];
-    struct wire_event wire = {*event, count, event->body != NULL};
-    wire.event.body = NULL;
-    memcpy(buffer_extend(buffer, sizeof wire), &wire, sizeof wire);
+    const struct event *event = &item->event;
+    memcpy(buffer_extend(buffer, sizeof *item), item, sizeof *item);
     if (event->body) {
         memcpy(buffer_extend(buffer, engine->config.body_bytes), event->body, engine->config.body_bytes);
         engine_body_free(engine, event->body);
@@ -77,25 +76,27 @@ void exchange_add(struct engine *engine, int rank, const struct event *event, ui
     engine->stats.remote_messages++;
 }
 
-static void take_events(struct engine *engine, const char *bytes, size_t count)
+/* On the wire an event is a queue_item; where it has a body (whose address means nothing here), body_bytes of
+ * it follow. */
+static void take_events(struct engine *engine, int rank, const char *bytes, size_t count)
 {
     const char *end = bytes + count;
     while (bytes < end) {
-        struct wire_event wire;
-        CHECK((size_t)(end - bytes) >= sizeof wire, "cut message");
-        memcpy(&wire, bytes, sizeof wire);
-        bytes += sizeof wire;
-        if (wire.has_body) {
+        struct queue_item item;
+        CHECK((size_t)(end - bytes) >= sizeof item, "cut message");
+        memcpy(&item, bytes, sizeof item);
+        bytes += sizeof item;
+        if (item.event.body) {
             CHECK((size_t)(end - bytes) >= engine->config.body_bytes, "cut body");
-            wire.event.body = engine_body_new(engine);
-            memcpy(wire.event.body, bytes, engine->config.body_bytes);
+            item.event.body = body_take(engine);
+            memcpy(item.event.body, bytes, engine->config.body_bytes);
             bytes += engine->config.body_bytes;
         }
-        queue_push(&engine->queue, &wire.event, wire.count);
+        queue_push(&engine->queue, rank, &item);
     }
 }
 
-static int64_t own_minimum(const struct engine *engine)
+static int64_t own_minimum(struct engine *engine)
 {
     int64_t next_ns = engine_next_ns(engine);
     return next_ns < engine->exchange.min_sent_ns ? next_ns : engine->exchange.min_sent_ns;
@@ -112,16 +113,12 @@ static int fused_send(struct engine *engine, int64_t min_ns, uint64_t held, MPI_
             continue;
         struct buffer *out = &exchange->out[rank];
         struct exchange_header header = {min_ns, engine->counted, held, out->count};
-        char *eager = exchange->eager_out + (size_t)rank * EXCHANGE_EAGER_BYTES;
-        size_t room = EXCHANGE_EAGER_BYTES - sizeof header;
-        size_t first = out->count < room ? out->count : room;
-        memcpy(eager, &header, sizeof header);
-        if (first > 0)
-            memcpy(eager + sizeof header, out->bytes, first);
-        mpi_check(MPI_Isend(eager, (int)(sizeof header + first), MPI_BYTE, rank, TAG_EAGER, engine->comm,
-                            &requests[posted++]));
+        memcpy(out->bytes, &header, sizeof header);
+        size_t first = out->count < EXCHANGE_EAGER_BYTES ? out->count : EXCHANGE_EAGER_BYTES;
         size_t rest = out->count - first;
         CHECK(rest <= INT32_MAX, "a window's messages exceed 2 GiB");
+        mpi_check(
+            MPI_Isend(out->bytes, (int)first, MPI_BYTE, rank, TAG_EAGER, engine->comm, &requests[posted++]));
         if (rest > 0)
             mpi_check(MPI_Isend(out->bytes + first, (int)rest, MPI_BYTE, rank, TAG_REST, engine->comm,
                                 &requests[posted++]));
@@ -133,18 +130,17 @@ static int fused_send(struct engine *engine, int64_t min_ns, uint64_t held, MPI_
 static void fused_take(struct engine *engine, int rank, const struct exchange_header *header)
 {
     struct exchange *exchange = &engine->exchange;
-    const char *eager = exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES + sizeof *header;
-    size_t room = EXCHANGE_EAGER_BYTES - sizeof *header;
-    if (header->bytes <= room) {
-        take_events(engine, eager, header->bytes);
-        return;
+    const char *all = exchange->eager_in + (size_t)rank * EXCHANGE_EAGER_BYTES;
+    if (header->bytes > EXCHANGE_EAGER_BYTES) {
+        size_t rest = header->bytes - EXCHANGE_EAGER_BYTES;
+        exchange->in.count = 0;
+        char *in = buffer_extend(&exchange->in, header->bytes);
+        memcpy(in, all, EXCHANGE_EAGER_BYTES);
+        mpi_check(MPI_Recv(in + EXCHANGE_EAGER_BYTES, (int)rest, MPI_BYTE, rank, TAG_REST, engine->comm,
+                           MPI_STATUS_IGNORE));
+        all = in;
     }
-    exchange->in.count = 0;
-    char *all = buffer_extend(&exchange->in, header->bytes);
-    memcpy(all, eager, room);
-    mpi_check(MPI_Recv(all + room, (int)(header->bytes - room), MPI_BYTE, rank, TAG_REST, engine->comm,
-                       MPI_STATUS_IGNORE));
-    take_events(engine, all, header->bytes);
+    take_events(engine, rank, all + sizeof *header, header->bytes - sizeof *header);
 }
 
 static int64_t fused_round(struct engine *engine, uint64_t *held)
@@ -185,12 +181,12 @@ static int64_t sparse_round(struct engine *engine, uint64_t *held)
     struct exchange *exchange = &engine->exchange;
     int posted = 0, incoming = 0;
     for (int rank = 0; rank < engine->ranks; rank++)
-        exchange->counts[rank] = exchange->out[rank].count > 0;
+        exchange->counts[rank] = exchange->out[rank].count > sizeof(struct exchange_header);
     mpi_check(MPI_Reduce_scatter_block(exchange->counts, &incoming, 1, MPI_INT, MPI_SUM, engine->comm));
     for (int rank = 0; rank < engine->ranks; rank++) {
         struct buffer *out = &exchange->out[rank];
         CHECK(out->count <= INT32_MAX, "a window's messages exceed 2 GiB");
-        if (out->count > 0)
+        if (exchange->counts[rank] > 0)
             mpi_check(MPI_Isend(out->bytes, (int)out->count, MPI_BYTE, rank, TAG_SPARSE, engine->comm,
                                 &exchange->requests[posted++]));
     }
@@ -204,7 +200,8 @@ static int64_t sparse_round(struct engine *engine, uint64_t *held)
         exchange->in.count = 0;
         char *all = buffer_extend(&exchange->in, (size_t)bytes);
         mpi_check(MPI_Mrecv(all, bytes, MPI_BYTE, &message, MPI_STATUS_IGNORE));
-        take_events(engine, all, (size_t)bytes);
+        take_events(engine, status.MPI_SOURCE, all + sizeof(struct exchange_header),
+                    (size_t)bytes - sizeof(struct exchange_header));
     }
     mpi_check(MPI_Waitall(posted, exchange->requests, MPI_STATUSES_IGNORE));
     int64_t next_ns = engine_next_ns(engine);
@@ -222,7 +219,7 @@ int64_t exchange_round(struct engine *engine, uint64_t *held)
     struct exchange *exchange = &engine->exchange;
     int64_t min_ns = exchange->fused ? fused_round(engine, held) : sparse_round(engine, held);
     for (int rank = 0; rank < engine->ranks; rank++)
-        exchange->out[rank].count = 0;
+        exchange_restart(&exchange->out[rank]);
     exchange->min_sent_ns = SIMTIME_NEVER;
     return min_ns;
 }

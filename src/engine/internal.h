@@ -3,30 +3,47 @@
 #define TANDEM_ENGINE_INTERNAL_H
 
 #include "tandem/engine.h"
-#include "tandem/heap.h"
+#include "tandem/tournament.h"
 
-/* Pending messages: a 4-ary heap of keys over a slab of events, so that sifting moves 32 bytes instead of 64.
- */
-struct queue_key {
-    int64_t time_ns;
-    uint64_t route; /* destination << 32 | source */
-    uint64_t count; /* the source's own counter */
-    uint32_t slot;  /* in the slab */
+#define NO_ENTITY UINT32_MAX
+
+#define QUEUE_LANES 8 /* ranks beyond share them */
+
+#define QUEUE_AHEAD 3 /* messages between the one that is fetched for and the first */
+
+/* A pending message, with the source's own counter. */
+struct queue_item {
+    struct event event;
+    uint64_t count;
+};
+
+/* Messages in order. */
+struct queue_lane {
+    struct queue_item *items;
+    size_t head, count, capacity; /* capacity: 0 or a power of two */
 };
 
 struct queue {
-    struct queue_key *keys;
-    size_t count, capacity;
-    struct event *slab;
-    size_t slab_count, slab_capacity;
-    uint32_t *free_slots;
-    size_t free_count, free_capacity;
+    struct queue_lane lanes[QUEUE_LANES]; /* by rank of the sender */
+    int lane_count;                       /* that were used */
+    int first_lane;                       /* of what queue_top gave; -1: it was the heap's */
+    struct queue_item *heap;              /* 4-ary: what came out of order */
+    size_t heap_count, heap_capacity;
+    const struct queue_item *top; /* while known */
+    bool top_known;
 };
 
-void queue_push(struct queue *queue, const struct event *event, uint64_t count);
-/* The first key, NULL while empty. */
-const struct queue_key *queue_top(const struct queue *queue);
-struct event queue_pop(struct queue *queue);
+void queue_push(struct queue *queue, int sender_rank, const struct queue_item *item);
+const struct queue_item *queue_find_top(struct queue *queue);
+/* The first message, NULL while empty; valid until the next call of another function here. */
+static inline const struct queue_item *queue_top(struct queue *queue)
+{
+    return queue->top_known ? queue->top : queue_find_top(queue);
+}
+/* Takes out what queue_top gave just before. */
+void queue_drop_top(struct queue *queue);
+/* A message that comes soon, to fetch what its handling will need; NULL: none known. */
+const struct queue_item *queue_ahead(const struct queue *queue);
 void queue_clear(struct queue *queue);
 
 /* Growing bytes for one peer. */
@@ -35,7 +52,8 @@ struct buffer {
     size_t count, capacity;
 };
 
-/* First part of every fused message: minimum, progress, what is held, and the number of bytes that follow. */
+/* At the start of every message between ranks; used by fused ones: minimum, progress, what is held, and the
+ * bytes of the whole message. */
 struct exchange_header {
     int64_t min_ns;
     uint64_t counted;
@@ -43,13 +61,13 @@ struct exchange_header {
     uint64_t bytes;
 };
 
-#define EXCHANGE_EAGER_BYTES 8192
+#define EXCHANGE_EAGER_BYTES 32768 /* most of a fused message's first part */
 
 struct exchange {
     bool fused;
-    struct buffer *out; /* one a rank: events for it */
+    struct buffer *out; /* one a rank: header and events for it */
     struct buffer in;
-    char *eager_out, *eager_in; /* fused: EXCHANGE_EAGER_BYTES a rank each */
+    char *eager_in; /* fused: EXCHANGE_EAGER_BYTES a rank */
     MPI_Request *requests;
     int *counts;         /* sparse: messages to each rank */
     int64_t min_sent_ns; /* earliest event sent since the last exchange */
@@ -58,7 +76,8 @@ struct exchange {
 struct slot {
     struct engine_handler handler;
     void *state;
-    uint64_t sent; /* the entity's own counter */
+    uint64_t sent;   /* the entity's own counter */
+    int64_t wake_ns; /* the one pending wake */
 };
 
 struct engine {
@@ -68,7 +87,9 @@ struct engine {
     uint32_t *owners;
     struct slot *slots; /* by entity; used for local ones */
     struct queue queue;
-    struct heap wakes; /* key: time, tie and id: entity */
+    struct tournament
+        wakes;        /* of all entities but the one that is handled: settled when its handler returns */
+    uint32_t handled; /* that one; NO_ENTITY between events */
     struct exchange exchange;
     struct engine_hooks hooks;
     void *free_bodies; /* singly linked through their first bytes */
@@ -79,17 +100,20 @@ struct engine {
     struct engine_stats stats;
 };
 
+/* A body as it was left. */
+void *body_take(struct engine *engine);
+
 void exchange_init(struct engine *engine);
 void exchange_clear(struct engine *engine);
 
 /* Adds an event for another rank; its body is copied and given back. */
-void exchange_add(struct engine *engine, int rank, const struct event *event, uint64_t count);
+void exchange_add(struct engine *engine, int rank, const struct queue_item *item);
 
 /* Sends what was added, receives what others sent, and returns the earliest time of any event on any rank
  * (SIMTIME_NEVER: none is left). *held becomes the most of all ranks. Collective. */
 int64_t exchange_round(struct engine *engine, uint64_t *held);
 
 /* Earliest pending message or wake of this rank. */
-int64_t engine_next_ns(const struct engine *engine);
+int64_t engine_next_ns(struct engine *engine);
 
 #endif

@@ -1,90 +1,125 @@
+/* Pending messages. Nearly all take the same time, so that those of one sender rank come in order: they are
+ * appended to that rank's lane. What is out of order, of another delay or several at one time, goes through a
+ * heap. The first of all is the least of the heads. */
 #include "internal.h"
+
+#include <string.h>
 
 #include "tandem/check.h"
 
-static bool key_before(const struct queue_key *a, const struct queue_key *b)
+static bool before(const struct queue_item *a, const struct queue_item *b)
 {
-    if (a->time_ns != b->time_ns)
-        return a->time_ns < b->time_ns;
-    if (a->route != b->route)
-        return a->route < b->route;
+    if (a->event.time_ns != b->event.time_ns)
+        return a->event.time_ns < b->event.time_ns;
+    if (a->event.destination != b->event.destination)
+        return a->event.destination < b->event.destination;
+    if (a->event.source != b->event.source)
+        return a->event.source < b->event.source;
     return a->count < b->count;
 }
 
-static uint32_t slab_take(struct queue *queue)
+static struct queue_item *lane_item(const struct queue_lane *lane, size_t place)
 {
-    if (queue->free_count > 0)
-        return queue->free_slots[--queue->free_count];
-    if (queue->slab_count == queue->slab_capacity)
-        queue->slab =
-            mem_grow(queue->slab, &queue->slab_capacity, queue->slab_count + 1, sizeof(struct event));
-    CHECK(queue->slab_count < UINT32_MAX, "too many pending messages");
-    return (uint32_t)queue->slab_count++;
+    return &lane->items[(lane->head + place) & (lane->capacity - 1)];
 }
 
-void queue_push(struct queue *queue, const struct event *event, uint64_t count)
+static void lane_append(struct queue_lane *lane, const struct queue_item *item)
 {
-    uint32_t slot = slab_take(queue);
-    queue->slab[slot] = *event;
-    struct queue_key key = {event->time_ns, (uint64_t)event->destination << 32 | event->source, count, slot};
-    if (queue->count == queue->capacity)
-        queue->keys = mem_grow(queue->keys, &queue->capacity, queue->count + 1, sizeof(struct queue_key));
-    size_t i = queue->count++;
-    while (i > 0) {
-        size_t parent = (i - 1) / 4;
-        if (!key_before(&key, &queue->keys[parent]))
-            break;
-        queue->keys[i] = queue->keys[parent];
-        i = parent;
+    if (lane->count == lane->capacity) {
+        size_t capacity = lane->capacity ? 2 * lane->capacity : 64;
+        struct queue_item *items = mem_array(capacity, sizeof *items);
+        for (size_t i = 0; i < lane->count; i++)
+            items[i] = *lane_item(lane, i);
+        mem_free(lane->items);
+        *lane = (struct queue_lane){items, 0, lane->count, capacity};
     }
-    queue->keys[i] = key;
+    *lane_item(lane, lane->count++) = *item;
 }
 
-const struct queue_key *queue_top(const struct queue *queue)
+static void heap_push(struct queue *queue, const struct queue_item *item)
 {
-    return queue->count > 0 ? &queue->keys[0] : NULL;
+    if (queue->heap_count == queue->heap_capacity)
+        queue->heap = mem_grow(queue->heap, &queue->heap_capacity, queue->heap_count + 1, sizeof *item);
+    size_t i = queue->heap_count++;
+    while (i > 0 && before(item, &queue->heap[(i - 1) / 4])) {
+        queue->heap[i] = queue->heap[(i - 1) / 4];
+        i = (i - 1) / 4;
+    }
+    queue->heap[i] = *item;
 }
 
-/* Puts key into the hole at the root. */
-static void sift_down(struct queue *queue, struct queue_key key)
+static void heap_pop_first(struct queue *queue)
 {
+    const struct queue_item *last = &queue->heap[--queue->heap_count];
     size_t i = 0;
     for (;;) {
         size_t child = 4 * i + 1;
-        if (child >= queue->count)
+        if (child >= queue->heap_count)
             break;
-        size_t end = child + 4 < queue->count ? child + 4 : queue->count;
+        size_t end = child + 4 < queue->heap_count ? child + 4 : queue->heap_count;
         size_t least = child;
         for (size_t j = child + 1; j < end; j++)
-            if (key_before(&queue->keys[j], &queue->keys[least]))
+            if (before(&queue->heap[j], &queue->heap[least]))
                 least = j;
-        if (!key_before(&queue->keys[least], &key))
+        if (!before(&queue->heap[least], last))
             break;
-        queue->keys[i] = queue->keys[least];
+        queue->heap[i] = queue->heap[least];
         i = least;
     }
-    queue->keys[i] = key;
+    queue->heap[i] = *last;
 }
 
-struct event queue_pop(struct queue *queue)
+void queue_push(struct queue *queue, int sender_rank, const struct queue_item *item)
 {
-    CHECK(queue->count > 0, "pop from an empty queue");
-    uint32_t slot = queue->keys[0].slot;
-    struct event event = queue->slab[slot];
-    if (queue->free_count == queue->free_capacity)
-        queue->free_slots =
-            mem_grow(queue->free_slots, &queue->free_capacity, queue->free_count + 1, sizeof(uint32_t));
-    queue->free_slots[queue->free_count++] = slot;
-    struct queue_key last = queue->keys[--queue->count];
-    if (queue->count > 0)
-        sift_down(queue, last);
-    return event;
+    struct queue_lane *lane = &queue->lanes[sender_rank % QUEUE_LANES];
+    queue->top_known = false;
+    if (sender_rank % QUEUE_LANES >= queue->lane_count)
+        queue->lane_count = sender_rank % QUEUE_LANES + 1;
+    if (lane->count == 0 || before(lane_item(lane, lane->count - 1), item))
+        lane_append(lane, item);
+    else
+        heap_push(queue, item);
+}
+
+const struct queue_item *queue_find_top(struct queue *queue)
+{
+    const struct queue_item *first = queue->heap_count > 0 ? &queue->heap[0] : NULL;
+    queue->first_lane = -1;
+    for (int i = 0; i < queue->lane_count; i++) {
+        const struct queue_lane *lane = &queue->lanes[i];
+        if (lane->count > 0 && (!first || before(lane_item(lane, 0), first))) {
+            first = lane_item(lane, 0);
+            queue->first_lane = i;
+        }
+    }
+    queue->top = first;
+    queue->top_known = true;
+    return first;
+}
+
+const struct queue_item *queue_ahead(const struct queue *queue)
+{
+    const struct queue_lane *lane = &queue->lanes[0];
+    return lane->count > QUEUE_AHEAD ? lane_item(lane, QUEUE_AHEAD) : NULL;
+}
+
+void queue_drop_top(struct queue *queue)
+{
+    queue->top_known = false;
+    if (queue->first_lane < 0) {
+        CHECK(queue->heap_count > 0, "nothing to take from the queue");
+        heap_pop_first(queue);
+        return;
+    }
+    struct queue_lane *lane = &queue->lanes[queue->first_lane];
+    lane->head = (lane->head + 1) & (lane->capacity - 1);
+    lane->count--;
 }
 
 void queue_clear(struct queue *queue)
 {
-    mem_free(queue->keys);
-    mem_free(queue->slab);
-    mem_free(queue->free_slots);
+    for (int i = 0; i < QUEUE_LANES; i++)
+        mem_free(queue->lanes[i].items);
+    mem_free(queue->heap);
     *queue = (struct queue){0};
 }

@@ -6,6 +6,7 @@
 #include "tandem/mem.h"
 #include "tandem/numeric.h"
 #include "tandem/simtime.h"
+#include "norm.h"
 #include "universal.h"
 
 #include <math.h>
@@ -26,6 +27,9 @@ struct timer {
     size_t token_capacity;
     double *heads; /* by rows of logits; 0 while not computed yet */
     size_t head_capacity;
+    struct norm decode_norm;  /* of decode attention; not used at level fixed */
+    double per_context_token; /* compute and memory terms of that norm, as one */
+    double per_sequence;      /* its third term */
 };
 
 static const char *const level_names[] = {"calibrated", "universal", "fixed", NULL};
@@ -45,29 +49,6 @@ static const struct option options[] = {
 
 OPTION_TABLE(timer_options, "timer", "how the time of an iteration is found", options);
 
-struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
-                        const struct timer_config *config)
-{
-    struct timer *timer = mem_array(1, sizeof *timer);
-    timer->gpu = *gpu;
-    timer->shape = *shape;
-    timer->config = *config;
-    if (config->level == TIMER_UNIVERSAL)
-        gpu_use_universal(&timer->gpu);
-    CHECK(config->level == TIMER_FIXED || gpu->gemm[shape->weight_dtype].present,
-          "%s has no coefficients of data type %d", gpu->name, (int)shape->weight_dtype);
-    return timer;
-}
-
-void timer_free(struct timer *timer)
-{
-    if (!timer)
-        return;
-    mem_free(timer->tokens);
-    mem_free(timer->heads);
-    mem_free(timer);
-}
-
 /* (x^p + y^p + z^p)^(1/p), taken relative to the largest so that no power leaves the range of a double. */
 static double pnorm3(double p, double x, double y, double z)
 {
@@ -81,6 +62,58 @@ static double pnorm3(double p, double x, double y, double z)
     for (int i = 0; i < 3; i++)
         sum += terms[i] == top ? 1 : numeric_pow(terms[i] / top, p);
     return top * numeric_pow(sum, 1 / p);
+}
+
+/* Terms of the norm of decode attention over one layer. */
+struct decode_terms {
+    double compute, memory, sequences;
+};
+
+static struct decode_terms decode_terms(const struct timer *timer, double context, double sequences)
+{
+    const struct gpu *gpu = &timer->gpu;
+    const struct gpu_decode_attention *a = &gpu->decode_attention;
+    const struct work_shape *s = &timer->shape;
+    double hd = (double)s->head_dim, heads = (double)s->query_heads, kv_heads = (double)s->kv_heads;
+    return (struct decode_terms){.compute = 4 * heads * hd * context / (gpu->peak_bf16_flops * a->ec),
+                                 .memory = 2 * s->kv_value_bytes * context * kv_heads * hd /
+                                           (gpu->bandwidth * a->em),
+                                 .sequences = a->ts * sequences * kv_heads};
+}
+
+static void prepare_decode_norm(struct timer *timer)
+{
+    struct decode_terms one = decode_terms(timer, 1, 1);
+    double p = timer->gpu.decode_attention.p;
+    norm_init(&timer->decode_norm, p);
+    timer->per_context_token = pnorm3(p, one.compute, one.memory, 0);
+    timer->per_sequence = one.sequences;
+}
+
+struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
+                        const struct timer_config *config)
+{
+    struct timer *timer = mem_array(1, sizeof *timer);
+    timer->gpu = *gpu;
+    timer->shape = *shape;
+    timer->config = *config;
+    if (config->level == TIMER_UNIVERSAL)
+        gpu_use_universal(&timer->gpu);
+    CHECK(config->level == TIMER_FIXED || gpu->gemm[shape->weight_dtype].present,
+          "%s has no coefficients of data type %d", gpu->name, (int)shape->weight_dtype);
+    if (config->level != TIMER_FIXED)
+        prepare_decode_norm(timer);
+    return timer;
+}
+
+void timer_free(struct timer *timer)
+{
+    if (!timer)
+        return;
+    norm_clear(&timer->decode_norm);
+    mem_free(timer->tokens);
+    mem_free(timer->heads);
+    mem_free(timer);
 }
 
 /* m x k by k x n. */
@@ -174,15 +207,10 @@ static double decode_attention(const struct timer *timer, const struct work *wor
 {
     if (work->decode_sequences == 0)
         return 0;
-    const struct gpu *gpu = &timer->gpu;
-    const struct gpu_decode_attention *a = &gpu->decode_attention;
-    const struct work_shape *s = &timer->shape;
-    double hd = (double)s->head_dim, heads = (double)s->query_heads, kv_heads = (double)s->kv_heads;
-    double context = (double)work->decode_context_tokens;
-    double compute = 4 * heads * hd * context / (gpu->peak_bf16_flops * a->ec);
-    double memory = 2 * s->kv_value_bytes * context * kv_heads * hd / (gpu->bandwidth * a->em);
-    double sequences = a->ts * (double)work->decode_sequences * kv_heads;
-    return (double)s->layers * (a->t0 + pnorm3(a->p, compute, memory, sequences));
+    const struct gpu_decode_attention *a = &timer->gpu.decode_attention;
+    struct decode_terms terms =
+        decode_terms(timer, (double)work->decode_context_tokens, (double)work->decode_sequences);
+    return (double)timer->shape.layers * (a->t0 + pnorm3(a->p, terms.compute, terms.memory, terms.sequences));
 }
 
 struct timer_parts timer_iteration_parts(struct timer *timer, const struct work *work)
@@ -206,8 +234,66 @@ struct timer_parts timer_iteration_parts(struct timer *timer, const struct work 
     return parts;
 }
 
-int64_t timer_iteration_ns(struct timer *timer, const struct work *work)
+/* Rounds a quickly found time; 0 when it is so near to the middle between two nanoseconds that its error
+ * could matter. Beside the norm's error, the order of its sum differs from that of timer_iteration_parts. */
+static int64_t round_quick(double seconds)
+{
+    double ns = seconds * 1e9;
+    if (!(ns < 0x1p50))
+        return 0;
+    double whole = (ns + 0x1.8p52) - 0x1.8p52; /* half to even, as rint() */
+    return fabs(ns - whole) < 0.5 - 2 * NORM_ERROR * ns ? (int64_t)whole : 0;
+}
+
+static int64_t exact_ns(struct timer *timer, const struct work *work)
 {
     int64_t ns = simtime_from_seconds(timer_iteration_parts(timer, work).total);
     return ns > 0 ? ns : 1;
+}
+
+static double quick_decode_attention(struct timer *timer, int64_t context_tokens, double sequences_term)
+{
+    double norm =
+        norm_of(&timer->decode_norm, timer->per_context_token * (double)context_tokens, sequences_term);
+    return (double)timer->shape.layers * (timer->gpu.decode_attention.t0 + norm);
+}
+
+int64_t timer_iteration_ns(struct timer *timer, const struct work *work)
+{
+    if (timer->config.level == TIMER_FIXED || work->decode_sequences == 0)
+        return exact_ns(timer, work);
+    struct token_times times = token_times(timer, work->prefill_tokens + work->decode_sequences);
+    double rest = times.linear + times.elementwise + times.allreduce + prefill_attention(timer, work) +
+                  head_time(timer, work->logit_rows) + timer->config.iteration_overhead_ms / 1e3;
+    int64_t ns =
+        round_quick(rest + quick_decode_attention(timer, work->decode_context_tokens,
+                                                  timer->per_sequence * (double)work->decode_sequences));
+    return ns > 0 ? ns : exact_ns(timer, work);
+}
+
+struct timer_decode timer_decode_begin(struct timer *timer, int64_t sequences)
+{
+    struct timer_decode decode = {.timer = timer, .sequences = sequences};
+    if (timer->config.level == TIMER_FIXED)
+        return decode;
+    struct token_times times = token_times(timer, sequences);
+    decode.rest_s = times.linear + times.elementwise + times.allreduce + head_time(timer, sequences) +
+                    timer->config.iteration_overhead_ms / 1e3;
+    decode.sequences_term = timer->per_sequence * (double)sequences;
+    return decode;
+}
+
+int64_t timer_decode_ns(const struct timer_decode *decode, int64_t context_tokens)
+{
+    struct timer *timer = decode->timer;
+    int64_t ns = 0;
+    if (timer->config.level != TIMER_FIXED)
+        ns = round_quick(decode->rest_s +
+                         quick_decode_attention(timer, context_tokens, decode->sequences_term));
+    if (ns > 0)
+        return ns;
+    struct work work = {.decode_sequences = decode->sequences,
+                        .decode_context_tokens = context_tokens,
+                        .logit_rows = decode->sequences};
+    return exact_ns(timer, &work);
 }

@@ -3,27 +3,13 @@
 #include "tandem/check.h"
 #include "tandem/mem.h"
 
-/* Values below EXACT have a bucket each; above, each power of two has SUB buckets. */
-#define SUB_BITS 10
-#define SUB      (UINT64_C(1) << SUB_BITS)
-#define EXACT    (2 * SUB)
-
-static size_t bucket_of(int64_t value)
-{
-    uint64_t bits = (uint64_t)value;
-    if (bits < EXACT)
-        return (size_t)bits;
-    unsigned shift = 63 - (unsigned)__builtin_clzll(bits) - SUB_BITS; /* >= 1 */
-    return (size_t)(EXACT + (shift - 1) * SUB + (bits >> shift) - SUB);
-}
-
 int64_t histogram_bucket_low(size_t bucket)
 {
     CHECK(bucket < HISTOGRAM_BUCKETS, "bucket %zu", bucket);
-    if (bucket < EXACT)
+    if (bucket < HISTOGRAM_EXACT)
         return (int64_t)bucket;
-    uint64_t shift = (bucket - EXACT) / SUB + 1;
-    return (int64_t)(((bucket - EXACT) % SUB + SUB) << shift);
+    uint64_t shift = (bucket - HISTOGRAM_EXACT) / HISTOGRAM_SUB + 1;
+    return (int64_t)(((bucket - HISTOGRAM_EXACT) % HISTOGRAM_SUB + HISTOGRAM_SUB) << shift);
 }
 
 int64_t histogram_bucket_high(size_t bucket)
@@ -48,13 +34,23 @@ void histogram_add(struct histogram *histogram, int64_t value, uint64_t n)
     CHECK(value >= 0, "a histogram cannot hold %lld", (long long)value);
     if (n == 0)
         return;
-    histogram->counts[bucket_of(value)] += n;
+    histogram->counts[histogram_bucket(value)] += n;
     histogram->count += n;
     histogram->sum += (wide_t)(uint64_t)value * n;
     if (value < histogram->min)
         histogram->min = value;
     if (value > histogram->max)
         histogram->max = value;
+}
+
+void histogram_add_counted(struct histogram *histogram, uint64_t n, wide_t sum, int64_t min, int64_t max)
+{
+    if (n == 0)
+        return;
+    histogram->count += n;
+    histogram->sum += sum;
+    histogram->min = min < histogram->min ? min : histogram->min;
+    histogram->max = max > histogram->max ? max : histogram->max;
 }
 
 void histogram_merge(struct histogram *into, const struct histogram *from)

@@ -150,15 +150,6 @@ void metrics_row(struct metrics *metrics, const struct row *row)
     }
 }
 
-static inline void bin_add(struct series_bin *bin, const struct gauge *gauge, uint64_t duration)
-{
-    bin->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
-    bin->running_ns += (wide_t)(uint64_t)gauge->running * duration;
-    bin->moving_ns += (wide_t)(uint64_t)gauge->moving * duration;
-    bin->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * duration;
-    bin->busy_ns[gauge->phase] += duration;
-}
-
 /* A span that crosses bins, or lies in another bin than the last one did. */
 static void series_span(struct metrics *metrics, struct series *series, int64_t from_ns, int64_t to_ns,
                         const struct gauge *gauge)
@@ -169,7 +160,7 @@ static void series_span(struct metrics *metrics, struct series *series, int64_t 
         struct series_bin *bin = series_bin_at(series, from_ns);
         int64_t left = series->interval_ns - (from_ns - series->last_start_ns);
         int64_t duration = to_ns - from_ns < left ? to_ns - from_ns : left;
-        bin_add(bin, gauge, (uint64_t)duration);
+        series_bin_span(bin, gauge, (uint64_t)duration);
         from_ns += duration;
     }
 }
@@ -177,7 +168,7 @@ static void series_span(struct metrics *metrics, struct series *series, int64_t 
 void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
                   const struct gauge *gauge)
 {
-    if (from_ns >= to_ns)
+    if (from_ns >= to_ns || !gauge_any(gauge))
         return;
     uint64_t duration = (uint64_t)(to_ns - from_ns);
     int64_t start = from_ns > metrics->config.window_start_ns ? from_ns : metrics->config.window_start_ns;
@@ -186,10 +177,6 @@ void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, in
         usage->busy_ns[gauge->phase] += (uint64_t)(end - start);
         usage->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * (uint64_t)(end - start);
     }
-    /* Nothing there: also keeps an idle tail from stretching the series beyond the last completion. */
-    if ((gauge->waiting | gauge->running | gauge->moving | gauge->kv_blocks) == 0 &&
-        gauge->phase == PHASE_IDLE)
-        return;
     usage->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
     usage->running_ns += (wide_t)(uint64_t)gauge->running * duration;
     usage->moving_ns += (wide_t)(uint64_t)gauge->moving * duration;
@@ -200,7 +187,7 @@ void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, in
     uint64_t offset = (uint64_t)from_ns - (uint64_t)series->last_start_ns;
     uint64_t interval = (uint64_t)series->interval_ns;
     if (offset < interval && duration <= interval - offset)
-        bin_add(&series->bins[series->last], gauge, duration);
+        series_bin_span(&series->bins[series->last], gauge, duration);
     else
         series_span(metrics, series, from_ns, to_ns, gauge);
 }
@@ -246,6 +233,17 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
     struct series_bin *bin = instant(metrics, pool, at_ns);
     if (bin)
         bin->sent_bytes += bytes;
+}
+
+void metrics_add_bin(struct metrics *metrics, int64_t pool, int64_t at_ns, const struct series_bin *sums)
+{
+    bool any = (sums->waiting_ns | sums->running_ns | sums->moving_ns | sums->kv_block_ns |
+                sums->prefill_tokens | sums->output_tokens | sums->sent_bytes) != 0;
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        any = any || sums->busy_ns[phase] != 0;
+    struct series_bin *bin = any ? instant(metrics, pool, at_ns) : NULL;
+    if (bin)
+        series_bin_merge(bin, sums);
 }
 
 void metrics_gaps(struct metrics *metrics, int64_t gap_ns, uint64_t n)

@@ -32,11 +32,6 @@ static int64_t *residue_of(struct instance *instance, const struct sequence *seq
     return &instance->batch.residues[residue < 0 ? residue + block : residue];
 }
 
-static bool in_window(const struct instance *instance, const struct sequence *sequence)
-{
-    return metrics_in_window(instance->metrics, sequence->request->row.arrival_ns);
-}
-
 static int64_t cached_now(const struct instance *instance, const struct sequence *sequence)
 {
     if (naive(instance))
@@ -59,7 +54,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     sequence->join_step = batch->step;
     sequence->generated_tokens = sequence->request->generated_tokens;
     batch->count++;
-    batch->window_count += in_window(instance, sequence);
+    batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
     if (naive(instance))
         return;
@@ -92,16 +87,6 @@ static int64_t longest_gap(const struct batch *batch, int64_t first)
     return low < batch->gap_count ? batch->gaps[low].gap_ns : 0;
 }
 
-static void push_gap(struct batch *batch, int64_t gap_ns)
-{
-    while (batch->gap_count > 0 && batch->gaps[batch->gap_count - 1].gap_ns <= gap_ns)
-        batch->gap_count--;
-    if (batch->gap_count == batch->gap_capacity)
-        batch->gaps =
-            mem_grow(batch->gaps, &batch->gap_capacity, batch->gap_count + 1, sizeof(struct gap_entry));
-    batch->gaps[batch->gap_count++] = (struct gap_entry){batch->step, gap_ns};
-}
-
 static void fresh_remove(struct instance *instance, struct sequence *sequence)
 {
     struct batch *batch = &instance->batch;
@@ -119,7 +104,7 @@ void batch_leave(struct instance *instance, uint32_t slot)
     int64_t cached_tokens = cached_now(instance, sequence);
     int64_t blocks = blocks_now(instance, sequence);
     batch->count--;
-    batch->window_count -= in_window(instance, sequence);
+    batch->window_count -= sequence->in_window;
     batch->cached_tokens -= cached_tokens;
     if (!naive(instance)) {
         int64_t steps = batch->step - sequence->join_step;
@@ -156,10 +141,10 @@ int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t s
 int64_t batch_blocks_needed(struct instance *instance)
 {
     struct batch *batch = &instance->batch;
-    const struct heap_entry *top;
-    while ((top = heap_top(&batch->growth)) && top->key - instance->kv.block_tokens < batch->step) {
-        struct sequence *sequence = &instance->sequences[top->id];
-        heap_remove(&batch->growth, top->id);
+    while (batch_growth_step(instance) <= batch->step) {
+        uint32_t slot = heap_top(&batch->growth)->id;
+        struct sequence *sequence = &instance->sequences[slot];
+        heap_remove(&batch->growth, slot);
         sequence->growing = true;
         ++*residue_of(instance, sequence);
     }
@@ -186,7 +171,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
         if (needed > sequence->blocks)
             sequence->blocks = needed;
         count++;
-        window_count += in_window(instance, sequence);
+        window_count += sequence->in_window;
         cached_tokens += sequence->cached_tokens;
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
@@ -205,12 +190,12 @@ static void aggregate_step(struct instance *instance, int64_t now_ns)
     int64_t gap_ns = now_ns - batch->last_step_ns; /* of all but the fresh ones */
     int64_t window_gaps = batch->window_count;
     if (batch->count > (int64_t)batch->fresh_count)
-        push_gap(batch, gap_ns);
+        batch_push_gap(batch, gap_ns);
     for (size_t i = 0; i < batch->fresh_count; i++) {
         struct sequence *sequence = &instance->sequences[batch->fresh[i]];
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
-        window_gaps -= in_window(instance, sequence);
+        window_gaps -= sequence->in_window;
         sequence->fresh_index = NO_SLOT;
     }
     batch->fresh_count = 0;

@@ -1,5 +1,6 @@
 /* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it.
- * Both ends are told when it has ended. One wake is pending: the next start or end of any flow. */
+ * Both ends are told of its end. One wake is pending: the next start, or with max-min the next end, of any
+ * flow. */
 #include "tandem/fabric.h"
 
 #include "internal.h"
@@ -27,16 +28,17 @@ struct fabric {
     size_t count, capacity;
     uint32_t free;
     uint64_t started; /* ties of equal times: order of opening */
-    struct heap next; /* start or end of each transfer */
+    struct heap next; /* start of each transfer, max-min: then its end */
     uint64_t *orders;
     size_t order_capacity;
     struct maxmin *maxmin;
 };
 
-static double path_rate(const struct fabric *fabric, const struct transfer *transfer)
+/* Drains by itself. */
+static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer *transfer)
 {
     double sender = fabric->rates[transfer->prefill], receiver = fabric->rates[transfer->decode];
-    return sender < receiver ? sender : receiver;
+    return simtime_from_seconds((double)transfer->bytes / (sender < receiver ? sender : receiver));
 }
 
 static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
@@ -44,23 +46,35 @@ static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
     heap_set(&fabric->next, number, time_ns, fabric->orders[number]);
 }
 
+/* Both ends know L after the end. */
+static void tell_ends(struct fabric *fabric, const struct transfer *transfer, int64_t end_ns)
+{
+    int64_t done_ns = end_ns + fabric->config.latency_ns;
+    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_slot, transfer->bytes};
+    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_slot, transfer->bytes};
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
+}
+
+static uint32_t take_number(struct fabric *fabric)
+{
+    uint32_t number = fabric->free;
+    if (number != NO_SLOT) {
+        fabric->free = fabric->transfers[number].next_free;
+        return number;
+    }
+    fabric->transfers =
+        mem_grow(fabric->transfers, &fabric->capacity, fabric->count + 1, sizeof(struct transfer));
+    fabric->orders = mem_grow(fabric->orders, &fabric->order_capacity, fabric->count + 1, sizeof(uint64_t));
+    return (uint32_t)fabric->count++;
+}
+
 static void on_flow(void *state, struct engine *engine, const struct event *event)
 {
     (void)engine;
     struct fabric *fabric = state;
     CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
-    uint32_t number = fabric->free;
-    if (number != NO_SLOT) {
-        fabric->free = fabric->transfers[number].next_free;
-    } else {
-        fabric->transfers =
-            mem_grow(fabric->transfers, &fabric->capacity, fabric->count + 1, sizeof(struct transfer));
-        fabric->orders =
-            mem_grow(fabric->orders, &fabric->order_capacity, fabric->count + 1, sizeof(uint64_t));
-        number = (uint32_t)fabric->count++;
-    }
-    fabric->orders[number] = fabric->started++;
-    fabric->transfers[number] = (struct transfer){
+    struct transfer transfer = {
         .prefill = (uint32_t)event->words[FLOW_PREFILL],
         .decode = event->source,
         .prefill_slot = (uint32_t)((uint64_t)event->words[FLOW_SLOTS] >> 32),
@@ -68,7 +82,15 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
         .bytes = event->words[FLOW_BYTES],
         .left_bytes = (double)event->words[FLOW_BYTES],
     };
-    set_next(fabric, number, event->time_ns + event->words[FLOW_LATENCY_NS]);
+    int64_t start_ns = event->time_ns + event->words[FLOW_LATENCY_NS];
+    if (fabric->config.sharing == SHARING_NONE) {
+        tell_ends(fabric, &transfer, start_ns + time_alone_ns(fabric, &transfer));
+        return;
+    }
+    uint32_t number = take_number(fabric);
+    fabric->orders[number] = fabric->started++;
+    fabric->transfers[number] = transfer;
+    set_next(fabric, number, start_ns);
     engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
 }
 
@@ -90,41 +112,43 @@ static void apply_rates(struct fabric *fabric, int64_t now_ns)
     }
 }
 
+static void drop(struct fabric *fabric, uint32_t number)
+{
+    heap_remove(&fabric->next, number);
+    fabric->transfers[number].next_free = fabric->free;
+    fabric->free = number;
+}
+
+/* One after another at the sender's port: nobody that comes later can slow a transfer down, so its end is
+ * known when it starts to drain. */
+static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    const struct transfer *transfer = &fabric->transfers[number];
+    int64_t *free_ns = &fabric->port_free_ns[transfer->prefill];
+    *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, transfer);
+    tell_ends(fabric, transfer, *free_ns);
+    drop(fabric, number);
+}
+
 static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
     struct transfer *transfer = &fabric->transfers[number];
-    transfer->draining = true;
-    transfer->updated_ns = now_ns;
-    if (fabric->config.sharing == SHARING_MAX_MIN) {
-        maxmin_add(fabric->maxmin, number, transfer->prefill, transfer->decode);
-        apply_rates(fabric, now_ns);
+    if (fabric->config.sharing == SHARING_SENDER) {
+        drain_in_turn(fabric, number, now_ns);
         return;
     }
-    int64_t start_ns = now_ns;
-    int64_t length_ns = simtime_from_seconds((double)transfer->bytes / path_rate(fabric, transfer));
-    if (fabric->config.sharing == SHARING_SENDER) {
-        int64_t *free_ns = &fabric->port_free_ns[transfer->prefill];
-        start_ns = *free_ns > now_ns ? *free_ns : now_ns;
-        *free_ns = start_ns + length_ns;
-    }
-    set_next(fabric, number, start_ns + length_ns);
+    transfer->draining = true;
+    transfer->updated_ns = now_ns;
+    maxmin_add(fabric->maxmin, number, transfer->prefill, transfer->decode);
+    apply_rates(fabric, now_ns);
 }
 
 static void end_transfer(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
-    struct transfer *transfer = &fabric->transfers[number];
-    int64_t done_ns = now_ns + fabric->config.latency_ns;
-    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_slot, transfer->bytes};
-    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_slot, transfer->bytes};
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
-    heap_remove(&fabric->next, number);
-    transfer->next_free = fabric->free;
-    fabric->free = number;
-    if (fabric->config.sharing == SHARING_MAX_MIN) {
-        maxmin_remove(fabric->maxmin, number);
-        apply_rates(fabric, now_ns);
-    }
+    tell_ends(fabric, &fabric->transfers[number], now_ns);
+    drop(fabric, number);
+    maxmin_remove(fabric->maxmin, number);
+    apply_rates(fabric, now_ns);
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)

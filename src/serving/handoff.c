@@ -32,12 +32,12 @@ void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int6
     struct sequence *sequence = &instance->sequences[slot];
     CHECK(sequence->state == SEQUENCE_HELD, "slot %u holds no blocks for a transfer", slot);
     instance_account(instance, now_ns);
-    metrics_sent(instance->metrics, instance->config->pool, &instance->usage, now_ns, bytes);
+    meter_sent(&instance->meter, now_ns, bytes);
     kv_give(&instance->kv, sequence->blocks);
     sequence_free(instance, slot);
     instance->held--;
     instance->report_due = true;
-    instance->boundary_due = true;
+    instance->boundary_due = instance->waiting.count > 0; /* nothing else waits for blocks here */
 }
 
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns)
@@ -97,7 +97,7 @@ void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, i
     /* From the grant: L to the fabric, the flow, L back. */
     request->row.transfer_ns = request_stage(request, now_ns) - 2 * latency_ns;
     request->row.control_ns += 2 * latency_ns;
-    instance->usage.received_bytes += bytes;
+    instance->meter.usage.received_bytes += bytes;
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
     instance->boundary_due = true;
@@ -114,7 +114,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         request->row.admission_ns = request_stage(request, now_ns);
         if (instance->config->first_token == FIRST_TOKEN_RELAY) {
             request_token(instance, request, now_ns);
-            metrics_tokens(instance->metrics, instance->config->pool, &instance->usage, now_ns, 0, 1);
+            meter_iteration(&instance->meter, now_ns, 0, 1, &(struct effort){0});
         }
         if (request->generated_tokens == request->output_tokens) {
             instance_finish(instance, slot, now_ns);

@@ -31,7 +31,7 @@ static void set_wake(struct instance *instance, int64_t now_ns)
 {
     int64_t wake_ns = SIMTIME_NEVER;
     if (instance->busy)
-        wake_ns = instance->iteration_end_ns;
+        wake_ns = leap_wake_ns(instance);
     else if (instance->boundary_due)
         wake_ns = now_ns;
     if (instance->report_due && instance->config->reports) {
@@ -58,6 +58,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     (void)engine;
     struct instance *instance = state;
     int64_t now_ns = event->time_ns;
+    leap_to(instance, now_ns - 1); /* a boundary at this time comes after the message */
     switch (event->type) {
     case MESSAGE_DISPATCH:
         instance->received++;
@@ -84,6 +85,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     (void)engine;
     (void)entity;
     struct instance *instance = state;
+    leap_to(instance, now_ns);
     bool ended = instance->busy && instance->iteration_end_ns == now_ns;
     if (ended)
         iteration_finish(instance, now_ns);
@@ -124,6 +126,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, const s
     instance->engine = engine;
     instance->config = config;
     instance->metrics = metrics;
+    meter_init(&instance->meter, metrics, config->pool);
     instance->entity = entity;
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;
@@ -151,7 +154,7 @@ void instance_free(struct instance *instance)
 
 const struct usage *instance_usage(const struct instance *instance)
 {
-    return &instance->usage;
+    return &instance->meter.usage;
 }
 
 void instance_close(struct instance *instance, int64_t end_ns)
@@ -163,7 +166,8 @@ void instance_close(struct instance *instance, int64_t end_ns)
           (long long)instance->kv.used_blocks);
     if (end_ns > instance->accounted_ns)
         instance_account(instance, end_ns);
-    instance->usage.kv_peak_blocks = (uint64_t)instance->kv.peak_blocks;
-    instance->usage.kv_allocated_blocks = instance->kv.allocated_blocks;
-    instance->usage.kv_freed_blocks = instance->kv.freed_blocks;
+    meter_flush(&instance->meter);
+    instance->meter.usage.kv_peak_blocks = (uint64_t)instance->kv.peak_blocks;
+    instance->meter.usage.kv_allocated_blocks = instance->kv.allocated_blocks;
+    instance->meter.usage.kv_freed_blocks = instance->kv.freed_blocks;
 }

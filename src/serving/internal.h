@@ -8,6 +8,7 @@
 #include "tandem/heap.h"
 #include "tandem/instance.h"
 #include "tandem/kv.h"
+#include "tandem/meter.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
 
@@ -27,21 +28,23 @@ enum sequence_state {
 
 struct sequence {
     struct request *request; /* NULL while held: it moved on */
-    enum sequence_state state;
+    uint8_t state;           /* enum sequence_state */
+    bool growing;            /* counted in the batch's residues: its reserved blocks are used up */
+    bool in_window;          /* its request arrived inside the window */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
+    uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
     uint64_t admission;      /* rises with every admission to the running list */
-    int64_t known_tokens;    /* prompt + generated: what has to be in the cache to go on, plus one token */
-    int64_t computed_tokens; /* of known, while in prefill */
-    int64_t chunk_tokens;    /* of the iteration in progress */
-    int64_t highest_computed_tokens; /* ever: below it, work is repeated */
-    int64_t blocks;                  /* held; while in the batch: held when it joined */
-    int64_t stall_start_ns;          /* while preempted; else -1 */
+    int64_t blocks;          /* held; while in the batch: held when it joined */
     /* In the decode batch: */
     int64_t cached_tokens;    /* when it joined (naive mode: now) */
     int64_t generated_tokens; /* likewise */
     int64_t join_step;        /* steps that the batch had done when it joined */
-    uint32_t fresh_index;     /* position in fresh, NO_SLOT when it has done a step */
-    bool growing;             /* counted in the batch's residues: its reserved blocks are used up */
+    /* Before: */
+    int64_t known_tokens;    /* prompt + generated: what has to be in the cache to go on, plus one token */
+    int64_t computed_tokens; /* of known, while in prefill */
+    int64_t chunk_tokens;    /* of the iteration in progress */
+    int64_t highest_computed_tokens; /* ever: below it, work is repeated */
+    int64_t stall_start_ns;          /* while preempted; else -1 */
 };
 
 /* A queue of slots with both ends open. */
@@ -93,40 +96,44 @@ struct schedule {
     bool decode; /* the decode batch takes part */
 };
 
+/* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
 struct instance {
-    struct engine *engine;
     const struct instance_config *config;
-    struct metrics *metrics;
+    struct engine *engine;
+    int64_t accounted_ns; /* usage is accounted up to here */
+    int64_t iteration_ns, iteration_end_ns;
+    int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
+    int64_t next_report_ns;
     uint32_t entity;
-    struct usage usage;
+    bool busy;         /* an iteration is in progress */
+    bool boundary_due; /* something changed while idle */
+    bool report_due;
+    enum phase phase; /* of the iteration in progress */
+    int64_t running;  /* length of the running list */
+    int64_t moving;   /* reserved, until they join */
     struct kv kv;
+    struct ring waiting;   /* to prefill, or to recompute */
+    struct ring offered;   /* decode role: handed off, first come first served */
+    struct ring ready;     /* decode role: KV has come */
+    int64_t queued_tokens; /* known tokens not yet computed, for load reports */
+    int64_t received;      /* dispatches or hand-offs, for load reports */
+    int64_t held;          /* prefill role: sequences whose blocks are kept for a transfer */
+    struct batch batch;
+    struct timer_decode
+        decode; /* where the next eventful boundary is not the end of the iteration in progress */
     struct sequence *sequences;
     size_t sequence_count, sequence_capacity;
     uint32_t free_slots; /* head of the list of free sequences */
     uint32_t first_running, last_running;
-    int64_t running; /* length of the running list */
     uint64_t admissions;
-    struct ring waiting; /* to prefill, or to recompute */
-    struct ring offered; /* decode role: handed off, first come first served */
-    struct ring ready;   /* decode role: KV has come */
-    int64_t moving;      /* reserved, until they join */
-    int64_t held;        /* prefill role: sequences whose blocks are kept for a transfer */
-    uint32_t *partials;  /* running sequences in prefill, in admission order */
+    uint32_t *partials; /* running sequences in prefill, in admission order */
     size_t partial_count, partial_capacity;
-    struct batch batch;
     uint32_t *ended; /* slots whose last token came in this step */
     size_t ended_count, ended_capacity;
     struct schedule schedule;
-    bool busy;         /* an iteration is in progress */
-    bool boundary_due; /* something changed while idle */
-    int64_t iteration_end_ns;
-    enum phase phase;
-    struct effort effort;  /* of that iteration */
-    int64_t accounted_ns;  /* usage is accounted up to here */
-    int64_t queued_tokens; /* known tokens not yet computed, for load reports */
-    int64_t received;      /* dispatches or hand-offs, for load reports */
-    bool report_due;
-    int64_t next_report_ns;
+    struct effort effort; /* of the iteration in progress */
+    struct metrics *metrics;
+    struct meter meter; /* holds its usage */
 };
 
 /* sequence.c: slots, lists. */
@@ -151,12 +158,43 @@ int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t s
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
 void batch_step(struct instance *instance, int64_t now_ns);
 
+/* The step at which the next sequence begins to need blocks beyond its reserved ones, INT64_MAX for none. */
+static inline int64_t batch_growth_step(const struct instance *instance)
+{
+    const struct heap_entry *top = heap_top(&instance->batch.growth);
+    return top ? top->key - instance->kv.block_tokens + 1 : INT64_MAX;
+}
+/* A gap of the step just done, for the longest of each sequence. */
+static inline void batch_push_gap(struct batch *batch, int64_t gap_ns)
+{
+    while (batch->gap_count > 0 && batch->gaps[batch->gap_count - 1].gap_ns <= gap_ns)
+        batch->gap_count--;
+    if (batch->gap_count == batch->gap_capacity)
+        batch->gaps =
+            mem_grow(batch->gaps, &batch->gap_capacity, batch->gap_count + 1, sizeof(struct gap_entry));
+    batch->gaps[batch->gap_count++] = (struct gap_entry){batch->step, gap_ns};
+}
+
+/* leap.c: iterations whose ends are uneventful */
+/* An iteration was started: which step ends at the next eventful boundary. */
+void leap_predict(struct instance *instance);
+/* When to wake a busy instance: at the next eventful boundary, or before it. */
+int64_t leap_wake_ns(const struct instance *instance);
+/* Passes all uneventful boundaries up to a time, before anything else happens then. */
+void leap_to(struct instance *instance, int64_t until_ns);
+
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);
 /* Blocks that admission leaves free now: the watermark. */
 int64_t spare_blocks(const struct instance *instance);
 
 /* iteration.c */
+/* What waits, runs, moves and is held. */
+struct gauge instance_gauge(const struct instance *instance);
+/* What an iteration of decodes alone computes and moves. */
+void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens);
+/* Accounts the iteration that ends now: time, tokens, effort. */
+void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */
 void instance_account(struct instance *instance, int64_t now_ns);
 /* Joins, plans, reserves, starts an iteration; with none in progress. */

@@ -1,19 +1,24 @@
 /* One iteration: what is in it, how long it takes, what it brings. */
 #include "internal.h"
 
-void instance_account(struct instance *instance, int64_t now_ns)
+struct gauge instance_gauge(const struct instance *instance)
 {
-    if (now_ns == instance->accounted_ns)
-        return;
-    struct gauge gauge = {
+    return (struct gauge){
         .waiting = (int64_t)(instance->waiting.count + instance->offered.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
         .phase = instance->busy ? instance->phase : PHASE_IDLE,
     };
-    metrics_span(instance->metrics, instance->config->pool, &instance->usage, instance->accounted_ns, now_ns,
-                 &gauge);
+}
+
+void instance_account(struct instance *instance, int64_t now_ns)
+{
+    if (now_ns == instance->accounted_ns)
+        return;
+    struct gauge gauge = instance_gauge(instance);
+    if (gauge_any(&gauge))
+        meter_span(&instance->meter, instance->accounted_ns, now_ns, &gauge);
     instance->accounted_ns = now_ns;
 }
 
@@ -49,24 +54,36 @@ static void describe_item(const struct sequence *sequence, struct work *work, st
     effort->kv_read_tokens += (uint64_t)end;
 }
 
+void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens)
+{
+    /* One by one: a structure copied in words of 16 bytes waits for its parts to be written. */
+    effort->iterations = 1;
+    effort->tokens = (uint64_t)sequences;
+    effort->recomputed_tokens = 0;
+    effort->prompt_tokens = 0;
+    effort->logit_rows = (uint64_t)sequences;
+    effort->context_x2 = 2 * (uint64_t)context_tokens;
+    effort->recomputed_context_x2 = 0;
+    effort->kv_read_tokens = (uint64_t)context_tokens;
+}
+
 /* What the timer has to know of the planned batch, and what it computes and moves. */
 static struct work describe_work(const struct instance *instance, struct effort *effort)
 {
     const struct schedule *schedule = &instance->schedule;
     struct work work = {.prefill_tokens = schedule->prefill_tokens};
-    *effort = (struct effort){.iterations = 1};
-    for (size_t i = 0; i < schedule->item_count; i++)
-        describe_item(&instance->sequences[schedule->items[i]], &work, effort);
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
         /* Each sees its cached tokens and the one that it computes. */
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
-        work.logit_rows += instance->batch.count;
+        work.logit_rows = instance->batch.count;
     }
-    effort->tokens = (uint64_t)(work.prefill_tokens + work.decode_sequences);
+    effort_decode(effort, work.decode_sequences, work.decode_context_tokens);
+    for (size_t i = 0; i < schedule->item_count; i++)
+        describe_item(&instance->sequences[schedule->items[i]], &work, effort);
+    effort->tokens += (uint64_t)work.prefill_tokens;
     effort->logit_rows = (uint64_t)work.logit_rows;
-    effort->context_x2 = (uint64_t)work.prefill_work_x2 + 2 * (uint64_t)work.decode_context_tokens;
-    effort->kv_read_tokens += (uint64_t)work.decode_context_tokens;
+    effort->context_x2 += (uint64_t)work.prefill_work_x2;
     return work;
 }
 
@@ -90,8 +107,10 @@ void iteration_start(struct instance *instance, int64_t now_ns)
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
-    instance->iteration_end_ns = now_ns + timer_iteration_ns(instance->config->timer, &work);
-    instance->usage.iterations[instance->phase]++;
+    instance->iteration_ns = timer_iteration_ns(instance->config->timer, &work);
+    instance->iteration_end_ns = now_ns + instance->iteration_ns;
+    instance->meter.usage.iterations[instance->phase]++;
+    leap_predict(instance);
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
@@ -143,13 +162,27 @@ static int64_t visible_tokens(const struct instance *instance)
     return visible;
 }
 
+void iteration_count(struct instance *instance, int64_t now_ns)
+{
+    instance_account(instance, now_ns);
+    meter_iteration(&instance->meter, now_ns, (uint64_t)instance->schedule.prefill_tokens,
+                    (uint64_t)visible_tokens(instance), &instance->effort);
+}
+
+/* The request that ends now was last seen seconds ago: it comes from memory while the iteration is accounted.
+ */
+static void fetch_ended(const struct instance *instance)
+{
+    const struct heap_entry *top = heap_top(&instance->batch.ends);
+    if (top && top->key == instance->batch.step + 1)
+        mem_fetch(instance->sequences[top->id].request, sizeof(struct request));
+}
+
 void iteration_finish(struct instance *instance, int64_t now_ns)
 {
-    struct schedule *schedule = &instance->schedule;
-    instance_account(instance, now_ns);
-    metrics_tokens(instance->metrics, instance->config->pool, &instance->usage, now_ns,
-                   (uint64_t)schedule->prefill_tokens, (uint64_t)visible_tokens(instance));
-    metrics_effort(instance->metrics, &instance->usage, now_ns, &instance->effort);
+    const struct schedule *schedule = &instance->schedule;
+    fetch_ended(instance);
+    iteration_count(instance, now_ns);
     if (schedule->decode) {
         batch_step(instance, now_ns);
         for (size_t i = 0; i < instance->ended_count; i++) {

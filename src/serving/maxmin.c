@@ -58,6 +58,14 @@ void maxmin_free(struct maxmin *maxmin)
     mem_free(maxmin);
 }
 
+static void list_changed(struct maxmin *maxmin, uint32_t flow)
+{
+    if (maxmin->changed_count == maxmin->changed_capacity)
+        maxmin->changed =
+            mem_grow(maxmin->changed, &maxmin->changed_capacity, maxmin->changed_count + 1, sizeof(uint32_t));
+    maxmin->changed[maxmin->changed_count++] = flow;
+}
+
 static void visit_side(struct maxmin *maxmin, uint32_t side)
 {
     if (maxmin->sides[side].visited == maxmin->visit)
@@ -88,10 +96,7 @@ static void find_component(struct maxmin *maxmin, const uint32_t start[2])
                 continue;
             flow->visited = maxmin->visit;
             flow->fixed = false;
-            if (maxmin->changed_count == maxmin->changed_capacity)
-                maxmin->changed = mem_grow(maxmin->changed, &maxmin->changed_capacity,
-                                           maxmin->changed_count + 1, sizeof(uint32_t));
-            maxmin->changed[maxmin->changed_count++] = f;
+            list_changed(maxmin, f);
         }
     }
 }
@@ -142,6 +147,20 @@ static void fill(struct maxmin *maxmin)
     }
 }
 
+/* A flow that shares neither port gets what the narrower one has, without a search. */
+static bool add_alone(struct maxmin *maxmin, uint32_t flow_number)
+{
+    struct flow *flow = &maxmin->flows[flow_number];
+    if (flow->next[0] != NO_FLOW || flow->next[1] != NO_FLOW)
+        return false;
+    double sending = maxmin->sides[flow->sides[0]].capacity,
+           receiving = maxmin->sides[flow->sides[1]].capacity;
+    flow->rate = sending < receiving ? sending : receiving;
+    maxmin->changed_count = 0;
+    list_changed(maxmin, flow_number);
+    return true;
+}
+
 void maxmin_add(struct maxmin *maxmin, uint32_t flow_number, uint32_t sender, uint32_t receiver)
 {
     if (flow_number >= maxmin->flow_capacity)
@@ -158,6 +177,8 @@ void maxmin_add(struct maxmin *maxmin, uint32_t flow_number, uint32_t sender, ui
             maxmin->flows[side->first].previous[d] = flow_number;
         side->first = flow_number;
     }
+    if (add_alone(maxmin, flow_number))
+        return;
     find_component(maxmin, flow->sides);
     fill(maxmin);
 }
@@ -175,6 +196,9 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t flow_number)
             maxmin->flows[flow->next[d]].previous[d] = flow->previous[d];
     }
     flow->active = false;
+    maxmin->changed_count = 0;
+    if (maxmin->sides[flow->sides[0]].first == NO_FLOW && maxmin->sides[flow->sides[1]].first == NO_FLOW)
+        return; /* it was alone */
     find_component(maxmin, flow->sides);
     fill(maxmin);
 }

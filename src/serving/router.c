@@ -23,7 +23,7 @@ struct target {
 /* Instances among which one choice is made. */
 struct target_set {
     struct target *targets;
-    int64_t *loads;
+    struct tournament loads;
     uint32_t count;
     uint32_t next;  /* in rotation */
     bool by_tokens; /* load is prompt tokens, else requests */
@@ -57,10 +57,11 @@ static void set_init(struct router *router, struct target_set *set, const uint32
     set->count = count;
     set->by_tokens = by_tokens;
     set->targets = mem_array(count, sizeof(struct target));
-    set->loads = mem_array(count, sizeof(int64_t));
+    tournament_init(&set->loads, count);
     for (uint32_t i = 0; i < count; i++) {
         set->targets[i].set = set;
         set->targets[i].entity = entities[i];
+        tournament_set(&set->loads, i, 0);
         router->by_entity[entities[i]] = &set->targets[i];
     }
 }
@@ -70,14 +71,14 @@ static void set_clear(struct target_set *set)
     for (uint32_t i = 0; i < set->count; i++)
         mem_free(set->targets[i].costs.slots);
     mem_free(set->targets);
-    mem_free(set->loads);
+    tournament_clear(&set->loads);
 }
 
 /* Chooses an instance for a request and books the dispatch. */
 static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
 {
     const struct router_policy *policy = router_policies[router->config.policy];
-    struct router_view view = {set->count, set->loads, set->next};
+    struct router_view view = {set->count, &set->loads, set->next};
     uint32_t index = policy->choose(&view, rng_bits(router->cluster.seed, 0, RNG_ROUTER, request->row.id));
     CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
     set->next = (index + 1) % set->count;
@@ -86,7 +87,7 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
         int64_t cost = set->by_tokens ? request->prompt_tokens : 1;
         ring_push_back(&target->costs, (uint32_t)cost);
         target->beyond += cost;
-        set->loads[index] = target->reported + target->beyond;
+        tournament_set(&set->loads, index, target->reported + target->beyond);
     }
     return set->targets[index].entity;
 }
@@ -99,7 +100,7 @@ static void on_report(struct router *router, const struct event *event)
                                       : event->words[REPORT_RUNNING] + event->words[REPORT_WAITING];
     for (; target->counted < event->words[REPORT_RECEIVED]; target->counted++)
         target->beyond -= ring_pop_front(&target->costs);
-    set->loads[target - set->targets] = target->reported + target->beyond;
+    tournament_set(&set->loads, (uint32_t)(target - set->targets), target->reported + target->beyond);
 }
 
 /* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
@@ -190,13 +191,20 @@ static void take_upcoming(struct router *router)
     router->has_upcoming = workload_next(router->workload, &router->upcoming);
 }
 
-/* All requests that clients send now. */
-static void send_due(struct router *router, int64_t now_ns)
+/* Open loop: requests are taken up to the first that leaves the frontend, so that sending needs no event. */
+static void take_sent(struct router *router)
 {
-    while (router->has_upcoming && router->upcoming.send_ns <= now_ns) {
+    const struct heap_entry *top;
+    while (router->has_upcoming &&
+           (!(top = heap_top(&router->frontend)) || router->upcoming.send_ns <= top->key)) {
         send_request(router, &router->upcoming, 0, router->upcoming.send_ns);
         take_upcoming(router);
     }
+}
+
+/* Closed loop: all requests that users send now. */
+static void send_due(struct router *router, int64_t now_ns)
+{
     const struct heap_entry *top;
     while ((top = heap_top(&router->sends)) && top->key <= now_ns) {
         struct workload_request item;
@@ -207,15 +215,12 @@ static void send_due(struct router *router, int64_t now_ns)
     }
 }
 
-static int64_t next_time(const struct router *router)
+static int64_t next_time(struct router *router)
 {
-    int64_t next_ns = router->has_upcoming ? router->upcoming.send_ns : SIMTIME_NEVER;
+    take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
-    if (send && send->key < next_ns)
-        next_ns = send->key;
-    if (front && front->key < next_ns)
-        next_ns = front->key;
-    return next_ns;
+    int64_t next_ns = front ? front->key : SIMTIME_NEVER;
+    return send && send->key < next_ns ? send->key : next_ns;
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)

@@ -105,7 +105,7 @@ static void preempt(struct instance *instance, uint32_t slot)
     sequence->stall_start_ns = instance->accounted_ns;
     ring_push_front(&instance->waiting, slot);
     request->row.preemptions++;
-    instance->usage.preemptions++;
+    instance->meter.usage.preemptions++;
 }
 
 /* Makes room for blocks by preempting from the end of running. Returns false when the sequence itself had to

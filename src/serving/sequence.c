@@ -50,6 +50,7 @@ uint32_t sequence_new(struct instance *instance, struct request *request)
     instance->sequences[slot] =
         (struct sequence){.request = request,
                           .state = SEQUENCE_WAITING,
+                          .in_window = metrics_in_window(instance->metrics, request->row.arrival_ns),
                           .previous = NO_SLOT,
                           .next = NO_SLOT,
                           .known_tokens = request->prompt_tokens + request->generated_tokens,

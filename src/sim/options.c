@@ -16,7 +16,7 @@ const struct config_reference sim_references[] = {
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
-const char *const plan_mode_names[] = {"aggregate", "naive", NULL};
+const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
 /* One way each so far; named so that a file can say which it counts on. */
@@ -74,8 +74,10 @@ static OPTION_TABLE(output_requests_table, "output-requests", "a sample of the r
                     output_requests_rows);
 
 static const struct option simulation_rows[] = {
-    {"mode", OPTION_CHOICE, "\"aggregate\"", 0, 0, plan_mode_names, OF(simulation.mode),
-     "aggregate: O(1) an iteration; naive: walks over every sequence (the check of the former)"},
+    {"mode", OPTION_CHOICE, "\"leaping\"", 0, 0, plan_mode_names, OF(simulation.mode),
+     "leaping: runs over uneventful iterations at once; aggregate: an event for each, O(1); naive: walks "
+     "over "
+     "every sequence (the checks of the former)"},
     {"partition", OPTION_CHOICE, "\"weighted\"", 0, 0, plan_partition_names, OF(simulation.partition),
      "of instances over ranks: by expected events, or pools strictly apart"},
     {"exchange", OPTION_CHOICE, "\"auto\"", 0, 0, exchange_names, OF(simulation.exchange),

@@ -264,12 +264,17 @@ void plan_clear(struct plan *plan)
     plan->pools = NULL;
 }
 
-/* Expected events of one instance against another's: decodes and iterations outnumber prefills; the router
- * handles about a fifth of all events (measured: 15 to 27 %). */
-static double instance_weight(const struct plan_pool *pool)
+/* Shares of the work, as measured (tests/bench/README.md): prefill instances take half of what decode
+ * instances take for the same requests, however many share it; the router a quarter or a third more than all
+ * of them. */
+static double pool_weight(const struct plan_pool *pool)
 {
-    return pool->role == ROLE_PREFILL ? 0.6 : 1.0;
+    return pool->role == ROLE_PREFILL ? 1 : 2;
 }
+
+#define ROUTER_WEIGHT         1.25
+#define FABRIC_WEIGHT         0.7
+#define ROUTER_WEIGHT_UNIFIED 0.6 /* of 2: no hand-offs pass it */
 
 /* Whole ranks for each pool by weight, at least one. Returns false when there are fewer ranks than pools. */
 static bool partition_pools(const struct plan *plan, const double *weights, int ranks, uint32_t *owners)
@@ -302,14 +307,15 @@ static bool partition_pools(const struct plan *plan, const double *weights, int 
 void plan_partition(const struct plan *plan, int ranks, uint32_t *owners)
 {
     double *weights = mem_array(plan->entities, sizeof(double));
-    double total = 0;
+    int64_t instances[ROLE_COUNT] = {0};
     for (size_t p = 0; p < plan->pool_count; p++)
-        for (int64_t i = 0; i < plan->pools[p].instances; i++) {
-            weights[plan->pools[p].first_entity + i] = instance_weight(&plan->pools[p]);
-            total += instance_weight(&plan->pools[p]);
-        }
-    weights[ENTITY_ROUTER] = 0.25 * total;
-    weights[ENTITY_FABRIC] = plan->disaggregated ? 0.05 * total : 0;
+        instances[plan->pools[p].role] += plan->pools[p].instances;
+    for (size_t p = 0; p < plan->pool_count; p++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++)
+            weights[plan->pools[p].first_entity + i] =
+                pool_weight(&plan->pools[p]) / (double)instances[plan->pools[p].role];
+    weights[ENTITY_ROUTER] = plan->disaggregated ? ROUTER_WEIGHT : ROUTER_WEIGHT_UNIFIED;
+    weights[ENTITY_FABRIC] = plan->disaggregated ? FABRIC_WEIGHT : 0;
     if (plan->simulation.partition != PARTITION_POOLS || !partition_pools(plan, weights, ranks, owners))
         engine_partition(weights, plan->entities, ranks, owners);
     /* The router reads the workload, which rank 0 has opened. */

@@ -13,17 +13,20 @@
  */
 #define COLLECT_ROWS OUTPUT_CHUNK_ROWS
 
-static void warn_about_lengths(const struct run *run)
+/* The model's limit, where no pool has one that refuses requests; 0 where one has. */
+static int64_t longest_context(const struct run *run)
 {
-    const struct plan *plan = &run->plan;
-    int64_t longest = plan->model.max_context_tokens;
-    int64_t longer =
-        longest > 0 && plan->max_model_len == 0 ? workload_count_longer(run->workload, longest) : 0;
+    return run->plan.max_model_len == 0 ? run->plan.model.max_context_tokens : 0;
+}
+
+void run_warn_about_lengths(const struct run *run)
+{
+    int64_t longer = workload_longer(run->workload);
     if (longer > 0)
         log_warning("%lld requests have more prompt and output tokens than the %lld that %s was made for; "
                     "they run all the "
                     "same (max_model_len 0; set it to refuse them)",
-                    (long long)longer, (long long)longest, plan->model.name);
+                    (long long)longer, (long long)longest_context(run), run->plan.model.name);
 }
 
 bool run_load(struct run *run, struct error *error)
@@ -39,7 +42,8 @@ bool run_load(struct run *run, struct error *error)
         return node_error(node_get(config_root(run->config), "warm_up_s"), error,
                           "no request arrives after a warm-up of %g s; the last arrives at %g s",
                           run->plan.warm_up_s, (double)last_ns * 1e-9);
-    warn_about_lengths(run);
+    if (longest_context(run) > 0)
+        workload_count_longer(run->workload, longest_context(run));
     return true;
 }
 

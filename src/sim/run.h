@@ -34,6 +34,10 @@ struct run {
 bool run_load(struct run *run, struct error *error);
 void run_unload(struct run *run);
 
+/* Says how many of the requests that the workload gave are longer than the model was made for. For rank 0, at
+ * the end. */
+void run_warn_about_lengths(const struct run *run);
+
 /* Builds the entities of this rank, begins results.h5 where there is to be one (rows go into it as the run
  * goes on), runs the engine, closes the instances. Collective. False, the same on all ranks: results.h5
  * cannot be written and the run ended; after that only its output may be used and freed. */

@@ -13,16 +13,27 @@
 /* Below, windows cost more than they save (measured: break-even is at about 8, with margin). */
 #define THIN_EVENTS_PER_WINDOW 20
 
+/* Walks over all requests. */
+static void describe_requests(struct workload *workload, struct text *summary)
+{
+    int64_t prompt_tokens = 0, output_tokens = 0;
+    struct workload_request request;
+    while (workload_next(workload, &request)) {
+        prompt_tokens += request.prompt_tokens;
+        output_tokens += request.output_tokens;
+    }
+    text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
+                (long long)workload_count(workload), (long long)prompt_tokens, (long long)output_tokens);
+}
+
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)
 {
     struct run run = {.options = options};
     bool good = run_load(&run, error);
     if (good) {
         plan_describe(&run.plan, summary);
-        text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
-                    (long long)workload_count(run.workload),
-                    (long long)workload_total_prompt_tokens(run.workload),
-                    (long long)workload_total_output_tokens(run.workload));
+        describe_requests(run.workload, summary);
+        run_warn_about_lengths(&run);
     }
     run_unload(&run);
     return good;
@@ -77,6 +88,14 @@ static void warn_about_windows(const struct run *run)
         log_warning(
             "%.1f events a window are too few for %d ranks to pay; use fewer ranks (results are the same)",
             per_window, run->ranks);
+}
+
+/* What only a run shows. Collective. */
+static void warn_at_end(const struct run *run)
+{
+    if (run->rank == 0)
+        run_warn_about_lengths(run);
+    warn_about_windows(run);
 }
 
 static void warn_about_refusals(const struct summary *summary)
@@ -176,7 +195,7 @@ enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
     if (!start(&run, comm, options, true, error))
         return SIM_USER_ERROR;
     CHECK(run_simulate(&run), "only writing a file can fail");
-    warn_about_windows(&run);
+    warn_at_end(&run);
     run_gather(&run, &results);
     if (run.rank == 0)
         inspect(context, &results);
@@ -202,7 +221,7 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
             fprintf(stderr, "tandem: error: %s\n", error.text);
         return SIM_FAILED;
     }
-    warn_about_windows(&run);
+    warn_at_end(&run);
     run_gather(&run, &results);
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {

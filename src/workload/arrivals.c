@@ -163,6 +163,15 @@ int64_t arrivals_time_ns(const struct arrivals *arrivals, uint64_t seed, int64_t
     CHECK(false, "unknown kind of arrivals");
 }
 
+int64_t arrivals_last_ns(const struct arrivals *arrivals, uint64_t seed, int64_t count)
+{
+    bool gaps = arrivals->kind == ARRIVAL_POISSON || arrivals->kind == ARRIVAL_GAMMA;
+    int64_t time_ns = 0;
+    for (int64_t index = gaps ? 0 : count - 1; index < count; index++)
+        time_ns = arrivals_time_ns(arrivals, seed, index, time_ns);
+    return time_ns;
+}
+
 int64_t arrivals_think_ns(const struct arrivals *arrivals, uint64_t seed, uint64_t index)
 {
     double factor = arrivals->think_exponential ? rng_exponential(seed, 0, RNG_THINK_TIME, index) : 1;

@@ -22,54 +22,64 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* Copies a quoted field, from its first quote on; returns the end in the line, NULL when a quote is not
- * closed. */
-static const char *copy_quoted(const char *line, char **out)
+/* Takes the text of a quoted field out of its quotes, in place, and ends it. Returns what is behind the
+ * closing quote, NULL when there is none. */
+static char *unquote(char *field)
 {
-    for (line++; *line; line++) {
-        if (*line == '"' && line[1] == '"')
-            line++;
-        else if (*line == '"')
-            return line + 1;
-        *(*out)++ = *line;
+    char *out = field;
+    for (char *at = field + 1; *at; at++) {
+        if (*at == '"' && at[1] == '"') {
+            at++;
+        } else if (*at == '"') {
+            *out = '\0';
+            return at + 1;
+        }
+        *out++ = *at;
     }
     return NULL;
 }
 
-static const char *copy_plain(const char *line, char delimiter, char **out)
+/* Ends a field without quotes at a place, blanks before that taken off. */
+static void end_plain(const char *field, char *end)
 {
-    char *start = *out;
-    while (*line && *line != delimiter)
-        *(*out)++ = *line++;
-    while (*out > start && is_blank((*out)[-1]))
-        (*out)--;
-    return line;
+    while (end > field && is_blank(end[-1]))
+        end--;
+    *end = '\0';
 }
 
 bool fields_split(struct fields *fields, const char *line, char delimiter, struct error *error)
 {
-    size_t needed = 2 * strlen(line) + 2; /* each field is not longer than its text, plus one NUL each */
-    if (needed > fields->capacity)
-        fields->buffer = mem_grow(fields->buffer, &fields->capacity, needed, 1);
-    char *out = fields->buffer;
+    size_t bytes = strlen(line) + 1;
+    fields->buffer = mem_grow(fields->buffer, &fields->capacity, bytes, 1);
+    memcpy(fields->buffer, line, bytes);
     fields->count = 0;
-    for (;;) {
+    char *end = fields->buffer + bytes - 1;
+    for (char *at = fields->buffer;; at++) {
+        while (is_blank(*at) && *at != delimiter)
+            at++;
         if (fields->count == fields->at_capacity)
             fields->at = mem_grow(fields->at, &fields->at_capacity, fields->count + 1, sizeof *fields->at);
-        fields->at[fields->count++] = out;
-        while (is_blank(*line) && *line != delimiter)
-            line++;
-        line = *line == '"' ? copy_quoted(line, &out) : copy_plain(line, delimiter, &out);
-        if (!line)
-            return error_set(
-                error, "a quoted field has no closing quote (line breaks inside of quotes are not read)");
-        *out++ = '\0';
-        while (is_blank(*line) && *line != delimiter)
-            line++;
-        if (!*line)
+        char *field = at;
+        fields->at[fields->count++] = field;
+        bool quoted = *field == '"';
+        if (quoted) {
+            at = unquote(field);
+            if (!at)
+                return error_set(
+                    error, "a quoted field has no closing quote (line breaks inside of quotes are not read)");
+            while (is_blank(*at) && *at != delimiter)
+                at++;
+        } else {
+            char *next = memchr(at, delimiter, (size_t)(end - at));
+            at = next ? next : end;
+        }
+        char found = *at;
+        if (!quoted)
+            end_plain(field, at);
+        if (!found)
             return true;
-        if (*line++ != delimiter)
-            return error_set(error, "expected '%c' after a closing quote, found '%c'", delimiter, line[-1]);
+        if (found != delimiter)
+            return error_set(error, "expected '%c' after a closing quote, found '%c'", delimiter, found);
     }
 }
 
@@ -112,12 +122,11 @@ static int read_digits(const char **at, int count)
     return value;
 }
 
-static bool read_char(const char **at, const char *allowed)
+static bool read_char(const char **at, char expected)
 {
-    if (!**at || !strchr(allowed, **at))
-        return false;
-    (*at)++;
-    return true;
+    bool found = **at == expected;
+    *at += found;
+    return found;
 }
 
 /* Days from 1970-01-01 in the Gregorian calendar. Years are counted from March, so that leap days come last.
@@ -140,10 +149,10 @@ static int days_in_month(int year, int month)
 static bool read_date(const char **at, int64_t *days)
 {
     int year = read_digits(at, 4);
-    if (year < 0 || !read_char(at, "-"))
+    if (year < 0 || !read_char(at, '-'))
         return false;
     int month = read_digits(at, 2);
-    if (month < 1 || month > 12 || !read_char(at, "-"))
+    if (month < 1 || month > 12 || !read_char(at, '-'))
         return false;
     int day = read_digits(at, 2);
     if (year < 1900 || year > 2099 || day < 1 || day > days_in_month(year, month))
@@ -155,10 +164,10 @@ static bool read_date(const char **at, int64_t *days)
 static bool read_clock(const char **at, int64_t *seconds)
 {
     int hour = read_digits(at, 2);
-    if (hour < 0 || hour > 23 || !read_char(at, ":"))
+    if (hour < 0 || hour > 23 || !read_char(at, ':'))
         return false;
     int minute = read_digits(at, 2);
-    if (minute < 0 || minute > 59 || !read_char(at, ":"))
+    if (minute < 0 || minute > 59 || !read_char(at, ':'))
         return false;
     int second = read_digits(at, 2);
     if (second < 0 || second > 59)
@@ -169,31 +178,30 @@ static bool read_clock(const char **at, int64_t *seconds)
 
 static bool read_fraction(const char **at, int64_t *ns)
 {
+    static const int32_t units[] = {1000000000, 100000000, 10000000, 1000000, 100000,
+                                    10000,      1000,      100,      10,      1};
     *ns = 0;
-    if (**at != '.')
+    if (!read_char(at, '.'))
         return true;
-    (*at)++;
-    int64_t unit = SIMTIME_SECOND_NS / 10;
-    if (!is_digit(**at))
+    size_t digits = 0;
+    for (; is_digit(**at) && digits < 10; (*at)++, digits++)
+        *ns = *ns * 10 + (**at - '0');
+    if (digits < 1 || digits > 9)
         return false;
-    for (; is_digit(**at); (*at)++, unit /= 10) {
-        if (unit == 0)
-            return false;
-        *ns += unit * (**at - '0');
-    }
+    *ns *= units[digits];
     return true;
 }
 
 static bool read_offset(const char **at, int64_t *seconds)
 {
     *seconds = 0;
-    if (!**at || read_char(at, "Z"))
+    if (!**at || read_char(at, 'Z'))
         return true;
     int sign = **at == '-' ? -1 : 1;
-    if (!read_char(at, "+-"))
+    if (!read_char(at, '-') && !read_char(at, '+'))
         return false;
     int hour = read_digits(at, 2);
-    (void)read_char(at, ":");
+    (void)read_char(at, ':');
     int minute = hour < 0 ? -1 : read_digits(at, 2);
     if (hour < 0 || hour > 23 || minute < 0 || minute > 59)
         return false;
@@ -205,8 +213,8 @@ bool fields_timestamp(const char *field, const char *column, int64_t *time_ns, s
 {
     const char *at = field;
     int64_t days = 0, seconds = 0, ns = 0, offset = 0;
-    if (!read_date(&at, &days) || !read_char(&at, " T") || !read_clock(&at, &seconds) ||
-        !read_fraction(&at, &ns) || !read_offset(&at, &offset) || *at)
+    if (!read_date(&at, &days) || !(read_char(&at, ' ') || read_char(&at, 'T')) ||
+        !read_clock(&at, &seconds) || !read_fraction(&at, &ns) || !read_offset(&at, &offset) || *at)
         return error_set(error, "%s: expected a time stamp such as 2023-11-16 18:15:46.6805900, found '%s'",
                          column, field);
     *time_ns = (days * 86400 + seconds - offset) * SIMTIME_SECOND_NS + ns;

@@ -69,12 +69,23 @@ static bool choose_reader(const char *path, const char *format, const struct tra
     return good;
 }
 
+/* All rows, which quantiles need. */
+struct table {
+    struct trace_row *rows;
+    size_t count;
+    char sha256[65];
+};
+
 static bool load(const char *path, const struct trace_reader *reader, const struct node *settings,
-                 struct trace *trace, struct error *error)
+                 struct table *table, struct error *error)
 {
+    struct trace trace = {0};
     void *options = mem_array(1, reader->options_size);
     bool good = (!reader->options || option_parse(reader->options, settings, options, error)) &&
-                trace_load(path, reader, options, false, trace, error);
+                trace_open(&trace, path, reader, options, false, error) &&
+                trace_collect(&trace, &table->rows, &table->count, error);
+    memcpy(table->sha256, trace.sha256, sizeof table->sha256);
+    trace_close(&trace);
     mem_free(options);
     return good;
 }
@@ -93,12 +104,12 @@ static double gap_variation(const int64_t *gaps, size_t count)
     return mean > 0 ? sqrt(square) / mean : 0;
 }
 
-static void append_gaps(const struct trace *trace, struct text *text)
+static void append_gaps(const struct table *table, struct text *text)
 {
-    size_t count = trace->count - 1;
+    size_t count = table->count - 1;
     int64_t *gaps = mem_array(count, sizeof *gaps);
     for (size_t i = 0; i < count; i++)
-        gaps[i] = trace->requests[i + 1].time_ns - trace->requests[i].time_ns;
+        gaps[i] = table->rows[i + 1].time_ns - table->rows[i].time_ns;
     text_append(text, "CV of gaps     %.3f\n", gap_variation(gaps, count));
     qsort(gaps, count, sizeof *gaps, compare);
     text_append(text, "largest gaps  ");
@@ -109,35 +120,35 @@ static void append_gaps(const struct trace *trace, struct text *text)
 }
 
 /* Least and most requests of the full minutes from the first request on. */
-static void append_minutes(const struct trace *trace, struct text *text)
+static void append_minutes(const struct table *table, struct text *text)
 {
-    int64_t minutes = trace->requests[trace->count - 1].time_ns / MINUTE_NS;
+    int64_t minutes = table->rows[table->count - 1].time_ns / MINUTE_NS;
     int64_t least = INT64_MAX, most = 0;
     size_t next = 0;
     for (int64_t minute = 0; minute < minutes; minute++) {
         int64_t requests = 0;
-        for (; next < trace->count && trace->requests[next].time_ns < (minute + 1) * MINUTE_NS; next++)
+        for (; next < table->count && table->rows[next].time_ns < (minute + 1) * MINUTE_NS; next++)
             requests++;
         least = requests < least ? requests : least;
         most = requests > most ? requests : most;
         if (requests == 0) /* jump over long silence: only one empty minute is needed for the minimum */
-            minute = trace->requests[next].time_ns / MINUTE_NS - 1;
+            minute = table->rows[next].time_ns / MINUTE_NS - 1;
     }
     if (minutes > 0)
         text_append(text, "per minute     %lld to %lld requests (%lld full minutes)\n", (long long)least,
                     (long long)most, (long long)minutes);
 }
 
-static void append_arrivals(const struct trace *trace, struct text *text)
+static void append_arrivals(const struct table *table, struct text *text)
 {
-    int64_t span_ns = trace->requests[trace->count - 1].time_ns;
-    text_append(text, "requests       %zu\n", trace->count);
+    int64_t span_ns = table->rows[table->count - 1].time_ns;
+    text_append(text, "requests       %zu\n", table->count);
     text_append(text, "span           %.3f s\n", seconds(span_ns));
     if (span_ns == 0)
         return;
-    text_append(text, "mean rate      %.3f requests/s\n", (double)(trace->count - 1) / seconds(span_ns));
-    append_gaps(trace, text);
-    append_minutes(trace, text);
+    text_append(text, "mean rate      %.3f requests/s\n", (double)(table->count - 1) / seconds(span_ns));
+    append_gaps(table, text);
+    append_minutes(table, text);
 }
 
 /* --- lengths
@@ -159,19 +170,19 @@ static void append_quantile(const int64_t *sorted, size_t count, double percent,
     text_append(text, " %9s", digits);
 }
 
-static void append_lengths(const struct trace *trace, const char *name, bool prompt, struct text *text)
+static void append_lengths(const struct table *table, const char *name, bool prompt, struct text *text)
 {
     static const double percents[] = {1, 10, 50, 90, 99, 99.9, 0, 100};
-    int64_t *lengths = mem_array(trace->count, sizeof *lengths);
+    int64_t *lengths = mem_array(table->count, sizeof *lengths);
     double sum = 0;
-    for (size_t i = 0; i < trace->count; i++) {
-        lengths[i] = prompt ? trace->requests[i].prompt_tokens : trace->requests[i].output_tokens;
+    for (size_t i = 0; i < table->count; i++) {
+        lengths[i] = prompt ? table->rows[i].prompt_tokens : table->rows[i].output_tokens;
         sum += (double)lengths[i];
     }
-    qsort(lengths, trace->count, sizeof *lengths, compare);
-    text_append(text, "%-9s %9.1f", name, sum / (double)trace->count);
+    qsort(lengths, table->count, sizeof *lengths, compare);
+    text_append(text, "%-9s %9.1f", name, sum / (double)table->count);
     for (size_t i = 0; i < sizeof percents / sizeof percents[0]; i++)
-        append_quantile(lengths, trace->count, percents[i], text);
+        append_quantile(lengths, table->count, percents[i], text);
     text_append(text, "\n");
     mem_free(lengths);
 }
@@ -180,22 +191,18 @@ bool workload_trace_info(const char *path, const char *format, const struct node
                          struct error *error)
 {
     const struct trace_reader *reader = NULL;
-    struct trace trace = {0};
-    char sha256[65];
-    if (!choose_reader(path, format, &reader, error) || !load(path, reader, settings, &trace, error))
-        return false;
-    if (!trace_sha256(path, sha256, error)) {
-        trace_clear(&trace);
-        return false;
+    struct table table = {0};
+    bool good = choose_reader(path, format, &reader, error) && load(path, reader, settings, &table, error);
+    if (good) {
+        text_append(text, "file           %s\n", path);
+        text_append(text, "sha256         %s\n", table.sha256);
+        text_append(text, "format         %s (%s)\n", reader->name, reader->doc);
+        append_arrivals(&table, text);
+        text_append(text, "\n%-9s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "tokens", "mean", "p1", "p10",
+                    "p50", "p90", "p99", "p99.9", "min", "max");
+        append_lengths(&table, "prompt", true, text);
+        append_lengths(&table, "output", false, text);
     }
-    text_append(text, "file           %s\n", path);
-    text_append(text, "sha256         %s\n", sha256);
-    text_append(text, "format         %s (%s)\n", reader->name, reader->doc);
-    append_arrivals(&trace, text);
-    text_append(text, "\n%-9s %9s %9s %9s %9s %9s %9s %9s %9s %9s\n", "tokens", "mean", "p1", "p10", "p50",
-                "p90", "p99", "p99.9", "min", "max");
-    append_lengths(&trace, "prompt", true, text);
-    append_lengths(&trace, "output", false, text);
-    trace_clear(&trace);
-    return true;
+    mem_free(table.rows);
+    return good;
 }

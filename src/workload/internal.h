@@ -1,62 +1,76 @@
-/* Internals of the workload module: traces in memory, generators, and the exact scaling of times. */
+/* Internals of the workload module: rows of traces, generators, and the exact scaling of times. */
 #ifndef TANDEM_WORKLOAD_INTERNAL_H
 #define TANDEM_WORKLOAD_INTERNAL_H
 
 #include "tandem/rng.h"
 #include "tandem/workload.h"
 
-#define WORKLOAD_TOKENS_MAX                                                                                  \
-    INT64_C(1000000000)                    /* of one request, prompt or output; fits 32 bits in memory       \
-                                            */
+#define WORKLOAD_TOKENS_MAX   INT64_C(1000000000) /* of one request, prompt or output; fits 32 bits */
 #define WORKLOAD_REQUESTS_MAX 1000000000.0 /* bound of the option "requests"; i x 10^9 ns fits 64 bits */
 
 /* --- lines.c: lines of a text file, plain or gzip
  * ----------------------------------------------------------- */
 
 struct lines {
+    int descriptor;        /* of the file as it is stored; belongs to file */
     struct gzFile_s *file; /* zlib's gzFile */
-    char *line;            /* the current line without its end, NUL-ended */
-    size_t capacity;
-    int64_t number; /* of the current line, from 1 */
+    char *buffer;          /* [at, end): read, but not given yet */
+    size_t capacity, at, end;
+    const char *zero; /* the first zero byte of the block that was read last, NULL: none */
+    char *line;       /* the current line without its end, NUL-ended; lives until the next */
+    int64_t number;   /* of the current line, from 1 */
 };
 
 bool lines_open(struct lines *lines, const char *file, struct error *error);
 
+/* SHA-256 of the file's bytes as they are stored (compressed ones too). */
+bool lines_sha256(const struct lines *lines, const char *file, char hex[65], struct error *error);
+
 /* Reads the next line into lines->line. *more is false at the end. A byte order mark and the \r of CRLF are
  * dropped. Errors name file and line. */
 bool lines_next(struct lines *lines, const char *file, bool *more, struct error *error);
+
+/* The first line is next. For files of which lines_sha256 was found: pipes cannot. */
+void lines_rewind(struct lines *lines, const char *file);
 void lines_close(struct lines *lines);
 
-/* --- trace.c: a trace in memory
- * ----------------------------------------------------------------------------- */
-
-struct trace_request {
-    int64_t time_ns;
-    int32_t prompt_tokens, output_tokens, max_tokens;
-};
+/* --- trace.c: rows of a trace file, one by one
+ * -------------------------------------------------------------- */
 
 struct trace {
-    struct trace_request *requests; /* in order of time */
-    size_t count, capacity;
+    const struct trace_reader *reader;
+    void *state; /* the reader's */
+    char *file;
+    char sha256[65];
+    struct lines lines;
+    bool sort;
+    struct trace_row *sorted; /* sort: all rows; NULL: they are read when they are asked for */
+    size_t sorted_count;
+    size_t rows;                 /* given since the beginning */
+    int64_t first_ns, before_ns; /* as written: of the first row and of the one given last */
 };
 
-/* Reads a whole file with a reader and its parsed options (NULL: none). sort: rows may come in any order.
- * Times are relative to the first one. */
-bool trace_load(const char *file, const struct trace_reader *reader, const void *options, bool sort,
-                struct trace *trace, struct error *error);
-void trace_clear(struct trace *trace);
+/* Opens a file with a reader and its parsed options (NULL: none). sort: rows may come in any order, and are
+ * all held in memory. Close it after an error too. */
+bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
+                bool sort, struct error *error);
+void trace_close(struct trace *trace);
 
-/* Keeps the requests with start_ns <= time < start_ns + duration_ns (0: no end), relative to start_ns. */
-void trace_window(struct trace *trace, int64_t start_ns, int64_t duration_ns);
+/* The next row in order of time, checked; its time is relative to the first row's. *more is false at the end
+ * (a file without any row is an error). Errors name file and line. */
+bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct error *error);
+
+/* The first row is next. */
+void trace_rewind(struct trace *trace);
+
+/* All rows that trace_next gives; the caller owns *rows, after an error too. */
+bool trace_collect(struct trace *trace, struct trace_row **rows, size_t *count, struct error *error);
 
 /* The reader with a name, NULL when there is none. */
 const struct trace_reader *trace_reader_find(const char *name);
 
 /* Fills names (room for capacity) with the readers' names for suggestions; returns their number. */
 size_t trace_reader_names(const char **names, size_t capacity);
-
-/* SHA-256 of the file's bytes as they are stored (compressed ones too). */
-bool trace_sha256(const char *file, char hex[65], struct error *error);
 
 /* --- scale.c
  * ------------------------------------------------------------------------------------------------- */
@@ -78,6 +92,8 @@ struct length {
     double *ln;       /* lognormals: mu; percentiles: ln(tokens) */
     double *sigma;    /* lognormals */
     int64_t *values;  /* empirical */
+    uint32_t *guide;  /* of shares: the first position whose share is not below i / guide_count */
+    size_t guide_count;
 };
 
 /* Reads one length specification; in a preset's object the member named by key ("prompt_tokens") is taken. */
@@ -108,6 +124,9 @@ bool arrivals_have_rate(const struct arrivals *arrivals);
 
 /* Time of request index, given that of the request before (0 for the first). */
 int64_t arrivals_time_ns(const struct arrivals *arrivals, uint64_t seed, int64_t index, int64_t before_ns);
+
+/* Time of the last of count requests: walks over random gaps, computes the others. */
+int64_t arrivals_last_ns(const struct arrivals *arrivals, uint64_t seed, int64_t count);
 int64_t arrivals_think_ns(const struct arrivals *arrivals, uint64_t seed, uint64_t index);
 
 /* --- workload.c

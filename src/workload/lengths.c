@@ -13,6 +13,7 @@
 #define REDRAWS_MAX      (1 << 20)
 #define COMPONENT_COUNT  (UINT64_C(1) << 62)
 #define LEAST_ACCEPTANCE 0.01
+#define GUIDE_PER_SHARE  8 /* so that most draws begin at their place */
 
 struct range {
     int64_t min, max;
@@ -295,6 +296,21 @@ static bool parse_percentiles(const struct node *node, struct length *length, st
     return true;
 }
 
+/* Positions from which find_share has few steps to go. */
+static void make_guide(struct length *length)
+{
+    size_t at = 0;
+    length->guide_count = 8; /* a power of two: u times it is exact */
+    while (length->guide_count < GUIDE_PER_SHARE * length->count)
+        length->guide_count *= 2;
+    length->guide = mem_array(length->guide_count, sizeof *length->guide);
+    for (size_t i = 0; i < length->guide_count; i++) {
+        while (length->share[at] < (double)i / (double)length->guide_count)
+            at++;
+        length->guide[i] = (uint32_t)at;
+    }
+}
+
 static bool parse_kind(const struct node *node, struct length *length, struct error *error)
 {
     struct kinds kinds = {0};
@@ -339,10 +355,13 @@ bool length_parse(const struct node *node, const char *key, struct length *lengt
         if (node_type(node) != NODE_OBJECT)
             return node_error(node, error, "expected an object such as {\"percentiles\": {..}}");
     }
-    if (parse_kind(node, length, error))
-        return true;
-    length_clear(length);
-    return false;
+    if (!parse_kind(node, length, error)) {
+        length_clear(length);
+        return false;
+    }
+    if (length->share)
+        make_guide(length);
+    return true;
 }
 
 void length_clear(struct length *length)
@@ -351,6 +370,7 @@ void length_clear(struct length *length)
     mem_free(length->ln);
     mem_free(length->sigma);
     mem_free(length->values);
+    mem_free(length->guide);
     *length = (struct length){0};
 }
 
@@ -367,15 +387,10 @@ static uint64_t draw_below(uint64_t count, uint64_t seed, enum rng_purpose purpo
 /* The first position whose share is not below u; shares end at 1 > u. */
 static size_t find_share(const struct length *length, double u)
 {
-    size_t low = 0, high = length->count - 1;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (length->share[middle] < u)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
+    size_t at = length->guide[(size_t)(u * (double)length->guide_count)];
+    while (length->share[at] < u)
+        at++;
+    return at;
 }
 
 static int64_t draw_lognormals(const struct length *length, uint64_t seed, enum rng_purpose purpose,

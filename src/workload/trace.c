@@ -2,8 +2,6 @@
 
 #include "internal.h"
 #include "tandem/check.h"
-#include "tandem/config.h"
-#include "tandem/hash.h"
 #include "tandem/mem.h"
 #include "tandem/text.h"
 
@@ -23,83 +21,100 @@ size_t trace_reader_names(const char **names, size_t capacity)
     return count;
 }
 
-bool trace_sha256(const char *file, char hex[65], struct error *error)
-{
-    char *bytes = NULL;
-    size_t count = 0;
-    if (!config_read_file(file, &bytes, &count, error))
-        return false;
-    hash_sha256(bytes, count, hex);
-    mem_free(bytes);
-    return true;
-}
+/* --- rows in the order of the file
+ * --------------------------------------------------------------------------- */
 
-static bool add_row(struct trace *trace, const struct trace_row *row, struct error *error)
+static bool check_row(const struct trace *trace, const struct trace_row *row, struct error *error)
 {
     CHECK(row->prompt_tokens >= 1 && row->prompt_tokens <= WORKLOAD_TOKENS_MAX && row->output_tokens >= 1 &&
               row->output_tokens <= WORKLOAD_TOKENS_MAX,
           "a trace reader let a bad row through");
-    if (row->max_tokens > 0 && row->max_tokens < row->output_tokens)
-        return error_set(error, "the limit of %lld tokens is below the %lld output tokens",
-                         (long long)row->max_tokens, (long long)row->output_tokens);
-    if (trace->count == trace->capacity)
-        trace->requests =
-            mem_grow(trace->requests, &trace->capacity, trace->count + 1, sizeof *trace->requests);
-    trace->requests[trace->count++] = (struct trace_request){
-        .time_ns = row->time_ns,
-        .prompt_tokens = (int32_t)row->prompt_tokens,
-        .output_tokens = (int32_t)row->output_tokens,
-        .max_tokens = (int32_t)row->max_tokens,
-    };
-    return true;
-}
-
-static bool read_line(const struct trace_reader *reader, void *state, const struct lines *lines, bool sort,
-                      struct trace *trace, struct error *error)
-{
-    struct trace_row row = {0};
-    bool is_row = false;
-    if (!reader->line(state, lines->line, lines->number, &row, &is_row, error))
-        return false;
-    if (!is_row)
-        return true;
-    if (!sort && trace->count > 0 && row.time_ns < trace->requests[trace->count - 1].time_ns)
+    if (!trace->sort && trace->rows > 0 && row->time_ns < trace->before_ns)
         return error_set(error,
                          "expected a time not before that of the row above, found an earlier one (sort the "
                          "file, or set \"sort\": true in \"trace\")");
-    return add_row(trace, &row, error);
+    if (row->max_tokens > 0 && row->max_tokens < row->output_tokens)
+        return error_set(error, "the limit of %lld tokens is below the %lld output tokens",
+                         (long long)row->max_tokens, (long long)row->output_tokens);
+    return true;
 }
 
-static void add_place(const char *file, int64_t number, struct error *error)
+static bool add_place(const struct trace *trace, struct error *error)
 {
     struct text place = {0};
-    text_append(&place, "%s:%lld", file, (long long)number);
+    text_append(&place, "%s:%lld", trace->file, (long long)trace->lines.number);
     error_prefix(error, text_string(&place));
     text_clear(&place);
+    return false;
 }
 
-static bool read_lines(const char *file, const struct trace_reader *reader, void *state, bool sort,
-                       struct trace *trace, struct error *error)
+/* The next row of the file as it is written. */
+static bool read_row(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
 {
-    struct lines lines;
-    if (!lines_open(&lines, file, error))
-        return false;
-    bool more = true, good = true;
-    while ((good = lines_next(&lines, file, &more, error)) && more) {
-        good = read_line(reader, state, &lines, sort, trace, error);
-        if (!good) {
-            add_place(file, lines.number, error);
-            break;
-        }
+    bool is_row = false;
+    *row = (struct trace_row){0};
+    while (!is_row) {
+        if (!lines_next(&trace->lines, trace->file, more, error))
+            return false;
+        if (!*more)
+            return trace->rows > 0 ||
+                   error_set(error, "%s: expected requests, found none (format \"%s\": %s)", trace->file,
+                             trace->reader->name, trace->reader->doc);
+        if (!trace->reader->line(trace->state, trace->lines.line, trace->lines.number, row, &is_row, error) ||
+            (is_row && !check_row(trace, row, error)))
+            return add_place(trace, error);
     }
-    lines_close(&lines);
-    return good;
+    return true;
 }
+
+bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
+{
+    if (trace->sorted) {
+        *more = trace->rows < trace->sorted_count;
+        if (*more)
+            *row = trace->sorted[trace->rows];
+    } else if (!read_row(trace, row, more, error)) {
+        return false;
+    }
+    if (!*more)
+        return true;
+    if (trace->rows++ == 0)
+        trace->first_ns = row->time_ns;
+    trace->before_ns = row->time_ns;
+    row->time_ns -= trace->first_ns;
+    return true;
+}
+
+void trace_rewind(struct trace *trace)
+{
+    trace->rows = 0;
+    if (!trace->sorted)
+        lines_rewind(&trace->lines, trace->file);
+}
+
+bool trace_collect(struct trace *trace, struct trace_row **rows, size_t *count, struct error *error)
+{
+    size_t capacity = 0;
+    struct trace_row row;
+    bool more = true;
+    *rows = NULL;
+    *count = 0;
+    while (trace_next(trace, &row, &more, error)) {
+        if (!more)
+            return true;
+        if (*count == capacity)
+            *rows = mem_grow(*rows, &capacity, *count + 1, sizeof row);
+        (*rows)[(*count)++] = row;
+    }
+    return false;
+}
+
+/* --- rows in the order of time
+ * ------------------------------------------------------------------------------- */
 
 /* Merges the sorted halves [first, middle) and [middle, end) of from into to; equal times keep their order.
  */
-static void merge(const struct trace_request *from, struct trace_request *to, size_t first, size_t middle,
-                  size_t end)
+static void merge(const struct trace_row *from, struct trace_row *to, size_t first, size_t middle, size_t end)
 {
     size_t left = first, right = middle;
     for (size_t i = first; i < end; i++) {
@@ -109,56 +124,51 @@ static void merge(const struct trace_request *from, struct trace_request *to, si
 }
 
 /* Stable (qsort is not): requests of the same time stay in the order of the file. */
-static void sort_requests(struct trace *trace)
+static void sort_rows(struct trace_row *rows, size_t count)
 {
-    struct trace_request *other = mem_array(trace->count, sizeof *other);
-    for (size_t width = 1; width < trace->count; width *= 2) {
-        for (size_t first = 0; first < trace->count; first += 2 * width) {
-            size_t middle = first + width < trace->count ? first + width : trace->count;
-            size_t end = middle + width < trace->count ? middle + width : trace->count;
-            merge(trace->requests, other, first, middle, end);
+    struct trace_row *other = mem_array(count, sizeof *other);
+    for (size_t width = 1; width < count; width *= 2) {
+        for (size_t first = 0; first < count; first += 2 * width) {
+            size_t middle = first + width < count ? first + width : count;
+            size_t end = middle + width < count ? middle + width : count;
+            merge(rows, other, first, middle, end);
         }
-        memcpy(trace->requests, other, trace->count * sizeof *other);
+        memcpy(rows, other, count * sizeof *other);
     }
     mem_free(other);
 }
 
-bool trace_load(const char *file, const struct trace_reader *reader, const void *options, bool sort,
-                struct trace *trace, struct error *error)
+static bool read_sorted(struct trace *trace, struct error *error)
 {
-    *trace = (struct trace){0};
-    void *state = reader->start(options);
-    bool good = read_lines(file, reader, state, sort, trace, error);
-    reader->stop(state);
-    if (good && trace->count == 0)
-        good = error_set(error, "%s: expected requests, found none (format \"%s\": %s)", file, reader->name,
-                         reader->doc);
-    if (!good) {
-        trace_clear(trace);
-        return false;
-    }
-    if (sort)
-        sort_requests(trace);
-    int64_t origin = trace->requests[0].time_ns;
-    for (size_t i = 0; i < trace->count; i++)
-        trace->requests[i].time_ns -= origin;
-    return true;
+    struct trace_row *rows = NULL;
+    size_t count = 0;
+    bool good = trace_collect(trace, &rows, &count, error);
+    if (good)
+        sort_rows(rows, count);
+    trace->sorted = rows;
+    trace->sorted_count = count;
+    trace->rows = 0;
+    return good;
 }
 
-void trace_clear(struct trace *trace)
+/* --- the file
+ * ------------------------------------------------------------------------------------------------ */
+
+bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
+                bool sort, struct error *error)
 {
-    mem_free(trace->requests);
-    *trace = (struct trace){0};
+    *trace = (struct trace){.reader = reader, .file = mem_string(file), .sort = sort};
+    trace->state = reader->start(options);
+    return lines_open(&trace->lines, file, error) &&
+           lines_sha256(&trace->lines, file, trace->sha256, error) && (!sort || read_sorted(trace, error));
 }
 
-void trace_window(struct trace *trace, int64_t start_ns, int64_t duration_ns)
+void trace_close(struct trace *trace)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < trace->count; i++) {
-        struct trace_request request = trace->requests[i];
-        request.time_ns -= start_ns;
-        if (request.time_ns >= 0 && (duration_ns == 0 || request.time_ns < duration_ns))
-            trace->requests[kept++] = request;
-    }
-    trace->count = kept;
+    if (trace->state)
+        trace->reader->stop(trace->state);
+    lines_close(&trace->lines);
+    mem_free(trace->sorted);
+    mem_free(trace->file);
+    *trace = (struct trace){0};
 }

@@ -4,6 +4,8 @@
 
 #include "internal.h"
 #include "tandem/check.h"
+#include "tandem/hash.h"
+#include "tandem/log.h"
 #include "tandem/mem.h"
 #include "tandem/simtime.h"
 #include "tandem/text.h"
@@ -54,7 +56,7 @@ static const struct option trace_rows[] = {
     {"path", OPTION_STRING, NULL, 0, 0, NULL, offsetof(struct trace_settings, path),
      "the file, plain or .gz; relative to the file that names it"},
     {"sort", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct trace_settings, sort),
-     "accept rows in any order of time and sort them"},
+     "accept rows in any order of time and sort them; only then is the whole trace held in memory"},
 };
 OPTION_TABLE(workload_trace_options, "trace", "requests from a file", trace_rows);
 
@@ -69,30 +71,23 @@ static const struct option synthetic_rows[] = {
 };
 OPTION_TABLE(workload_synthetic_options, "synthetic", "requests from distributions", synthetic_rows);
 
-/* Where a walk over the requests stands. */
-struct cursor {
-    int64_t index;
-    int64_t time_ns; /* before scaling, of the request before */
-};
-
-/* Found by one walk when it is first asked for. */
-struct totals {
-    bool known;
-    int64_t last_send_ns, prompt_tokens, output_tokens;
-};
-
 struct workload {
     int64_t count;
+    int64_t last_send_ns;
     uint64_t seed;
     double rate_scale;
     int64_t max_tokens;
-    struct trace trace; /* requests NULL: synthetic */
-    char *path;         /* as written; NULL: synthetic */
-    char sha256[65];
+    struct trace trace;
+    int64_t start_ns, duration_ns; /* the window of a trace; duration 0: no end */
+    uint64_t rows_hash;            /* of the rows that will be given, as they were checked */
+    char *path;                    /* as written; NULL: synthetic */
     struct length prompt, output;
     struct arrivals arrivals;
-    struct cursor cursor;
-    struct totals *totals;
+    /* What was given so far. */
+    int64_t given;
+    int64_t before_ns; /* generators: time of the request before, not scaled */
+    uint64_t given_hash;
+    int64_t longer_than, longer; /* tokens, requests */
 };
 
 bool workload_given(const struct node *node)
@@ -153,12 +148,12 @@ static bool check_file(const struct node *node, const char *file, const struct t
                       reader->doc);
 }
 
-static bool load_trace(struct workload *workload, const struct node *node, const struct trace_reader *reader,
+static bool open_trace(struct workload *workload, const struct node *node, const struct trace_reader *reader,
                        const struct trace_settings *settings, const void *options, struct error *error)
 {
     char *file = resolve_path(node);
-    bool good = check_file(node, file, reader, error) && trace_sha256(file, workload->sha256, error) &&
-                trace_load(file, reader, options, settings->sort, &workload->trace, error);
+    bool good = check_file(node, file, reader, error) &&
+                trace_open(&workload->trace, file, reader, options, settings->sort, error);
     mem_free(file);
     workload->path = mem_string(settings->path);
     return good;
@@ -173,34 +168,70 @@ static bool read_trace(struct workload *workload, const struct node *node, struc
     void *options = mem_array(1, reader->options_size);
     struct option_part parts[2] = {{&workload_trace_options, &settings}, {reader->options, options}};
     bool good = option_parse_parts(parts, reader->options ? 2 : 1, node, error) &&
-                load_trace(workload, node, reader, &settings, options, error);
+                open_trace(workload, node, reader, &settings, options, error);
     mem_free(options);
     return good;
 }
 
-static bool cut_trace(struct workload *workload, const struct node *node, const struct settings *settings,
-                      struct error *error)
+/* The next row in the window, with its time in there; *more is false at the end of the file. */
+static bool next_in_window(struct workload *workload, struct trace_row *row, bool *more, struct error *error)
+{
+    do {
+        if (!trace_next(&workload->trace, row, more, error))
+            return false;
+        row->time_ns -= workload->start_ns;
+    } while (*more &&
+             (row->time_ns < 0 || (workload->duration_ns > 0 && row->time_ns >= workload->duration_ns)));
+    return true;
+}
+
+static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
+{
+    hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
+    hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
+    return hash_mix64(hash ^ (uint64_t)row->max_tokens);
+}
+
+/* Reads the whole trace once, and leaves it at its beginning: every row is checked, and what must be known
+ * before a run is found. */
+static bool check_trace(struct workload *workload, const struct node *node, const struct settings *settings,
+                        struct error *error)
 {
     struct trace *trace = &workload->trace;
-    int64_t span_ns = trace->requests[trace->count - 1].time_ns;
-    trace_window(trace, simtime_from_seconds(settings->start_s), simtime_from_seconds(settings->duration_s));
-    if (trace->count == 0)
+    struct trace_row row;
+    bool more = true;
+    int64_t last_ns = 0, last_given_ns = 0; /* in the window */
+    workload->start_ns = simtime_from_seconds(settings->start_s);
+    workload->duration_ns = simtime_from_seconds(settings->duration_s);
+    for (;;) {
+        if (!next_in_window(workload, &row, &more, error))
+            return false;
+        if (!more)
+            break;
+        last_ns = row.time_ns;
+        if (settings->max_requests > 0 && workload->count == settings->max_requests)
+            continue;
+        last_given_ns = row.time_ns;
+        workload->count++;
+        workload->rows_hash = hash_row(workload->rows_hash, &row);
+    }
+    if (workload->count == 0)
         return node_error(node, error,
                           "no request lies in the window from start_s %g of duration_s %g; the trace "
                           "spans %.3f s",
-                          settings->start_s, settings->duration_s, (double)span_ns / 1e9);
-    for (size_t i = 0; i < trace->count; i++)
-        if (!scale_time(trace->requests[i].time_ns, settings->rate_scale, &trace->requests[i].time_ns))
-            return node_error(node, error, "rate_scale %g puts requests beyond 292 years",
-                              settings->rate_scale);
-    workload->count = (int64_t)trace->count;
+                          settings->start_s, settings->duration_s,
+                          (double)(trace->before_ns - trace->first_ns) / 1e9);
+    if (!scale_time(last_ns, settings->rate_scale, &workload->last_send_ns))
+        return node_error(node, error, "rate_scale %g puts requests beyond 292 years", settings->rate_scale);
+    scale_time(last_given_ns, settings->rate_scale, &workload->last_send_ns);
+    trace_rewind(trace);
     return true;
 }
 
 static bool create_trace(struct workload *workload, const struct node *node, const struct settings *settings,
                          struct error *error)
 {
-    return read_trace(workload, settings->trace, error) && cut_trace(workload, node, settings, error);
+    return read_trace(workload, settings->trace, error) && check_trace(workload, node, settings, error);
 }
 
 /* --- generators
@@ -230,6 +261,14 @@ static bool check_synthetic(const struct workload *workload, const struct node *
     return true;
 }
 
+/* A generator's time as it is sent. */
+static int64_t scaled(const struct workload *workload, int64_t time_ns)
+{
+    int64_t scaled_ns = 0;
+    CHECK(scale_time(time_ns, workload->rate_scale, &scaled_ns), "synthetic times beyond 292 years");
+    return scaled_ns;
+}
+
 static bool create_synthetic(struct workload *workload, const struct node *node,
                              const struct settings *settings, struct error *error)
 {
@@ -240,7 +279,13 @@ static bool create_synthetic(struct workload *workload, const struct node *node,
         !arrivals_parse(synthetic.arrivals, &workload->arrivals, error))
         return false;
     workload->count = synthetic.requests;
-    return check_synthetic(workload, node, settings, error);
+    if (!check_synthetic(workload, node, settings, error))
+        return false;
+    if (settings->max_requests > 0 && settings->max_requests < workload->count)
+        workload->count = settings->max_requests;
+    workload->last_send_ns =
+        scaled(workload, arrivals_last_ns(&workload->arrivals, workload->seed, workload->count));
+    return true;
 }
 
 /* --- the workload
@@ -257,17 +302,13 @@ static bool create(struct workload *workload, const struct node *node, struct er
                           trace ? "both" : "none");
     workload->rate_scale = settings.rate_scale;
     workload->max_tokens = settings.max_tokens;
-    if (!(trace ? create_trace : create_synthetic)(workload, node, &settings, error))
-        return false;
-    if (settings.max_requests > 0 && settings.max_requests < workload->count)
-        workload->count = settings.max_requests;
-    return true;
+    workload->longer_than = INT64_MAX;
+    return (trace ? create_trace : create_synthetic)(workload, node, &settings, error);
 }
 
 bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error)
 {
     struct workload *new = mem_array(1, sizeof *new);
-    new->totals = mem_array(1, sizeof *new->totals);
     new->seed = seed;
     if (create(new, node, error)) {
         *workload = new;
@@ -281,56 +322,63 @@ void workload_free(struct workload *workload)
 {
     if (!workload)
         return;
-    trace_clear(&workload->trace);
+    trace_close(&workload->trace);
     length_clear(&workload->prompt);
     length_clear(&workload->output);
     mem_free(workload->path);
-    mem_free(workload->totals);
     mem_free(workload);
 }
 
-static void give_trace(const struct workload *workload, const struct cursor *cursor,
-                       struct workload_request *request)
+/* The rows are those that workload_create has checked: others would be a run for which nothing was set up. */
+static void give_trace(struct workload *workload, struct workload_request *request)
 {
-    const struct trace_request *row = &workload->trace.requests[cursor->index];
-    request->send_ns = row->time_ns;
-    request->prompt_tokens = row->prompt_tokens;
-    request->output_tokens = row->output_tokens;
-    request->max_tokens = row->max_tokens;
+    struct trace_row row;
+    struct error error;
+    error.text[0] = '\0'; /* not all of its 2 KiB for each row */
+    bool more = true;
+    bool good = next_in_window(workload, &row, &more, &error) && more &&
+                scale_time(row.time_ns, workload->rate_scale, &request->send_ns);
+    if (good) {
+        workload->given_hash = hash_row(workload->given_hash, &row);
+        good = workload->given + 1 < workload->count || workload->given_hash == workload->rows_hash;
+    }
+    if (!good) {
+        const char *reason = more ? "its rows are not the same any more" : "it ends too early";
+        log_fatal(
+            "%s: changed after it was checked (%s); keep it as it is until the run has ended, and run again",
+            workload->trace.file, error.text[0] ? error.text : reason);
+    }
+    request->prompt_tokens = row.prompt_tokens;
+    request->output_tokens = row.output_tokens;
+    request->max_tokens = row.max_tokens;
 }
 
-static void give_synthetic(const struct workload *workload, struct cursor *cursor,
-                           struct workload_request *request)
+static void give_synthetic(struct workload *workload, struct workload_request *request)
 {
-    uint64_t index = (uint64_t)cursor->index;
-    cursor->time_ns = arrivals_time_ns(&workload->arrivals, workload->seed, cursor->index, cursor->time_ns);
-    CHECK(scale_time(cursor->time_ns, workload->rate_scale, &request->send_ns),
-          "synthetic times beyond 292 years");
+    uint64_t index = (uint64_t)workload->given;
+    workload->before_ns =
+        arrivals_time_ns(&workload->arrivals, workload->seed, workload->given, workload->before_ns);
+    request->send_ns = scaled(workload, workload->before_ns);
     request->prompt_tokens = length_draw(&workload->prompt, workload->seed, RNG_PROMPT_TOKENS, index);
     request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
     request->max_tokens = 0;
 }
 
-/* The request at the cursor, which moves on; false at the end. */
-static bool give(const struct workload *workload, struct cursor *cursor, struct workload_request *request)
+bool workload_next(struct workload *workload, struct workload_request *request)
 {
-    if (cursor->index >= workload->count)
+    if (workload->given == workload->count)
         return false;
     if (workload->path)
-        give_trace(workload, cursor, request);
+        give_trace(workload, request);
     else
-        give_synthetic(workload, cursor, request);
+        give_synthetic(workload, request);
     if (request->max_tokens == 0)
         request->max_tokens = workload->max_tokens;
     if (request->max_tokens < request->output_tokens)
         request->max_tokens = request->output_tokens;
-    cursor->index++;
+    workload->longer += request->prompt_tokens + request->output_tokens > workload->longer_than;
+    workload->given++;
     return true;
-}
-
-bool workload_next(struct workload *workload, struct workload_request *request)
-{
-    return give(workload, &workload->cursor, request);
 }
 
 int64_t workload_count(const struct workload *workload)
@@ -338,25 +386,9 @@ int64_t workload_count(const struct workload *workload)
     return workload->count;
 }
 
-static const struct totals *find_totals(const struct workload *workload)
-{
-    struct totals *totals = workload->totals;
-    struct cursor cursor = {0};
-    struct workload_request request;
-    if (totals->known)
-        return totals;
-    while (give(workload, &cursor, &request)) {
-        totals->last_send_ns = request.send_ns;
-        totals->prompt_tokens += request.prompt_tokens;
-        totals->output_tokens += request.output_tokens;
-    }
-    totals->known = true;
-    return totals;
-}
-
 int64_t workload_last_send_ns(const struct workload *workload)
 {
-    return workload->arrivals.users > 0 ? SIMTIME_NEVER : find_totals(workload)->last_send_ns;
+    return workload->arrivals.users > 0 ? SIMTIME_NEVER : workload->last_send_ns;
 }
 
 int64_t workload_users(const struct workload *workload)
@@ -370,24 +402,14 @@ int64_t workload_think_ns(const struct workload *workload, uint64_t index)
     return arrivals_think_ns(&workload->arrivals, workload->seed, index);
 }
 
-int64_t workload_count_longer(const struct workload *workload, int64_t tokens)
+void workload_count_longer(struct workload *workload, int64_t tokens)
 {
-    struct cursor cursor = {0};
-    struct workload_request request;
-    int64_t longer = 0;
-    while (give(workload, &cursor, &request))
-        longer += request.prompt_tokens + request.output_tokens > tokens;
-    return longer;
+    workload->longer_than = tokens;
 }
 
-int64_t workload_total_prompt_tokens(const struct workload *workload)
+int64_t workload_longer(const struct workload *workload)
 {
-    return find_totals(workload)->prompt_tokens;
-}
-
-int64_t workload_total_output_tokens(const struct workload *workload)
-{
-    return find_totals(workload)->output_tokens;
+    return workload->longer;
 }
 
 const char *workload_trace_path(const struct workload *workload)
@@ -397,5 +419,5 @@ const char *workload_trace_path(const struct workload *workload)
 
 const char *workload_trace_sha256(const struct workload *workload)
 {
-    return workload->sha256;
+    return workload->trace.sha256;
 }

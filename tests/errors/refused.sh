@@ -120,6 +120,20 @@ warned()
     rm -rf out stderr
 }
 
+# checked MESSAGE ARGUMENT...: `tandem check` accepts, with this warning.
+checked()
+{
+    local message="tandem: warning: $1" status=0
+    shift
+    checks=$((checks + 1))
+    "$tandem" check e.json "$@" >/dev/null 2>stderr </dev/null || status=$?
+    if [ "$status" -ne 0 ] || ! grep -qxF "$message" stderr; then
+        bad=$((bad + 1))
+        printf 'FAILED: exit code %s, %s\nexpected %s\n' "$status" "$(cat stderr)" "$message"
+    fi
+    rm -f stderr
+}
+
 # accepted ARGUMENT...: the neighbour of what is refused, so that a refusal is known to be for its reason.
 accepted()
 {

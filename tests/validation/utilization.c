@@ -182,20 +182,20 @@ static void check_gaps_after_warm_up(struct experiment *experiment)
                          "{\"uniform\": {\"min\": 1, \"max\": 300}}", "{\"poisson\": {\"rate_per_s\": 30}}",
                          600);
     experiment_set(experiment, "warm_up_s=8");
-    struct outcome aggregate = experiment_run_well(experiment);
-    outcome_check_conserved(&aggregate, LATENCY_NS);
-    CU_ASSERT_EQUAL(aggregate.summary.window_start_ns, INT64_C(8000000000));
+    struct outcome leaping = experiment_run_well(experiment);
+    outcome_check_conserved(&leaping, LATENCY_NS);
+    CU_ASSERT_EQUAL(leaping.summary.window_start_ns, INT64_C(8000000000));
     bool crossed = false; /* the case is worth something */
-    for (size_t i = 0; i < aggregate.row_count; i++)
-        crossed |= aggregate.rows[i].arrival_ns < INT64_C(8000000000) &&
-                   aggregate.rows[i].arrival_ns + aggregate.rows[i].e2e_ns > INT64_C(8000000000);
+    for (size_t i = 0; i < leaping.row_count; i++)
+        crossed |= leaping.rows[i].arrival_ns < INT64_C(8000000000) &&
+                   leaping.rows[i].arrival_ns + leaping.rows[i].e2e_ns > INT64_C(8000000000);
     CU_ASSERT(crossed);
-    CU_ASSERT(aggregate.summary.preemptions > 50);
+    CU_ASSERT(leaping.summary.preemptions > 50);
     experiment_set(experiment, "simulation.mode=naive");
     struct outcome naive = experiment_run_well(experiment);
-    CU_ASSERT_PTR_NULL(outcome_difference(&aggregate, &naive));
+    CU_ASSERT_PTR_NULL(outcome_difference(&leaping, &naive));
     outcome_clear(&naive);
-    outcome_clear(&aggregate);
+    outcome_clear(&leaping);
     experiment_free(experiment);
 }
 

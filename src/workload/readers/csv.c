@@ -44,21 +44,24 @@ static const char *const column_keys[COLUMNS] = {"time_column", "prompt_column",
                                                  "max_tokens_column"};
 
 struct csv_state {
-    struct csv_options options;
+    int time_unit;
+    char delimiter;
     struct fields fields;
-    const char *names[COLUMNS]; /* of the columns; MAX_TOKENS may be empty */
+    char *names[COLUMNS]; /* of the columns; MAX_TOKENS may be empty */
     size_t positions[COLUMNS];
     size_t width; /* fields of the header; 0 before it was read */
 };
 
-static void *start(const void *options)
+static void *start(const void *pointer)
 {
+    const struct csv_options *options = pointer;
     struct csv_state *state = mem_array(1, sizeof *state);
-    state->options = *(const struct csv_options *)options;
-    state->names[TIME] = state->options.time_column;
-    state->names[PROMPT] = state->options.prompt_column;
-    state->names[OUTPUT] = state->options.output_column;
-    state->names[MAX_TOKENS] = state->options.max_tokens_column;
+    state->time_unit = options->time_unit;
+    state->delimiter = delimiter_chars[options->delimiter];
+    state->names[TIME] = mem_string(options->time_column);
+    state->names[PROMPT] = mem_string(options->prompt_column);
+    state->names[OUTPUT] = mem_string(options->output_column);
+    state->names[MAX_TOKENS] = mem_string(options->max_tokens_column);
     return state;
 }
 
@@ -66,6 +69,8 @@ static void stop(void *pointer)
 {
     struct csv_state *state = pointer;
     fields_clear(&state->fields);
+    for (int column = TIME; column < COLUMNS; column++)
+        mem_free(state->names[column]);
     mem_free(state);
 }
 
@@ -117,7 +122,7 @@ static bool read_row(struct csv_state *state, struct trace_row *row, struct erro
     const char *field[COLUMNS];
     for (int column = TIME; column < COLUMNS; column++)
         field[column] = state->fields.at[state->positions[column]];
-    int unit = state->options.time_unit;
+    int unit = state->time_unit;
     bool good = unit == UNIT_ISO ? fields_timestamp(field[TIME], state->names[TIME], &row->time_ns, error)
                                  : fields_time(field[TIME], state->names[TIME], unit_exponents[unit],
                                                &row->time_ns, error);
@@ -133,12 +138,13 @@ static bool read_row(struct csv_state *state, struct trace_row *row, struct erro
 static bool read_line(void *pointer, const char *line, int64_t number, struct trace_row *row, bool *is_row,
                       struct error *error)
 {
-    (void)number;
     struct csv_state *state = pointer;
     *is_row = false;
+    if (number == 1)
+        state->width = 0;
     if (!*line)
         return true;
-    if (!fields_split(&state->fields, line, delimiter_chars[state->options.delimiter], error))
+    if (!fields_split(&state->fields, line, state->delimiter, error))
         return false;
     if (state->width == 0)
         return read_header(state, line, error);

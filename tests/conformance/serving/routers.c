@@ -20,12 +20,14 @@ static void test_table(void)
     }
 }
 
-static struct router_view random_view(uint64_t seed, int64_t loads[MOST])
+/* The caller clears loads. */
+static struct router_view random_view(uint64_t seed, struct tournament *loads)
 {
     uint32_t count = 1 + (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 0) % MOST);
     int64_t below = 1 + (int64_t)(rng_bits(seed, 0, RNG_ROUTER, 1) % 5) * 1000; /* 1: all are equal */
+    tournament_init(loads, count);
     for (uint32_t i = 0; i < count; i++)
-        loads[i] = (int64_t)(rng_bits(seed, 1, RNG_ROUTER, i) % (uint64_t)below);
+        tournament_set(loads, i, (int64_t)(rng_bits(seed, 1, RNG_ROUTER, i) % (uint64_t)below));
     return (struct router_view){count, loads, (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 2) % count)};
 }
 
@@ -33,15 +35,16 @@ static void test_choice(void)
 {
     for (int i = 0; router_policies[i]; i++)
         for (uint64_t seed = 1; seed <= 2000; seed++) {
-            int64_t loads[MOST], copy[MOST];
-            struct router_view view = random_view(seed, loads);
-            memcpy(copy, loads, sizeof(int64_t) * view.count);
+            struct tournament loads, copy;
+            struct router_view view = random_view(seed, &loads), other = random_view(seed, &copy);
             uint64_t random = rng_bits(seed, 2, RNG_ROUTER, 0);
             uint32_t first = router_policies[i]->choose(&view, random);
-            struct router_view other = {view.count, copy, view.next};
             CU_ASSERT(first < view.count);
             CU_ASSERT_EQUAL(router_policies[i]->choose(&other, random), first);
-            CU_ASSERT_EQUAL(memcmp(loads, copy, sizeof(int64_t) * view.count), 0);
+            for (uint32_t k = 0; k < view.count; k++)
+                CU_ASSERT_EQUAL(tournament_value(&loads, k), tournament_value(&copy, k));
+            tournament_clear(&loads);
+            tournament_clear(&copy);
         }
 }
 
@@ -59,9 +62,10 @@ static void test_round_robin_choice(void)
     const struct router_policy *policy = policy_named("round-robin");
     CU_ASSERT_FALSE(policy->uses_loads);
     for (uint64_t seed = 1; seed <= 200; seed++) {
-        int64_t loads[MOST];
-        struct router_view view = random_view(seed, loads);
+        struct tournament loads;
+        struct router_view view = random_view(seed, &loads);
         CU_ASSERT_EQUAL(policy->choose(&view, seed), view.next);
+        tournament_clear(&loads);
     }
 }
 
@@ -70,14 +74,16 @@ static void test_least_loaded_choice(void)
     const struct router_policy *policy = policy_named("least-loaded");
     CU_ASSERT_TRUE(policy->uses_loads);
     for (uint64_t seed = 1; seed <= 2000; seed++) {
-        int64_t loads[MOST];
-        struct router_view view = random_view(seed, loads);
+        struct tournament loads;
+        struct router_view view = random_view(seed, &loads);
         uint32_t chosen = policy->choose(&view, seed);
+        int64_t least = tournament_value(&loads, chosen);
         for (uint32_t i = 0; i < view.count; i++)
-            CU_ASSERT(loads[chosen] <= loads[i]);
+            CU_ASSERT(least <= tournament_value(&loads, i));
         /* Of equal ones, the first from next on. */
         for (uint32_t i = view.next; i != chosen; i = (i + 1) % view.count)
-            CU_ASSERT(loads[i] > loads[chosen]);
+            CU_ASSERT(tournament_value(&loads, i) > least);
+        tournament_clear(&loads);
     }
 }
 

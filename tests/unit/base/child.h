@@ -11,6 +11,7 @@
 
 struct child {
     bool aborted;
+    int exit_code;     /* -1: a signal ended it */
     char output[8192]; /* what it wrote to stderr */
 };
 
@@ -37,6 +38,7 @@ static inline struct child child_run(void (*function)(void))
     int status = 0;
     waitpid(pid, &status, 0);
     child.aborted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    child.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     return child;
 }
 

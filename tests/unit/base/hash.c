@@ -1,19 +1,42 @@
 #include "tandem/hash.h"
 
+#include <errno.h>
+#include <unistd.h>
+
 #include "test.h"
+
+static void check_sha256(const char *bytes, size_t count, const char *expected)
+{
+    char hex[65] = "";
+    FILE *file = tmpfile();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fwrite(bytes, 1, count, file), count);
+    CU_ASSERT_EQUAL(fflush(file), 0);
+    CU_ASSERT_TRUE(hash_sha256_file(fileno(file), hex));
+    CU_ASSERT_STRING_EQUAL(hex, expected);
+    CU_ASSERT_EQUAL(lseek(fileno(file), 0, SEEK_CUR), (off_t)count);
+    fclose(file);
+}
 
 static void sha256_known_answers(void)
 {
     /* FIPS 180-4, examples of NIST. */
-    char hex[65];
-    hash_sha256("", 0, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    hash_sha256("abc", 3, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     static char million[1000000];
     memset(million, 'a', sizeof million);
-    hash_sha256(million, sizeof million, hex);
-    CU_ASSERT_STRING_EQUAL(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+    check_sha256("", 0, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    check_sha256("abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    check_sha256(million, sizeof million, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+static void sha256_of_a_pipe_fails(void)
+{
+    int ends[2];
+    char hex[65];
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    CU_ASSERT_FALSE(hash_sha256_file(ends[0], hex));
+    CU_ASSERT_EQUAL(errno, ESPIPE);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void mix64_known_answers(void)
@@ -50,6 +73,7 @@ int main(void)
 {
     const struct test_case cases[] = {
         {"SHA-256 gives the published digests", sha256_known_answers},
+        {"SHA-256 of what cannot be read twice fails", sha256_of_a_pipe_fails},
         {"mix64 is splitmix64", mix64_known_answers},
         {"mix64 has full avalanche", every_bit_matters},
         {"the order of fields matters", order_matters},

@@ -24,19 +24,23 @@ static void test_conv(void)
     };
     struct workload *workload = load(conv);
     struct workload_request request, last = {0};
+    int64_t prompt_tokens = 0, output_tokens = 0;
     CU_ASSERT_EQUAL(workload_count(workload), 19366);
     CU_ASSERT_EQUAL(workload_last_send_ns(workload), INT64_C(3501721937000));
-    CU_ASSERT_EQUAL(workload_total_prompt_tokens(workload), 22361870);
-    CU_ASSERT_EQUAL(workload_total_output_tokens(workload), 4088665);
-    CU_ASSERT_EQUAL(workload_count_longer(workload, 4096), 1612);
+    workload_count_longer(workload, 4096);
     CU_ASSERT_STRING_EQUAL(workload_trace_sha256(workload),
                            "2f1e5b666d4e3055fdbba98598ce2ec307767b9064e03e2fa46676dbcc7d0bf8");
     for (size_t i = 0; workload_next(workload, &request); i++) {
         CU_ASSERT_FATAL(request.send_ns >= last.send_ns);
         if (i < sizeof first / sizeof first[0])
             CU_ASSERT_EQUAL(memcmp(&request, &first[i], sizeof request), 0);
+        prompt_tokens += request.prompt_tokens;
+        output_tokens += request.output_tokens;
         last = request;
     }
+    CU_ASSERT_EQUAL(prompt_tokens, 22361870);
+    CU_ASSERT_EQUAL(output_tokens, 4088665);
+    CU_ASSERT_EQUAL(workload_longer(workload), 1612);
     CU_ASSERT_EQUAL(last.prompt_tokens, 197);
     CU_ASSERT_EQUAL(last.output_tokens, 183);
     workload_free(workload);
@@ -47,8 +51,10 @@ static void test_code(void)
     struct workload *workload = load(code);
     CU_ASSERT_EQUAL(workload_count(workload), 8819);
     CU_ASSERT_EQUAL(workload_last_send_ns(workload), INT64_C(3435948056000));
-    CU_ASSERT_EQUAL(workload_total_prompt_tokens(workload), 18059974);
-    CU_ASSERT_EQUAL(workload_total_output_tokens(workload), 245896);
+    struct support_sums sums = support_walk(workload);
+    CU_ASSERT_EQUAL(sums.requests, 8819);
+    CU_ASSERT_EQUAL(sums.prompt_tokens, 18059974);
+    CU_ASSERT_EQUAL(sums.output_tokens, 245896);
     workload_free(workload);
 }
 

@@ -146,8 +146,9 @@ static void test_references(void)
     struct error error;
     CU_ASSERT_TRUE_FATAL(config_load(path, references, 2, sets, 1, &config, &error));
     CU_ASSERT_TRUE_FATAL(workload_create(node_get(config_root(config), "workload"), 1, &workload, &error));
-    CU_ASSERT_DOUBLE_EQUAL((double)workload_total_prompt_tokens(workload) / 20000, 1154.7, 30);
-    CU_ASSERT_DOUBLE_EQUAL((double)workload_total_output_tokens(workload) / 20000, 27.9, 3);
+    struct support_sums sums = support_walk(workload);
+    CU_ASSERT_DOUBLE_EQUAL((double)sums.prompt_tokens / 20000, 1154.7, 30);
+    CU_ASSERT_DOUBLE_EQUAL((double)sums.output_tokens / 20000, 27.9, 3);
     workload_free(workload);
     config_free(config);
     remove(path);

@@ -53,6 +53,22 @@ static inline void support_refused(const char *json, const char *words)
     workload_free(workload);
 }
 
+/* Sums over the requests that a workload has still to give. */
+struct support_sums {
+    int64_t requests, prompt_tokens, output_tokens;
+};
+
+static inline struct support_sums support_walk(struct workload *workload)
+{
+    struct support_sums sums = {0};
+    struct workload_request request;
+    for (; workload_next(workload, &request); sums.requests++) {
+        sums.prompt_tokens += request.prompt_tokens;
+        sums.output_tokens += request.output_tokens;
+    }
+    return sums;
+}
+
 /* A file in a temporary folder that is made on the first call; its path lives until the next call. */
 static inline const char *support_path(const char *name)
 {

@@ -177,29 +177,91 @@ static void test_rate_scale(void)
     workload_free(half);
 }
 
-static void test_totals(void)
+/* How many of the requests are longer than tokens; checks that the count grows with each that is given. */
+static int64_t count_longer(int64_t tokens)
+{
+    struct workload *workload = support_good(FEW("\"all-at-once\"") "}", 5);
+    struct workload_request request;
+    int64_t longer = 0;
+    workload_count_longer(workload, tokens);
+    CU_ASSERT_EQUAL(workload_longer(workload), 0);
+    while (workload_next(workload, &request)) {
+        longer += request.prompt_tokens + request.output_tokens > tokens;
+        CU_ASSERT_EQUAL(workload_longer(workload), longer);
+    }
+    workload_free(workload);
+    return longer;
+}
+
+static void test_longer(void)
+{
+    struct workload *workload = support_good(FEW("\"all-at-once\"") "}", 5);
+    struct workload_request request;
+    int64_t most = 0;
+    while (workload_next(workload, &request))
+        most = request.prompt_tokens > most ? request.prompt_tokens : most;
+    CU_ASSERT_EQUAL(workload_longer(workload), 0); /* nobody asked */
+    workload_free(workload);
+    CU_ASSERT_EQUAL(count_longer(most + 10), 0);
+    CU_ASSERT_EQUAL(count_longer(most + 9), 1);
+    CU_ASSERT_EQUAL(count_longer(0), 5);
+}
+
+static void test_limits(void)
 {
     struct workload *workload =
         support_good(FEW("\"all-at-once\"") ", \"max_requests\": 3, \"max_tokens\": 7}", 5);
     struct workload_request request;
-    int64_t prompt = 0, most = 0;
     CU_ASSERT_EQUAL(workload_count(workload), 3);
-    CU_ASSERT_EQUAL(workload_total_output_tokens(workload), 30);
-    int64_t total = workload_total_prompt_tokens(workload); /* must not disturb the iterator */
-    while (workload_next(workload, &request)) {
-        prompt += request.prompt_tokens;
-        most = request.prompt_tokens > most ? request.prompt_tokens : most;
+    int given = 0;
+    for (; workload_next(workload, &request); given++)
         CU_ASSERT_EQUAL(request.max_tokens, 10); /* 7 is below the output */
-    }
-    CU_ASSERT_EQUAL(total, prompt);
-    CU_ASSERT_EQUAL(workload_count_longer(workload, most + 10), 0);
-    CU_ASSERT(workload_count_longer(workload, most + 9) >= 1);
-    CU_ASSERT_EQUAL(workload_count_longer(workload, 0), 3);
+    CU_ASSERT_EQUAL(given, 3);
     workload_free(workload);
     workload = support_good(FEW("\"all-at-once\"") ", \"max_tokens\": 64}", 5);
     CU_ASSERT_TRUE(workload_next(workload, &request));
     CU_ASSERT_EQUAL(request.max_tokens, 64);
     workload_free(workload);
+}
+
+/* What is known before a run is what walking gives. */
+static void test_last_send(void)
+{
+    static const char *const arrivals[] = {"{\"poisson\": {\"rate_per_s\": 40}}",
+                                           "{\"gamma\": {\"rate_per_s\": 40, \"cv\": 2}}",
+                                           "{\"gamma\": {\"rate_per_s\": 40, \"cv\": 0.4}}",
+                                           "{\"fixed\": {\"rate_per_s\": 0.7}}", "\"all-at-once\""};
+    static const char *const settings[] = {"", ", \"max_requests\": 777", ", \"rate_scale\": 3",
+                                           ", \"rate_scale\": 0.3, \"max_requests\": 1"};
+    for (size_t i = 0; i < sizeof arrivals / sizeof arrivals[0]; i++)
+        for (size_t j = 0; j < (i == 4 ? 2 : sizeof settings / sizeof settings[0]); j++) {
+            char json[512];
+            struct workload_request request = {0};
+            snprintf(json, sizeof json,
+                     "{\"synthetic\": {" LENGTHS ", \"requests\": 1000, \"arrivals\": %s}%s}", arrivals[i],
+                     settings[j]);
+            struct workload *workload = support_good(json, 3);
+            while (workload_next(workload, &request))
+                ;
+            CU_ASSERT_EQUAL(workload_last_send_ns(workload), request.send_ns);
+            CU_ASSERT_EQUAL(request.send_ns > 0, i < 4 && !(i == 3 && j == 3));
+            workload_free(workload);
+        }
+}
+
+/* As many requests as there can be cost no memory, and no time where their times follow from the index. */
+static void test_many(void)
+{
+    struct workload *few = support_good(FEW("{\"fixed\": {\"rate_per_s\": 1000}}") "}", 1);
+    size_t bytes = mem_live_bytes();
+    workload_free(few);
+    struct workload *many =
+        support_good("{\"synthetic\": {" LENGTHS ", \"requests\": 1000000000, \"arrivals\": {\"fixed\": "
+                     "{\"rate_per_s\": 1000}}}}",
+                     1);
+    CU_ASSERT_EQUAL(workload_last_send_ns(many), INT64_C(999999999000000));
+    CU_ASSERT_EQUAL(mem_live_bytes(), bytes);
+    workload_free(many);
 }
 
 static void test_refused(void)
@@ -239,7 +301,10 @@ int main(void)
         {"closed loop", test_closed_loop},
         {"independence", test_independence},
         {"rate_scale", test_rate_scale},
-        {"totals and limits", test_totals},
+        {"longer requests", test_longer},
+        {"limits", test_limits},
+        {"time of the last request", test_last_send},
+        {"a billion requests", test_many},
         {"refused", test_refused},
     };
     return test_main("workload synthetic", cases, sizeof cases / sizeof cases[0]);

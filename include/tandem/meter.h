@@ -1,0 +1,66 @@
+/* What happens to one instance, summed up before it goes to its usage and to its pool's time series. Between
+ * two edges - of bins, of the window - sums are all that matters, so that most changes cost a few additions;
+ * what touches an edge goes the exact way of metrics.h. All local. */
+#ifndef TANDEM_METER_H
+#define TANDEM_METER_H
+
+#include "tandem/metrics.h"
+
+struct meter {
+    struct metrics *metrics; /* borrowed */
+    int64_t pool;
+    struct usage usage;         /* without the sums below: meter_flush */
+    int64_t lower_ns, limit_ns; /* between edges: times that may be summed up */
+    struct series_bin sums;
+    struct effort effort;
+};
+
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool);
+
+/* Adds the sums to the usage and the series; sums go on. */
+void meter_flush(struct meter *meter);
+
+/* As metrics_span, metrics_tokens, metrics_effort and metrics_sent, beyond an edge: they flush, and begin
+ * again at the later time. Use the functions below. */
+void meter_span_edge(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge);
+void meter_iteration_edge(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens, uint64_t output_tokens,
+                          const struct effort *effort);
+void meter_sent_edge(struct meter *meter, int64_t at_ns, uint64_t bytes);
+
+static inline bool meter_open(const struct meter *meter, int64_t from_ns, int64_t to_ns)
+{
+    return from_ns >= meter->lower_ns && to_ns <= meter->limit_ns;
+}
+
+/* The instance was in the state of gauge during [from_ns, to_ns). */
+static inline void meter_span(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge)
+{
+    if (meter_open(meter, from_ns, to_ns))
+        series_bin_span(&meter->sums, gauge, (uint64_t)(to_ns - from_ns));
+    else
+        meter_span_edge(meter, from_ns, to_ns, gauge);
+}
+
+/* An iteration of that effort ended; so many prefill tokens were computed and output tokens made visible. */
+static inline void meter_iteration(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens,
+                                   uint64_t output_tokens, const struct effort *effort)
+{
+    if (meter_open(meter, at_ns, at_ns)) {
+        meter->sums.prefill_tokens += prefill_tokens;
+        meter->sums.output_tokens += output_tokens;
+        effort_add(&meter->effort, effort);
+    } else {
+        meter_iteration_edge(meter, at_ns, prefill_tokens, output_tokens, effort);
+    }
+}
+
+/* A KV transfer from the instance ended. */
+static inline void meter_sent(struct meter *meter, int64_t at_ns, uint64_t bytes)
+{
+    if (meter_open(meter, at_ns, at_ns))
+        meter->sums.sent_bytes += bytes;
+    else
+        meter_sent_edge(meter, at_ns, bytes);
+}
+
+#endif

@@ -1,0 +1,82 @@
+#include "tandem/meter.h"
+
+#include "series.h"
+#include "tandem/simtime.h"
+
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool)
+{
+    *meter = (struct meter){.metrics = metrics, .pool = pool, .lower_ns = SIMTIME_NEVER};
+}
+
+/* Sums may hold times from the last bound at or before at_ns to the next one. The two sides of the window's
+ * end overlap in an instant, which is left to the exact way. */
+static void open_at(struct meter *meter, int64_t at_ns)
+{
+    const struct metrics_config *config = &meter->metrics->config;
+    int64_t lower_ns = 0, limit_ns = SIMTIME_NEVER - 1;
+    if (at_ns < config->window_start_ns) {
+        limit_ns = config->window_start_ns - 1;
+    } else if (at_ns <= config->window_end_ns) {
+        lower_ns = config->window_start_ns;
+        limit_ns = config->window_end_ns;
+    } else {
+        lower_ns = config->window_end_ns + 1;
+    }
+    const struct series *series = &meter->metrics->series[meter->pool];
+    if (series->interval_ns > 0) {
+        int64_t start_ns = at_ns - at_ns % series->interval_ns;
+        int64_t last_ns = start_ns + series->interval_ns - 1;
+        lower_ns = start_ns > lower_ns ? start_ns : lower_ns;
+        limit_ns = last_ns < limit_ns ? last_ns : limit_ns;
+    }
+    meter->lower_ns = lower_ns;
+    meter->limit_ns = limit_ns;
+}
+
+void meter_flush(struct meter *meter)
+{
+    struct series_bin *sums = &meter->sums;
+    struct usage *usage = &meter->usage;
+    if (meter->lower_ns == SIMTIME_NEVER)
+        return;
+    if (metrics_in_window(meter->metrics, meter->lower_ns)) {
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            usage->busy_ns[phase] += (uint64_t)sums->busy_ns[phase];
+        usage->kv_block_ns += sums->kv_block_ns;
+        usage->window_output_tokens += sums->output_tokens;
+        effort_add(&usage->window, &meter->effort);
+    }
+    usage->waiting_ns += sums->waiting_ns;
+    usage->running_ns += sums->running_ns;
+    usage->moving_ns += sums->moving_ns;
+    usage->prefill_tokens += sums->prefill_tokens;
+    usage->output_tokens += sums->output_tokens;
+    usage->recomputed_tokens += meter->effort.recomputed_tokens;
+    usage->sent_bytes += sums->sent_bytes;
+    metrics_add_bin(meter->metrics, meter->pool, meter->lower_ns, sums);
+    *sums = (struct series_bin){0};
+    meter->effort = (struct effort){0};
+}
+
+void meter_span_edge(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge)
+{
+    meter_flush(meter);
+    metrics_span(meter->metrics, meter->pool, &meter->usage, from_ns, to_ns, gauge);
+    open_at(meter, to_ns);
+}
+
+void meter_iteration_edge(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens, uint64_t output_tokens,
+                          const struct effort *effort)
+{
+    meter_flush(meter);
+    metrics_tokens(meter->metrics, meter->pool, &meter->usage, at_ns, prefill_tokens, output_tokens);
+    metrics_effort(meter->metrics, &meter->usage, at_ns, effort);
+    open_at(meter, at_ns);
+}
+
+void meter_sent_edge(struct meter *meter, int64_t at_ns, uint64_t bytes)
+{
+    meter_flush(meter);
+    metrics_sent(meter->metrics, meter->pool, &meter->usage, at_ns, bytes);
+    open_at(meter, at_ns);
+}

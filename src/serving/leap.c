@@ -1,0 +1,146 @@
+/* Mode leaping: iterations at whose ends nothing can happen are not events. When one starts that only
+ * decodes, the next eventful boundary is known as a step of the batch: a sequence ends there, or blocks could
+ * run out. Until then every boundary is that of the step before: the same sequences decode, and what waits
+ * goes on waiting, for want of a seat that only an end could free or of blocks that only get fewer. The
+ * instance lets time pass and catches up when something comes, or when the boundary may be near. */
+#include "internal.h"
+
+/* Blocks are sure to last for so many steps beyond the one in progress: in B steps no sequence takes more
+ * than one. */
+static int64_t steps_with_blocks(const struct instance *instance)
+{
+    return kv_free_blocks(&instance->kv) / instance->batch.count * instance->kv.block_tokens;
+}
+
+void leap_predict(struct instance *instance)
+{
+    const struct schedule *schedule = &instance->schedule;
+    const struct batch *batch = &instance->batch;
+    instance->eventful_step = batch->step + 1;
+    if (instance->config->mode != MODE_LEAPING || !schedule->decode || schedule->item_count > 0 ||
+        schedule->preempted > 0 || schedule->parked_count > 0 || instance->partial_count > 0)
+        return;
+    const struct heap_entry *first = heap_top(&batch->ends);
+    mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
+    int64_t step = first->key;
+    int64_t safe = batch->step + 1 + steps_with_blocks(instance);
+    instance->eventful_step = step < safe ? step : safe;
+    if (instance->eventful_step > batch->step + 1)
+        instance->decode = timer_decode_begin(instance->config->timer, batch->count);
+}
+
+int64_t leap_wake_ns(const struct instance *instance)
+{
+    int64_t end_ns = instance->iteration_end_ns;
+    int64_t steps = instance->eventful_step - instance->batch.step - 1;
+    if (instance->boundary_due || steps <= 0)
+        return end_ns;
+    /* Iterations do not get shorter as contexts grow, so this is not after the eventful boundary. */
+    int64_t least_ns = instance->iteration_ns - TIMER_SLACK_NS;
+    if (least_ns > 0 && steps > (SIMTIME_NEVER / 2 - end_ns) / least_ns)
+        steps = (SIMTIME_NEVER / 2 - end_ns) / least_ns;
+    return end_ns + steps * least_ns;
+}
+
+static bool uneventful(const struct instance *instance, int64_t until_ns)
+{
+    return instance->batch.step + 1 < instance->eventful_step && instance->iteration_end_ns <= until_ns;
+}
+
+static void start_next(struct instance *instance)
+{
+    struct batch *batch = &instance->batch;
+    int64_t context_tokens = batch->cached_tokens + batch->count;
+    effort_decode(&instance->effort, batch->count, context_tokens);
+    instance->iteration_ns = timer_decode_ns(&instance->decode, context_tokens);
+    instance->iteration_end_ns += instance->iteration_ns;
+    instance->meter.usage.iterations[PHASE_DECODE]++;
+}
+
+/* One boundary by the way of eventful ones, for the first step of new sequences and the ends of bins. */
+static void pass_boundary(struct instance *instance)
+{
+    int64_t now_ns = instance->iteration_end_ns;
+    iteration_count(instance, now_ns);
+    batch_step(instance, now_ns);
+    CHECK(instance->ended_count == 0, "instance %u leapt over the end of a request", instance->entity);
+    kv_take(&instance->kv, batch_blocks_needed(instance));
+    start_next(instance);
+}
+
+/* Residue class whose sequences need a block at a step. */
+static int64_t residue_at(int64_t step, int64_t block_tokens)
+{
+    int64_t rest = step % block_tokens;
+    return rest > 0 ? block_tokens - rest : 0;
+}
+
+/* Boundaries up to limit_ns at once: what pass_boundary does, on sums. The meter is open over all of them. */
+static void run_over(struct instance *instance, int64_t limit_ns)
+{
+    struct batch *batch = &instance->batch;
+    struct series_bin *sums = &instance->meter.sums;
+    const int64_t count = batch->count, block_tokens = instance->kv.block_tokens;
+    const int64_t growth_step = batch_growth_step(instance);
+    const int64_t last_step = growth_step < instance->eventful_step ? growth_step : instance->eventful_step;
+    const struct gauge gauge = instance_gauge(instance);
+    struct histogram *itl = &instance->metrics->histograms[METRIC_ITL];
+    const uint64_t each = (uint64_t)batch->window_count; /* a gap counts as often */
+    const int64_t begin_ns = instance->accounted_ns, begin_step = batch->step,
+                  before_ns = batch->last_step_ns;
+    int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns = instance->iteration_ns;
+    int64_t context = batch->cached_tokens + count, used = instance->kv.used_blocks;
+    int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
+    wide_t contexts = 0, block_ns = 0;
+    do {
+        int64_t gap_ns = end_ns - batch->last_step_ns;
+        batch->last_step_ns = end_ns;
+        batch->step++;
+        block_ns += (wide_t)(uint64_t)used * (uint64_t)(end_ns - from_ns);
+        contexts += (uint64_t)context;
+        itl->counts[histogram_bucket(gap_ns)] += each;
+        least_ns = gap_ns < least_ns ? gap_ns : least_ns;
+        most_ns = gap_ns > most_ns ? gap_ns : most_ns;
+        batch_push_gap(batch, gap_ns);
+        from_ns = end_ns;
+        context += count;
+        residue = residue > 0 ? residue - 1 : block_tokens - 1;
+        used += batch->residues[residue];
+        length_ns = timer_decode_ns(&instance->decode, context);
+        end_ns += length_ns;
+    } while (batch->step + 1 < last_step && end_ns <= limit_ns);
+
+    uint64_t steps = (uint64_t)(batch->step - begin_step), tokens = steps * (uint64_t)count;
+    struct gauge blocks_apart = gauge;
+    blocks_apart.kv_blocks = 0;
+    series_bin_span(sums, &blocks_apart, (uint64_t)(from_ns - begin_ns));
+    sums->kv_block_ns += block_ns;
+    meter_iteration(&instance->meter, from_ns, 0, tokens,
+                    &(struct effort){.iterations = steps,
+                                     .tokens = tokens,
+                                     .logit_rows = tokens,
+                                     .context_x2 = 2 * contexts,
+                                     .kv_read_tokens = contexts});
+    histogram_add_counted(itl, steps * each, (wide_t)(uint64_t)(from_ns - before_ns) * each, least_ns,
+                          most_ns);
+    batch->cached_tokens = context - count;
+    kv_take(&instance->kv, used - instance->kv.used_blocks);
+    instance->accounted_ns = from_ns;
+    instance->iteration_ns = length_ns;
+    instance->iteration_end_ns = end_ns;
+    effort_decode(&instance->effort, count, context);
+    instance->meter.usage.iterations[PHASE_DECODE] += steps;
+}
+
+void leap_to(struct instance *instance, int64_t until_ns)
+{
+    const struct batch *batch = &instance->batch;
+    const struct meter *meter = &instance->meter;
+    while (instance->busy && !instance->boundary_due && uneventful(instance, until_ns)) {
+        if (batch->fresh_count == 0 && batch->step + 1 < batch_growth_step(instance) &&
+            meter_open(meter, instance->accounted_ns, instance->iteration_end_ns))
+            run_over(instance, meter->limit_ns < until_ns ? meter->limit_ns : until_ns);
+        else
+            pass_boundary(instance);
+    }
+}
