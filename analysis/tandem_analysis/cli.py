@@ -84,7 +84,7 @@ def _missing_module() -> str:
 
 def _run(options: argparse.Namespace) -> str:
     """Loads, writes everything into the folder if one is named, and returns what is printed."""
-    from tandem_analysis import figures, load, table, verdict
+    from tandem_analysis import data, figures, load, table, verdict
 
     if options.command == "compare" and len(options.files) < 2:
         raise load.ResultError(
@@ -98,7 +98,8 @@ def _run(options: argparse.Namespace) -> str:
         return f"{sources}\n{rendered}\n" + "".join(map(_wrapped, sentences))
     folder = _prepare(options.folder)
     written, left_out = figures.draw_all(results, folder)
-    text = f"{sources}\n{rendered}\n" + "".join(map(_wrapped, [*sentences, *left_out]))
+    sentences += [*left_out, *data.sample_remarks(results)]
+    text = f"{sources}\n{rendered}\n" + "".join(map(_wrapped, sentences))
     (folder / "report.txt").write_text(text, encoding="utf-8")
     written += [folder / "report.txt", *_write_csv(results, folder)]
     return f"{text}\nwritten to {options.folder}: {', '.join(path.name for path in written)}\n"

@@ -99,7 +99,8 @@ def stages_frame(results: list[Result]) -> pd.DataFrame:
 
 
 def arrivals_frame(results: list[Result]) -> pd.DataFrame:
-    """TTFT and E2E (ns) of completed requests by time of arrival, of runs that kept rows."""
+    """TTFT and E2E (ns) of completed requests by time of arrival, of runs that kept rows; rows: how
+    many requests the percentiles are of, which are one in one_in of all."""
     frames = []
     for result in results:
         requests = result.requests()
@@ -113,7 +114,8 @@ def arrivals_frame(results: list[Result]) -> pd.DataFrame:
         starts = np.array(list(groups.groups)) * width
         frame = pd.DataFrame({"arrival_from_ns": starts, "arrival_to_ns": starts + width})
         frame.insert(0, "deployment", result.label)
-        frame["requests"] = groups.size().to_numpy()
+        frame["rows"] = groups.size().to_numpy()
+        frame["one_in"] = result.one_in
         for metric in ("ttft", "e2e"):
             for percent in (50, 90):
                 name = f"{metric}_p{percent}_ns"
@@ -126,13 +128,29 @@ def arrivals_frame(results: list[Result]) -> pd.DataFrame:
         "deployment",
         "arrival_from_ns",
         "arrival_to_ns",
-        "requests",
+        "rows",
+        "one_in",
         "ttft_p50_ns",
         "ttft_p90_ns",
         "e2e_p50_ns",
         "e2e_p90_ns",
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def sample_label(result: Result) -> str:
+    """The label where only rows are drawn: says when they are not of all requests."""
+    return f"{result.label} (1 request in {result.one_in})" if result.one_in > 1 else result.label
+
+
+def sample_remarks(results: list[Result]) -> list[str]:
+    """A sentence on each run that kept the rows of a sample."""
+    return [
+        f"latency_over_time shows a sample of {result.label}: the run kept the rows of 1 request in "
+        f"{result.one_in}; everything else is of all requests."
+        for result in results
+        if result.has_requests and result.one_in > 1
+    ]
 
 
 def thinned(series: pd.DataFrame, most: int = 300) -> pd.DataFrame:

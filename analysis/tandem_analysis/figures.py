@@ -335,7 +335,9 @@ def latency_over_time(results: list[Result]) -> Figure | None:
     frame = data.arrivals_frame(results)
     if frame.empty:
         return None
-    handles = [Line2D([], [], label=result.label, **_line(i)) for i, result in enumerate(results)]
+    handles = [
+        Line2D([], [], label=data.sample_label(result), **_line(i)) for i, result in enumerate(results)
+    ]
     handles += [
         Line2D([], [], color=GREY, label="median"),
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.4, label="90th percentile"),

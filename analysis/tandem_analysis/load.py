@@ -45,6 +45,7 @@ class Result:
         str, pd.DataFrame
     ]  # by pool, with width_ns of each bin; empty where they are off
     has_requests: bool
+    one_in: int = 1  # /requests has the requests whose id is a multiple of it
 
     def value(self, name: str) -> float:
         """A scalar of /summary."""
@@ -57,10 +58,12 @@ class Result:
         return not self.histograms[metric].empty
 
     def requests(self) -> pd.DataFrame | None:
-        """/requests, one row per request in order of arrival; None where the run kept no rows."""
+        """/requests by id, in order of arrival: one request in one_in; None where no rows were kept."""
         if not self.has_requests:
             return None
-        return _guarded(self.path, lambda file: _frame(self.path, file["requests"]))
+        frame = _guarded(self.path, lambda file: _frame(self.path, file["requests"]))
+        frame.index = pd.RangeIndex(0, len(frame) * self.one_in, self.one_in, name="id")
+        return frame
 
     @property
     def name(self) -> str:
@@ -162,6 +165,7 @@ def _read(path: str, file: h5py.File) -> Result:
         histograms=histograms,
         timeseries=_timeseries(path, file, int(summary.get("end_ns", 0))),
         has_requests="requests" in file and len(file["requests"]) > 0,
+        one_in=_one_in(path, file),
     )
 
 
@@ -178,6 +182,14 @@ def _schema_version(path: str, file: h5py.File) -> int:
             f"package reads, use the analysis/ of Tandem {writer}"
         )
     return version
+
+
+def _one_in(path: str, file: h5py.File) -> int:
+    """Files from before there were samples have no such attribute: they have all requests."""
+    one_in = int(file["requests"].attrs.get("one_in", 1)) if "requests" in file else 1
+    if one_in < 1:
+        raise ResultError(f"{path}: /requests has one_in {one_in}, it is damaged: {AGAIN}")
+    return one_in
 
 
 def _configuration(path: str, file: h5py.File) -> dict[str, Any]:

@@ -25,6 +25,15 @@ struct column {
     const char *const *values; /* of an enumeration: names of 0, 1, .., ended by NULL; else NULL */
 };
 
+/* Bytes of one value in memory. Local. */
+static inline size_t column_bytes(const struct column *column)
+{
+    static const size_t bytes[] = {
+        [COLUMN_U8] = 1,  [COLUMN_U16] = 2, [COLUMN_U32] = 4, [COLUMN_I32] = 4,
+        [COLUMN_I64] = 8, [COLUMN_U64] = 8, [COLUMN_F64] = 8, [COLUMN_STRING] = sizeof(const char *)};
+    return bytes[column->type];
+}
+
 struct column_table {
     const char *group; /* "/requests" */
     const char *doc;

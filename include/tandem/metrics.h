@@ -101,7 +101,7 @@ struct metrics_config {
     int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
     bool
         at_once; /* all requests are sent at one time: an offline batch, for which saturation means nothing */
-    bool keep_rows;
+    uint64_t one_in; /* rows of the requests whose id is a multiple of it are kept; 0: none */
 };
 
 /* Sums over the requests of the window, and over all for the checks. */
@@ -160,7 +160,7 @@ struct metrics {
     struct histogram histograms[METRIC_COUNT];
     struct metrics_counts counts;
     struct series *series; /* one a pool, all with the same interval */
-    struct row *rows;      /* in order of completion on this rank */
+    struct row *rows;      /* kept ones, in order of completion on this rank */
     size_t row_count, row_capacity;
     int64_t end_ns; /* time of the last completion or refusal seen */
 };

@@ -1,26 +1,58 @@
-/* results.h5: one file a run, the same bytes however many ranks made it. Only rank 0 calls these; local. */
+/* results.h5: one file a run, the same bytes however many ranks made it. It is written as the run proceeds.
+ */
 #ifndef TANDEM_OUTPUT_H
 #define TANDEM_OUTPUT_H
+
+#include <mpi.h>
 
 #include "tandem/error.h"
 #include "tandem/results.h"
 #include "tandem/text.h"
 
 #define OUTPUT_SCHEMA_VERSION 1
+#define OUTPUT_CHUNK_ROWS     65536
+
+struct output_config {
+    const char *folder; /* only rank 0's counts */
+    uint64_t requests;  /* of the run: their ids are 0, 1, .. */
+    uint64_t one_in;    /* rows come of the requests whose id is a multiple of it; 0: of none */
+    int compression;    /* deflate level, 0: no filters */
+    size_t chunk_rows;  /* 0: OUTPUT_CHUNK_ROWS */
+};
+
+/* FOLDER/results.h5 in the making. */
+struct output;
 
 /* Creates the folder (and those above) if needed, checks that a file can be written there, before a long run,
- * and removes the three files of an earlier run. Errors name the folder and what the system said. */
+ * and removes the three files of an earlier run. Errors name the folder and what the system said. Local, for
+ * rank 0. */
 bool output_prepare(const char *folder, struct error *error);
 
-/* Writes FOLDER/results.h5 under a temporary name, fsyncs and renames it. configuration: resolved JSON
- * (attribute). */
-bool output_write(const char *folder, const struct results *results, const char *configuration,
+/* Begins FOLDER/results.h5 under a temporary name, on rank 0. The caller owns what comes back and ends it
+ * with output_close or output_abandon, whatever else failed. Collective; the communicator stays the caller's.
+ */
+struct output *output_open(MPI_Comm comm, const struct output_config *config);
+
+/* Takes finished rows of this rank (any number, in any order; copied) and writes those whose turn it is: rows
+ * are in the file in order of ids, and wait here for those before them. Aborts on a row that came before or
+ * that config left out. Collective; false, the same on all ranks: it cannot be written, the run may as well
+ * end. */
+bool output_rows(struct output *output, const struct row *rows, size_t count);
+
+/* Writes everything else (results->rows are not looked at), syncs the file and renames it; frees output. All
+ * rows have to be there, or it aborts. results and configuration (resolved JSON, an attribute) are rank 0's,
+ * NULL elsewhere. Collective; the same on all ranks; rank 0's error names the file and what the system said.
+ */
+bool output_close(struct output *output, const struct results *results, const char *configuration,
                   struct error *error);
 
-/* Writes text to FOLDER/name in the same way. */
+/* Gives up: removes the unfinished file, frees output. Rank 0's error says why writing failed. Collective. */
+void output_abandon(struct output *output, struct error *error);
+
+/* Writes text to FOLDER/name under a temporary name, syncs and renames it. Local. */
 bool output_write_text(const char *folder, const char *name, const char *content, struct error *error);
 
-/* Appends the schema: plain lines (markdown false) or the page analysis/OUTPUT.md. */
+/* Appends the schema: plain lines (markdown false) or the page analysis/OUTPUT.md. Local. */
 void output_describe(bool markdown, struct text *text);
 
 #endif

@@ -111,15 +111,15 @@ struct results {
     int64_t series_interval_ns;                     /* 0: no series */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
-    struct row *rows; /* in order of arrival; NULL when rows are off. Owned. */
+    struct row *rows; /* in order of arrival, of one_in requests each; may be NULL. Owned. */
     size_t row_count;
     uint64_t checksum;
     const char *trace_sha256; /* of the trace file that was replayed; NULL: none. Borrowed. */
 };
 
 /* Computes everything from the merged metrics of all ranks and the usage of each instance (in order of pools,
- * then instance). rows (all ranks', any order; ownership passes) are sorted by id; aborts unless their ids
- * are 0, 1, .. */
+ * then instance). rows (all ranks', any order; ownership passes; NULL where they are off or went into the
+ * file as they came) are sorted by id; aborts unless their ids are 0, 1, .. or the multiples of one_in. */
 void results_build(struct results *results, const struct metrics *metrics, const struct results_pool *pools,
                    size_t pool_count, const struct usage *usages, struct row *rows, size_t row_count);
 void results_clear(struct results *results);

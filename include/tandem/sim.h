@@ -34,7 +34,8 @@ const struct option_table *const *sim_option_tables(void);
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error);
 
 /* Runs an experiment: rank 0 reads, writes files and prints the table and the checksum on stdout; errors go
- * to stderr once. Collective over comm; every rank returns the same status. */
+ * to stderr once. Collective over comm; every rank returns the same status. After SIM_FAILED in the middle of
+ * a run its memory is not given back. */
 enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options);
 
 /* Runs an experiment and shows its results to inspect, on rank 0; writes no results, prints only warnings

@@ -56,10 +56,10 @@ static const struct column requests[] = {
     NAMED("status", row, status, "1", "How the request ended.", row_status_names),
     NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
 };
-TABLE(
-    requests, "/requests",
-    "One row per request in order of arrival; the row's number is the request's id. All stages of a refused "
-    "request are 0.");
+TABLE(requests, "/requests",
+      "One row per request in order of arrival; the row's number x the attribute one_in is the request's id. "
+      "All "
+      "stages of a refused request are 0.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, instance_row, member, unit, doc, NULL)

@@ -142,7 +142,7 @@ void metrics_row(struct metrics *metrics, const struct row *row)
     }
     if (end_ns > metrics->end_ns)
         metrics->end_ns = end_ns;
-    if (metrics->config.keep_rows) {
+    if (metrics->config.one_in > 0 && row->id % metrics->config.one_in == 0) {
         if (metrics->row_count == metrics->row_capacity)
             metrics->rows = mem_grow(metrics->rows, &metrics->row_capacity, metrics->row_count + 1,
                                      sizeof *metrics->rows);

@@ -388,16 +388,17 @@ static void summarize_usage(const struct build *build, const struct usage *total
     summary->usd_per_thousand_requests = ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
 }
 
-/* Each request has exactly one row and its id is the row's place, so rows are put there by swaps in place. */
-static void order_rows(struct row *rows, size_t count)
+/* Each request (or each of one_in) has exactly one row and its id gives the row's place, so rows are put
+ * there by swaps in place. */
+static void order_rows(struct row *rows, size_t count, uint64_t one_in)
 {
     for (size_t i = 0; i < count; i++) {
-        while (rows[i].id != i) {
-            uint64_t id = rows[i].id;
-            CHECK(id < count && rows[id].id != id, "request %llu has two rows, or others have none",
-                  (unsigned long long)id);
-            struct row other = rows[id];
-            rows[id] = rows[i];
+        while (rows[i].id != i * one_in) {
+            uint64_t id = rows[i].id, place = id / one_in;
+            CHECK(id % one_in == 0 && place < count && rows[place].id != id,
+                  "request %llu has two rows, or others have none", (unsigned long long)id);
+            struct row other = rows[place];
+            rows[place] = rows[i];
             rows[i] = other;
         }
     }
@@ -427,7 +428,7 @@ void results_build(struct results *results, const struct metrics *metrics, const
     summarize_requests(&build, &results->summary);
     summarize_times(&build, &results->summary);
     summarize_usage(&build, &total, &results->summary);
-    order_rows(rows, row_count);
+    order_rows(rows, row_count, config->one_in);
     results->rows = rows;
     results->row_count = row_count;
     results->checksum = metrics->counts.checksum;

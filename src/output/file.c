@@ -10,70 +10,109 @@
 #include "tandem/mem.h"
 #include "tandem/output.h"
 
-static bool write_all(int descriptor, const char *bytes, size_t count)
+void file_begin(struct file *file, const char *folder, const char *name)
 {
-    while (count > 0) {
-        ssize_t written = write(descriptor, bytes, count);
-        if (written < 0 && errno == EINTR)
+    *file = (struct file){0};
+    text_append(&file->path, "%s/%s", folder, name);
+    text_append(&file->temporary, "%s.tmp", text_string(&file->path));
+    file->descriptor = open(text_string(&file->temporary), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    file->reason = file->descriptor < 0 ? errno : 0;
+}
+
+void file_put(struct file *file, uint64_t offset, const void *bytes, size_t count)
+{
+    while (count > 0 && file->reason == 0) {
+        ssize_t written = pwrite(file->descriptor, bytes, count, (off_t)offset);
+        if (written < 0 && errno != EINTR)
+            file->reason = errno;
+        if (written <= 0)
             continue;
-        if (written < 0)
-            return false;
-        bytes += written;
+        bytes = (const char *)bytes + written;
+        offset += (uint64_t)written;
         count -= (size_t)written;
     }
-    return true;
+}
+
+void file_get(const struct file *file, uint64_t offset, void *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t taken = file->reason == 0 ? pread(file->descriptor, bytes, count, (off_t)offset) : 0;
+        if (taken < 0 && errno == EINTR)
+            continue;
+        if (taken <= 0) {
+            memset(bytes, 0, count);
+            return;
+        }
+        bytes = (char *)bytes + taken;
+        offset += (uint64_t)taken;
+        count -= (size_t)taken;
+    }
+}
+
+void file_resize(struct file *file, uint64_t count)
+{
+    if (file->reason == 0 && ftruncate(file->descriptor, (off_t)count) != 0)
+        file->reason = errno;
 }
 
 /* A rename is on the disk when its folder is. A file system that cannot sync folders has done what it can. */
-static void sync_folder(const char *folder)
+static void sync_folder(const char *path)
 {
-    int descriptor = open(folder, O_RDONLY);
+    struct text folder = {0};
+    text_append(&folder, "%.*s", (int)(strrchr(path, '/') - path + 1), path);
+    int descriptor = open(text_string(&folder), O_RDONLY);
+    text_clear(&folder);
     if (descriptor < 0)
         return;
     (void)fsync(descriptor);
     close(descriptor);
 }
 
-/* Creates the file with the bytes, on the disk when this returns true; else errno says why not. */
-static bool create(const char *path, const void *bytes, size_t count)
+/* Closes the temporary; it is on the disk when reason is 0. */
+static void close_file(struct file *file)
 {
-    int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (descriptor < 0)
-        return false;
-    bool good = write_all(descriptor, bytes, count) && fsync(descriptor) == 0;
-    int reason = errno;
-    if (close(descriptor) != 0 && good) {
-        good = false;
-        reason = errno;
-    }
-    errno = reason;
+    if (file->reason == 0 && fsync(file->descriptor) != 0)
+        file->reason = errno;
+    if (file->descriptor >= 0 && close(file->descriptor) != 0 && file->reason == 0)
+        file->reason = errno;
+    file->descriptor = -1;
+}
+
+bool file_end(struct file *file, struct error *error)
+{
+    const char *path = text_string(&file->path), *temporary = text_string(&file->temporary);
+    bool good = true;
+    close_file(file);
+    if (file->reason != 0)
+        good = error_set(error, "%s: cannot write: %s", temporary, strerror(file->reason));
+    else if (rename(temporary, path) != 0)
+        good =
+            error_set(error, "%s: cannot rename the finished file to this name: %s", path, strerror(errno));
+    if (good)
+        sync_folder(path);
+    else
+        unlink(temporary);
+    text_clear(&file->path);
+    text_clear(&file->temporary);
     return good;
 }
 
-bool file_write(const char *folder, const char *name, const void *bytes, size_t count, struct error *error)
+void file_abandon(struct file *file)
 {
-    struct text path = {0}, temporary = {0};
-    text_append(&path, "%s/%s", folder, name);
-    text_append(&temporary, "%s.tmp", text_string(&path));
-
-    bool good = create(text_string(&temporary), bytes, count);
-    if (!good)
-        error_set(error, "%s: cannot write: %s", text_string(&temporary), strerror(errno));
-    else if (rename(text_string(&temporary), text_string(&path)) != 0)
-        good = error_set(error, "%s: cannot rename the finished file to this name: %s", text_string(&path),
-                         strerror(errno));
-    if (good)
-        sync_folder(folder);
-    else
-        unlink(text_string(&temporary));
-    text_clear(&path);
-    text_clear(&temporary);
-    return good;
+    if (file->descriptor >= 0) {
+        close(file->descriptor);
+        unlink(text_string(&file->temporary));
+    }
+    text_clear(&file->path);
+    text_clear(&file->temporary);
 }
 
 bool output_write_text(const char *folder, const char *name, const char *content, struct error *error)
 {
-    return file_write(folder, name, content, strlen(content), error);
+    struct file file;
+    file_begin(&file, folder, name);
+    file_put(&file, 0, content, strlen(content));
+    return file_end(&file, error);
 }
 
 /* mkdir -p */
@@ -121,13 +160,10 @@ bool output_prepare(const char *folder, struct error *error)
     if (stat(folder, &status) == 0 && !S_ISDIR(status.st_mode))
         return error_set(error, "%s: the output folder is a file", folder);
 
-    struct text probe = {0};
-    text_append(&probe, "%s/results.h5.tmp", folder);
-    bool good = create(text_string(&probe), NULL, 0);
-    if (!good)
-        error_set(error, "%s: cannot write into the output folder: %s", folder, strerror(errno));
-    else
-        unlink(text_string(&probe));
-    text_clear(&probe);
+    struct file probe;
+    file_begin(&probe, folder, "results.h5");
+    bool good = probe.reason == 0 || error_set(error, "%s: cannot write into the output folder: %s", folder,
+                                               strerror(probe.reason));
+    file_abandon(&probe);
     return good && remove_old(folder, error);
 }

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "tandem/mem.h"
+#include "tandem/output.h"
 
-#define CHUNK_ROWS      65536
-#define DEFLATE_LEVEL   1
+#include "driver.h"
+
 #define INNERMOST_ERROR 0
+#define DEFLATE_SKIPPED 2u /* mask of filters: shuffle is the first, deflate the second */
 
 static herr_t take_reason(unsigned depth, const H5E_error2_t *entry, void *data)
 {
@@ -42,67 +44,16 @@ static hid_t timeless(struct h5 *h5, hid_t class)
     return list;
 }
 
-/* HDF5's memory for the file. It asks for each byte that it needs; growing by factors is done here. */
-static void *image_resize(void *bytes, size_t count, H5FD_file_image_op_t operation, void *data)
-{
-    struct h5_image *image = data;
-    (void)bytes;
-    (void)operation;
-    if (count > image->capacity)
-        image->bytes = mem_grow(image->bytes, &image->capacity, count, 1);
-    image->count = count;
-    return image->bytes;
-}
-
-static void *image_create(size_t count, H5FD_file_image_op_t operation, void *data)
-{
-    return image_resize(NULL, count, operation, data);
-}
-
-/* The file closes: its bytes stay, for h5_end. */
-static herr_t image_keep(void *bytes, H5FD_file_image_op_t operation, void *data)
-{
-    (void)bytes;
-    (void)operation;
-    (void)data;
-    return 0;
-}
-
-static void *data_copy(void *data)
-{
-    return data;
-}
-
-static herr_t data_free(void *data)
-{
-    (void)data;
-    return 0;
-}
-
-/* In memory, so that what the disk does to the file is said by write() and not hidden in HDF5's shutdown. The
- * bytes are kept at H5Fclose: what H5Fget_file_image gives before it has a wrong checksum in its superblock
- * (1.10.8). */
-static void use_memory(struct h5 *h5, hid_t access)
-{
-    H5FD_file_image_callbacks_t callbacks = {.image_malloc = image_create,
-                                             .image_realloc = image_resize,
-                                             .image_free = image_keep,
-                                             .udata_copy = data_copy,
-                                             .udata_free = data_free,
-                                             .udata = &h5->image};
-    check(h5, H5Pset_fapl_core(access, 1, 0));
-    check(h5, H5Pset_file_image_callbacks(access, &callbacks));
-}
-
-void h5_begin(struct h5 *h5)
+void h5_begin(struct h5 *h5, struct file *file, int compression)
 {
     memset(h5, 0, sizeof *h5);
+    h5->compression = compression;
     H5Eget_auto2(H5E_DEFAULT, &h5->print, &h5->print_data);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t creation = timeless(h5, H5P_FILE_CREATE);
     keep_order(h5, creation);
     hid_t access = check(h5, H5Pcreate(H5P_FILE_ACCESS));
-    use_memory(h5, access);
+    h5->driver = check(h5, driver_use(access, file));
     check(h5, H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18));
     check(h5, H5Pset_fclose_degree(access, H5F_CLOSE_STRONG));
     /* No space set aside for later objects: it would be left in the file. */
@@ -113,19 +64,14 @@ void h5_begin(struct h5 *h5)
     H5Pclose(creation);
 }
 
-bool h5_end(struct h5 *h5, void **bytes, size_t *count, struct error *error)
+bool h5_end(struct h5 *h5, struct error *error)
 {
-    check(h5,
-          H5Fflush(h5->file, H5F_SCOPE_GLOBAL)); /* the end of the file is settled here, not at the close */
+    /* The end of the file is settled here, not at the close. */
+    check(h5, H5Fflush(h5->file, H5F_SCOPE_GLOBAL));
     check(h5, H5Fclose(h5->file));
+    H5FDunregister(h5->driver);
     H5Eset_auto2(H5E_DEFAULT, h5->print, h5->print_data);
-    *bytes = h5->image.bytes;
-    *count = h5->image.count;
-    if (h5->error.text[0] == '\0')
-        return true;
-    mem_free(*bytes);
-    *bytes = NULL;
-    return error_set(error, "%s", h5->error.text);
+    return h5->error.text[0] == '\0' || error_set(error, "%s", h5->error.text);
 }
 
 hid_t h5_group(struct h5 *h5, hid_t parent, const char *name)
@@ -187,14 +133,6 @@ static void names_attribute(struct h5 *h5, hid_t object, const char *name, const
     H5Tclose(type);
 }
 
-static size_t column_bytes(const struct column *column)
-{
-    static const size_t bytes[] = {
-        [COLUMN_U8] = 1,  [COLUMN_U16] = 2, [COLUMN_U32] = 4, [COLUMN_I32] = 4,
-        [COLUMN_I64] = 8, [COLUMN_U64] = 8, [COLUMN_F64] = 8, [COLUMN_STRING] = sizeof(const char *)};
-    return bytes[column->type];
-}
-
 static const char *string_at(const struct column *column, const void *rows, size_t row_bytes, size_t row)
 {
     const char *string;
@@ -202,16 +140,52 @@ static const char *string_at(const struct column *column, const void *rows, size
     return string;
 }
 
-/* One column without gaps, as it goes into the file. */
-struct values {
-    void *bytes; /* owned */
-    hid_t file_type, memory_type;
-    bool owns_type;
+/* Types of a column's values in the file and in memory. */
+struct types {
+    hid_t file, memory;
 };
 
+static struct types number_types(const struct column *column)
+{
+    const struct types types[] = {
+        [COLUMN_U8] = {H5T_STD_U8LE, H5T_NATIVE_UINT8},    [COLUMN_U16] = {H5T_STD_U16LE, H5T_NATIVE_UINT16},
+        [COLUMN_U32] = {H5T_STD_U32LE, H5T_NATIVE_UINT32}, [COLUMN_I32] = {H5T_STD_I32LE, H5T_NATIVE_INT32},
+        [COLUMN_I64] = {H5T_STD_I64LE, H5T_NATIVE_INT64},  [COLUMN_U64] = {H5T_STD_U64LE, H5T_NATIVE_UINT64},
+        [COLUMN_F64] = {H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE}};
+    return types[column->type];
+}
+
+/* A dataset for a column, with its attributes and without values. The caller closes it. */
+static hid_t create_column(struct h5 *h5, hid_t group, const struct column *column, hid_t type, hid_t space,
+                           hid_t creation)
+{
+    hid_t dataset =
+        check(h5, H5Dcreate2(group, column->name, type, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    h5_text_attribute(h5, dataset, "unit", column->unit);
+    h5_text_attribute(h5, dataset, "description", column->doc);
+    if (column->values)
+        names_attribute(h5, dataset, "names", column->values);
+    return dataset;
+}
+
+static hid_t write_numbers(struct h5 *h5, hid_t group, const struct column *column, const void *rows,
+                           size_t row_bytes, size_t count, hid_t space, hid_t creation)
+{
+    struct types types = number_types(column);
+    size_t size = column_bytes(column);
+    char *values = mem_array(count, size);
+    for (size_t i = 0; i < count; i++)
+        memcpy(values + i * size, (const char *)rows + i * row_bytes + column->offset, size);
+    hid_t dataset = create_column(h5, group, column, types.file, space, creation);
+    if (count > 0)
+        check(h5, H5Dwrite(dataset, types.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, values));
+    mem_free(values);
+    return dataset;
+}
+
 /* Strings of fixed length: they compress with the chunk, and equal ones cost nothing. */
-static struct values string_values(struct h5 *h5, const struct column *column, const void *rows,
-                                   size_t row_bytes, size_t count)
+static hid_t write_strings(struct h5 *h5, hid_t group, const struct column *column, const void *rows,
+                           size_t row_bytes, size_t count, hid_t space, hid_t creation)
 {
     size_t longest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -219,62 +193,37 @@ static struct values string_values(struct h5 *h5, const struct column *column, c
         longest = length > longest ? length : longest;
     }
     size_t size = longest + 1; /* NUL-ended */
-    char *bytes = mem_array(count, size);
+    char *values = mem_array(count, size);
     for (size_t i = 0; i < count; i++) {
         const char *string = string_at(column, rows, row_bytes, i);
-        memcpy(bytes + i * size, string, strlen(string));
+        memcpy(values + i * size, string, strlen(string));
     }
     hid_t type = string_type(h5, size);
-    return (struct values){bytes, type, type, true};
-}
-
-static struct values column_values(struct h5 *h5, const struct column *column, const void *rows,
-                                   size_t row_bytes, size_t count)
-{
-    if (column->type == COLUMN_STRING)
-        return string_values(h5, column, rows, row_bytes, count);
-    const struct {
-        hid_t file, memory;
-    } types[] = {
-        [COLUMN_U8] = {H5T_STD_U8LE, H5T_NATIVE_UINT8},    [COLUMN_U16] = {H5T_STD_U16LE, H5T_NATIVE_UINT16},
-        [COLUMN_U32] = {H5T_STD_U32LE, H5T_NATIVE_UINT32}, [COLUMN_I32] = {H5T_STD_I32LE, H5T_NATIVE_INT32},
-        [COLUMN_I64] = {H5T_STD_I64LE, H5T_NATIVE_INT64},  [COLUMN_U64] = {H5T_STD_U64LE, H5T_NATIVE_UINT64},
-        [COLUMN_F64] = {H5T_IEEE_F64LE, H5T_NATIVE_DOUBLE}};
-    size_t size = column_bytes(column);
-    char *bytes = mem_array(count, size);
-    for (size_t i = 0; i < count; i++)
-        memcpy(bytes + i * size, (const char *)rows + i * row_bytes + column->offset, size);
-    return (struct values){bytes, types[column->type].file, types[column->type].memory, false};
-}
-
-/* creation: the dataset's layout and filters. The caller closes the dataset. */
-static hid_t write_column(struct h5 *h5, hid_t group, const struct column *column, const void *rows,
-                          size_t row_bytes, size_t count, hid_t space, hid_t creation)
-{
-    struct values values = column_values(h5, column, rows, row_bytes, count);
-    hid_t dataset = check(
-        h5, H5Dcreate2(group, column->name, values.file_type, space, H5P_DEFAULT, creation, H5P_DEFAULT));
+    hid_t dataset = create_column(h5, group, column, type, space, creation);
     if (count > 0)
-        check(h5, H5Dwrite(dataset, values.memory_type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values.bytes));
-    h5_text_attribute(h5, dataset, "unit", column->unit);
-    h5_text_attribute(h5, dataset, "description", column->doc);
-    if (column->values)
-        names_attribute(h5, dataset, "names", column->values);
-    if (values.owns_type)
-        H5Tclose(values.file_type);
-    mem_free(values.bytes);
+        check(h5, H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values));
+    H5Tclose(type);
+    mem_free(values);
     return dataset;
 }
 
-/* An empty dataset cannot be chunked; it stays plain. */
-static hid_t column_layout(struct h5 *h5, size_t count)
+static hid_t write_column(struct h5 *h5, hid_t group, const struct column *column, const void *rows,
+                          size_t row_bytes, size_t count, hid_t space, hid_t creation)
+{
+    return (column->type == COLUMN_STRING ? write_strings : write_numbers)(h5, group, column, rows, row_bytes,
+                                                                           count, space, creation);
+}
+
+/* Layout and filters of a column. An empty dataset cannot be chunked; it stays plain. */
+static hid_t column_layout(struct h5 *h5, hsize_t count, hsize_t chunk_rows)
 {
     hid_t creation = timeless(h5, H5P_DATASET_CREATE);
-    hsize_t chunk = count < CHUNK_ROWS ? count : CHUNK_ROWS;
-    if (count > 0) {
+    hsize_t chunk = count < chunk_rows ? count : chunk_rows;
+    if (count > 0)
         check(h5, H5Pset_chunk(creation, 1, &chunk));
+    if (count > 0 && h5->compression > 0) {
         check(h5, H5Pset_shuffle(creation));
-        check(h5, H5Pset_deflate(creation, DEFLATE_LEVEL));
+        check(h5, H5Pset_deflate(creation, (unsigned)h5->compression));
     }
     return creation;
 }
@@ -284,7 +233,7 @@ void h5_table(struct h5 *h5, hid_t group, const struct column_table *table, cons
 {
     hsize_t length = count;
     hid_t space = check(h5, H5Screate_simple(1, &length, NULL));
-    hid_t creation = column_layout(h5, count);
+    hid_t creation = column_layout(h5, count, OUTPUT_CHUNK_ROWS);
     hid_t scale = H5I_INVALID_HID;
     for (size_t i = 0; i < table->count; i++) {
         const struct column *column = &table->columns[i];
@@ -302,6 +251,33 @@ void h5_table(struct h5 *h5, hid_t group, const struct column_table *table, cons
         check(h5, H5Dclose(scale));
     H5Pclose(creation);
     H5Sclose(space);
+}
+
+void h5_open_table(struct h5 *h5, hid_t group, const struct column_table *table, uint64_t count,
+                   size_t chunk_rows, hid_t *datasets)
+{
+    hsize_t length = count;
+    hid_t space = check(h5, H5Screate_simple(1, &length, NULL));
+    hid_t creation = column_layout(h5, count, chunk_rows);
+    for (size_t i = 0; i < table->count; i++)
+        datasets[i] = create_column(h5, group, &table->columns[i], number_types(&table->columns[i]).file,
+                                    space, creation);
+    H5Pclose(creation);
+    H5Sclose(space);
+}
+
+void h5_write_chunk(struct h5 *h5, hid_t dataset, uint64_t first_row, const void *bytes, size_t count,
+                    bool deflated)
+{
+    hsize_t offset = first_row;
+    uint32_t skipped = h5->compression > 0 && !deflated ? DEFLATE_SKIPPED : 0;
+    check(h5, H5Dwrite_chunk(dataset, H5P_DEFAULT, skipped, &offset, count, bytes));
+}
+
+void h5_close_table(struct h5 *h5, const struct column_table *table, const hid_t *datasets)
+{
+    for (size_t i = 0; i < table->count; i++)
+        check(h5, H5Dclose(datasets[i]));
 }
 
 void h5_scalars(struct h5 *h5, hid_t group, const struct column_table *table, const void *row)

@@ -57,11 +57,21 @@ static const struct option slo_rows[] = {
 static OPTION_TABLE(slo_table, "slo", "a request meets it when it meets all that is set", slo_rows);
 
 static const struct option output_rows[] = {
-    {"requests", OPTION_BOOL, "true", 0, 0, NULL, OF(output.requests), "a row for each request"},
+    {"requests", OPTION_NODE, "null", 0, 0, NULL, OF(output.requests_node),
+     "a row for each request: true (default), false, or {\"one_in\": N}"},
+    {"compression", OPTION_INTEGER, "1", 0, 9, NULL, OF(output.compression),
+     "deflate level; 1: run lengths and Huffman codes only, 9: hardly smaller and slow; 0: no filters"},
     {"timeseries_interval_ms", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(output.timeseries_interval_ms),
      "width of a bin; doubles when 4096 are full"},
 };
 static OPTION_TABLE(output_table, "output-options", "what results.h5 holds", output_rows);
+
+static const struct option output_requests_rows[] = {
+    {"one_in", OPTION_INTEGER, NULL, 1, 9007199254740992.0, NULL, OF(output.one_in),
+     "rows of the requests whose id (place in order of arrival, from 0) is a multiple of it"},
+};
+static OPTION_TABLE(output_requests_table, "output-requests", "a sample of the requests",
+                    output_requests_rows);
 
 static const struct option simulation_rows[] = {
     {"mode", OPTION_CHOICE, "\"leaping\"", 0, 0, plan_mode_names, OF(simulation.mode),
@@ -144,6 +154,7 @@ const struct option_table *const *sim_option_tables(void)
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
                                         &output_table,
+                                        &output_requests_table,
                                         &simulation_table,
                                         &cluster_table,
                                         &pool_table,

@@ -228,12 +228,25 @@ static void warn_about_options(const struct plan *plan)
     }
 }
 
+static bool parse_output(struct plan *plan, struct error *error)
+{
+    if (!parse_part("output-options", plan->output_node, plan, error))
+        return false;
+    const struct node *requests = plan->output.requests_node;
+    if (requests && node_type(requests) == NODE_OBJECT)
+        return parse_part("output-requests", requests, plan, error);
+    if (requests && node_type(requests) != NODE_BOOL)
+        return node_error(requests, error, "expected true, false or {\"one_in\": N}, not %s",
+                          node_type_name(node_type(requests)));
+    plan->output.one_in = !requests || node_bool(requests);
+    return true;
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
     bool good = parse_part("experiment", root, plan, error) &&
-                parse_part("slo", plan->slo_node, plan, error) &&
-                parse_part("output-options", plan->output_node, plan, error) &&
+                parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
                 parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&

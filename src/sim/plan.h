@@ -44,7 +44,9 @@ struct plan {
         double ttft_ms, tpot_ms, itl_ms;
     } slo;
     struct {
-        bool requests;
+        const struct node *requests_node;
+        int64_t one_in; /* rows are kept of the requests whose id is a multiple of it; 0: of none */
+        int64_t compression;
         double timeseries_interval_ms;
     } output;
     struct {

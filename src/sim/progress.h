@@ -15,7 +15,8 @@ struct progress {
 /* requests: how many there will be; enabled false prints nothing. Local. */
 void progress_init(struct progress *progress, int64_t requests, bool enabled);
 
-/* The engine's progress hook: prints at most a few times a second on a terminal, every few seconds elsewhere. */
+/* The engine's progress hook: prints at most a few times a second on a terminal, every few seconds elsewhere.
+ */
 void progress_show(void *progress, int64_t now_ns, uint64_t done);
 
 /* Ends the line on a terminal. */

@@ -52,6 +52,13 @@ static struct rank_figures rank_figures(const struct run *run)
     return all;
 }
 
+/* Rows in results.h5: output_close has seen that they all came. */
+static uint64_t rows_written(const struct run *run, const struct results *results)
+{
+    uint64_t one_in = run->metrics.config.one_in;
+    return one_in > 0 ? (results->summary.requests + one_in - 1) / one_in : 0;
+}
+
 void run_report(struct run *run, const struct results *results, struct text *text)
 {
     struct rank_figures all = rank_figures(run);
@@ -77,6 +84,7 @@ void run_report(struct run *run, const struct results *results, struct text *tex
                 run->setup_s);
     text_append(text, "  \"compute_s\": %.6f,\n  \"exchange_s\": %.6f,\n  \"output_s\": %.6f,\n", all.most[1],
                 all.most[2], run->output_s);
+    text_append(text, "  \"rows\": %llu,\n", (unsigned long long)rows_written(run, results));
     text_append(
         text,
         "  \"requests\": %llu,\n  \"events\": %.0f,\n  \"remote_messages\": %.0f,\n  \"iterations\": %.0f,\n",

@@ -3,12 +3,15 @@
 
 #include <string.h>
 
-#include "progress.h"
 #include "tandem/check.h"
 #include "tandem/log.h"
 #include "tandem/mem.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
+
+/* Finished rows that a rank holds when all hand theirs to output: each rank then has about one chunk to pack.
+ */
+#define COLLECT_ROWS OUTPUT_CHUNK_ROWS
 
 /* The model's limit, where no pool has one that refuses requests; 0 where one has. */
 static int64_t longest_context(const struct run *run)
@@ -68,7 +71,7 @@ static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns
         .slo_itl_ns = simtime_from_ns(plan->slo.itl_ms * 1e6),
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
         .at_once = last_send_ns <= start_ns,
-        .keep_rows = plan->output.requests,
+        .one_in = run->in_memory || run->options->output ? (uint64_t)plan->output.one_in : 0,
     };
     metrics_init(&run->metrics, &config);
 }
@@ -189,7 +192,48 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
         make_router(run);
 }
 
-void run_simulate(struct run *run)
+static void open_output(struct run *run, int64_t requests)
+{
+    struct output_config config = {.folder = run->options->output,
+                                   .requests = (uint64_t)requests,
+                                   .one_in = run->metrics.config.one_in,
+                                   .compression = (int)run->plan.output.compression};
+    run->output = output_open(run->comm, &config);
+}
+
+static void show_progress(void *context, int64_t now_ns, uint64_t done)
+{
+    progress_show(&((struct run *)context)->progress, now_ns, done);
+}
+
+static uint64_t held_rows(void *context)
+{
+    return ((const struct run *)context)->metrics.row_count;
+}
+
+static bool collect_rows(void *context)
+{
+    struct run *run = context;
+    double start_s = MPI_Wtime();
+    bool good = output_rows(run->output, run->metrics.rows, run->metrics.row_count);
+    run->metrics.row_count = 0;
+    run->output_s += MPI_Wtime() - start_s;
+    return good;
+}
+
+static bool run_engine(struct run *run)
+{
+    struct engine_hooks hooks = {.context = run, .progress = show_progress};
+    bool collects = run->output && run->metrics.config.one_in > 0;
+    if (collects) {
+        hooks.held = held_rows;
+        hooks.collect = collect_rows;
+        hooks.collect_at = COLLECT_ROWS;
+    }
+    return engine_run(run->engine, &hooks) && (!collects || collect_rows(run));
+}
+
+bool run_simulate(struct run *run)
 {
     struct workload_facts facts = {0};
     if (run->rank == 0)
@@ -197,17 +241,21 @@ void run_simulate(struct run *run)
                                         workload_users(run->workload)};
     MPI_Bcast(&facts, 3, MPI_INT64_T, 0, run->comm);
     make_metrics(run, facts.requests, facts.last_send_ns);
+    if (!run->in_memory && run->options->output)
+        open_output(run, facts.requests);
     make_entities(run, &facts);
     run->setup_s = MPI_Wtime() - run->start_s;
-    struct progress progress;
-    progress_init(&progress, facts.requests, !run->options->quiet);
-    engine_run(run->engine, &(struct engine_hooks){.context = &progress, .progress = progress_show});
+    progress_init(&run->progress, facts.requests, !run->options->quiet);
+    bool good = run_engine(run);
     if (run->rank == 0)
-        progress_end(&progress);
+        progress_end(&run->progress);
+    if (!good)
+        return false;
     MPI_Allreduce(&run->metrics.end_ns, &run->end_ns, 1, MPI_INT64_T, MPI_MAX, run->comm);
     for (uint32_t entity = 0; entity < run->plan.entities; entity++)
         if (run->instances[entity])
             instance_close(run->instances[entity], run->end_ns);
+    return true;
 }
 
 void run_clear(struct run *run)

@@ -3,7 +3,9 @@
 #define TANDEM_SIM_RUN_H
 
 #include "plan.h"
+#include "progress.h"
 
+#include "tandem/output.h"
 #include "tandem/results.h"
 #include "tandem/workload.h"
 
@@ -11,6 +13,7 @@ struct run {
     MPI_Comm comm;
     int rank, ranks;
     const struct sim_options *options;
+    bool in_memory; /* rows are for the results and not for a file */
     struct config *config;
     struct plan plan;
     struct workload *workload; /* rank 0 */
@@ -21,6 +24,8 @@ struct run {
     struct instance_config *configs; /* one a pool */
     struct instance **instances;     /* by entity; NULL where another rank's */
     struct metrics metrics;
+    struct output *output; /* results.h5 in the making; NULL: none is */
+    struct progress progress;
     int64_t end_ns;
     double start_s, setup_s, output_s;
 };
@@ -33,8 +38,10 @@ void run_unload(struct run *run);
  * the end. */
 void run_warn_about_lengths(const struct run *run);
 
-/* Builds the entities of this rank, runs the engine, closes the instances. Collective. */
-void run_simulate(struct run *run);
+/* Builds the entities of this rank, begins results.h5 where there is to be one (rows go into it as the run
+ * goes on), runs the engine, closes the instances. Collective. False, the same on all ranks: results.h5
+ * cannot be written and the run ended; after that only its output may be used and freed. */
+bool run_simulate(struct run *run);
 
 /* Brings everything to rank 0 and builds the results there. Collective. */
 void run_gather(struct run *run, struct results *results);

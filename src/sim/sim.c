@@ -90,6 +90,14 @@ static void warn_about_windows(const struct run *run)
             per_window, run->ranks);
 }
 
+/* What only a run shows. Collective. */
+static void warn_at_end(const struct run *run)
+{
+    if (run->rank == 0)
+        run_warn_about_lengths(run);
+    warn_about_windows(run);
+}
+
 static void warn_about_refusals(const struct summary *summary)
 {
     if (summary->refused > 0)
@@ -122,23 +130,23 @@ static void make_trace_absolute(struct run *run)
     text_clear(&argument);
 }
 
-/* Writes the three files; run.json last, since it says how long the others took. Collective; rank 0 writes.
- */
+/* Completes results.h5 and writes the other two files; run.json last, since it says how long the others took.
+ * Collective; rank 0 writes. */
 static bool write_files(struct run *run, const struct results *results, struct error *error)
 {
     static const char *const not_in_results[] = {"simulation", NULL};
     const char *folder = run->options->output;
     struct text used = {0}, in_results = {0}, report = {0};
-    bool good = true;
     double start_s = MPI_Wtime();
     if (run->rank == 0) {
         config_print(run->config, false, not_in_results, &in_results);
         make_trace_absolute(run);
         config_print(run->config, true, NULL, &used);
-        good = output_write(folder, results, text_string(&in_results), error) &&
-               output_write_text(folder, "config.used.json", text_string(&used), error);
     }
-    run->output_s = MPI_Wtime() - start_s;
+    bool good = output_close(run->output, results, text_string(&in_results), error);
+    if (run->rank == 0)
+        good = good && output_write_text(folder, "config.used.json", text_string(&used), error);
+    run->output_s += MPI_Wtime() - start_s;
     run_report(run, results, &report);
     if (run->rank == 0)
         good = good && output_write_text(folder, "run.json", text_string(&report), error);
@@ -156,11 +164,12 @@ static bool check_ranks(const struct run *run, struct error *error)
                       "fused is for %d ranks at most, not %d; use auto", ENGINE_FUSED_RANKS, run->ranks);
 }
 
-/* Loads, shares and simulates; false (on every rank) when the input is wrong. Collective. */
-static bool start(struct run *run, MPI_Comm comm, const struct sim_options *options, struct error *error)
+/* Loads and shares; false (on every rank) when the input is wrong. Collective. */
+static bool start(struct run *run, MPI_Comm comm, const struct sim_options *options, bool in_memory,
+                  struct error *error)
 {
     bool good = true;
-    *run = (struct run){.comm = comm, .options = options};
+    *run = (struct run){.comm = comm, .options = options, .in_memory = in_memory};
     MPI_Comm_rank(comm, &run->rank);
     MPI_Comm_size(comm, &run->ranks);
     run->start_s = MPI_Wtime();
@@ -174,10 +183,6 @@ static bool start(struct run *run, MPI_Comm comm, const struct sim_options *opti
         return false;
     }
     warn_about_ranks(run);
-    run_simulate(run);
-    if (run->rank == 0)
-        run_warn_about_lengths(run);
-    warn_about_windows(run);
     return true;
 }
 
@@ -187,8 +192,10 @@ enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
 {
     struct run run;
     struct results results = {0};
-    if (!start(&run, comm, options, error))
+    if (!start(&run, comm, options, true, error))
         return SIM_USER_ERROR;
+    CHECK(run_simulate(&run), "only writing a file can fail");
+    warn_at_end(&run);
     run_gather(&run, &results);
     if (run.rank == 0)
         inspect(context, &results);
@@ -203,11 +210,18 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
     struct run run;
     struct results results = {0};
     struct error error = {0};
-    if (!start(&run, comm, options, &error)) {
+    if (!start(&run, comm, options, false, &error)) {
         if (error.text[0])
             fprintf(stderr, "tandem: error: %s\n", error.text);
         return SIM_USER_ERROR;
     }
+    if (!run_simulate(&run)) {
+        output_abandon(run.output, &error);
+        if (run.rank == 0)
+            fprintf(stderr, "tandem: error: %s\n", error.text);
+        return SIM_FAILED;
+    }
+    warn_at_end(&run);
     run_gather(&run, &results);
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {

@@ -98,7 +98,7 @@ class CommandLine(Folder):
         )
         arrivals = pd.read_csv(out / "latency_over_time.csv")
         self.assertEqual(
-            arrivals.groupby("deployment")["requests"].sum().to_dict(),
+            arrivals.groupby("deployment")["rows"].sum().to_dict(),
             {"unified": 400, "disagg": 400},
         )
 

@@ -11,10 +11,11 @@ import subprocess
 import unittest
 from pathlib import Path
 
+import pandas as pd
 from support import Folder
 from synthetic import METRICS, ROOT, STAGES, declared_columns
 
-from tandem_analysis import cli, load, verdict
+from tandem_analysis import cli, data, load, verdict
 
 PROGRAM = Path(os.environ.get("TANDEM", ROOT / "build/tandem"))
 
@@ -60,6 +61,29 @@ class Program(Folder):
             self.assertEqual(bound, result.value(f"{metric}_p90_ns"), metric)
         for series in result.timeseries.values():
             self.assertTrue((series["width_ns"] > 0).all())
+
+    def test_a_sample_has_every_so_manyth_row(self) -> None:
+        whole, _ = self.simulate("whole", "disagg-2p2d-h100-tp4", compression=0)
+        part, _ = self.simulate("part", "disagg-2p2d-h100-tp4", requests={"one_in": 7}, compression=9)
+        results = load.load_all([str(whole), str(part)])
+        self.assertEqual([result.one_in for result in results], [1, 7])
+        rows = results[1].requests()
+        self.assertEqual(len(rows), 43)
+        self.assertTrue(rows.equals(results[0].requests().iloc[::7]))
+        self.assertEqual(results[0].summary, results[1].summary)
+        for folder, expected in ((whole, 300), (part, 43)):
+            self.assertEqual(json.loads((folder / "run.json").read_text())["rows"], expected)
+
+        out = self.folder / "out"
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            self.assertEqual(cli.main(["compare", str(whole), str(part), "-o", str(out)]), 0)
+        told = " ".join(said.getvalue().split())
+        self.assertIn("a sample of part: the run kept the rows of 1 request in 7;", told)
+        self.assertNotIn("a sample of whole", told)
+        arrivals = pd.read_csv(out / "latency_over_time.csv").groupby("deployment")
+        self.assertEqual(arrivals["rows"].sum().to_dict(), {"whole": 300, "part": 43})
+        self.assertEqual(arrivals["one_in"].max().to_dict(), {"whole": 1, "part": 7})
+        self.assertEqual(data.sample_label(results[1]), "part (1 request in 7)")
 
     def test_compares_both_deployments(self) -> None:
         disagg, _ = self.simulate("disagg", "disagg-2p2d-h100-tp4")

@@ -65,7 +65,7 @@ static void rows_are_counted_by_window(void)
     struct metrics_config config = plain;
     config.window_start_ns = 1000;
     config.window_end_ns = 2000;
-    config.keep_rows = true;
+    config.one_in = 1;
     struct metrics metrics;
     metrics_init(&metrics, &config);
     struct row rows[] = {

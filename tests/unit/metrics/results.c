@@ -42,7 +42,7 @@ static void build_small(struct results *results, struct metrics *metrics)
                                           .slo_ttft_ns = 200 * MS,
                                           .slo_tpot_ns = 20 * MS,
                                           .series_interval_ns = S,
-                                          .keep_rows = true};
+                                          .one_in = 1};
     static const uint64_t order[] = {3, 0, 4, 2, 1}; /* of completion */
     struct row rows[] = {request(0, 0, 100 * MS, 10 * MS, 101),
                          request(1, S, 200 * MS, 20 * MS, 51),
@@ -399,6 +399,26 @@ static void without_an_slo_nothing_meets_it(void)
     metrics_clear(&metrics);
 }
 
+static void a_sample_is_put_in_order(void)
+{
+    static const uint64_t ends[] = {9, 4, 6, 0, 8, 3, 1, 2, 7, 5};
+    const struct metrics_config config = {.one_in = 3};
+    struct metrics metrics;
+    struct results results;
+    metrics_init(&metrics, &config);
+    for (size_t i = 0; i < 10; i++)
+        metrics_row(&metrics, &(struct row){.id = ends[i], .status = ROW_REFUSED});
+    CU_ASSERT_EQUAL_FATAL(metrics.row_count, 4);
+    struct row *kept = metrics.rows;
+    metrics.rows = NULL;
+    results_build(&results, &metrics, NULL, 0, NULL, kept, metrics.row_count);
+    for (size_t i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(results.rows[i].id, 3 * i);
+    CU_ASSERT_EQUAL(results.summary.requests, 10);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
@@ -411,6 +431,7 @@ int main(void)
         {"empty windows give zeros", empty_windows_give_zeros},
         {"columns are documented", columns_are_documented},
         {"the table says what matters", the_table_says_what_matters},
+        {"a sample is put in order", a_sample_is_put_in_order},
         {"without an SLO nothing meets it", without_an_slo_nothing_meets_it},
     };
     return test_main("metrics/results", cases, sizeof cases / sizeof cases[0]);

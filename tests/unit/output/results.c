@@ -1,21 +1,14 @@
 /* results.h5: written, read back with HDF5, the same bytes each time, and what happens when it cannot be
  * written. */
 #define _DEFAULT_SOURCE /* mallopt's neighbours */
-#include "test.h"
+#include "unit/output/support.h"
 
 #include <errno.h>
-#include <hdf5.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
-
-#include "tandem/mem.h"
-#include "tandem/output.h"
 
 #define ROWS 70001 /* more than one chunk */
 #define BINS 5
@@ -31,8 +24,6 @@ static struct pool_row pools[] = {{.name = "prefill", .role = "prefill", .gpu = 
 static struct series_bin_row bins[2][BINS];
 static struct series_bin_row *series[] = {bins[0], bins[1]};
 static struct histogram_row buckets[] = {{0, 0, 5}, {4096, 4099, 7}};
-
-static char folder[160];
 
 static struct results example(void)
 {
@@ -62,24 +53,24 @@ static struct results example(void)
     return results;
 }
 
-static const char *path_of(const char *name)
+static bool write_results(const char *where, const struct results *results, const char *text,
+                          struct error *error)
 {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static bool exists(const char *name)
-{
-    struct stat status;
-    return stat(path_of(name), &status) == 0;
+    struct output_config config = {
+        .folder = where, .requests = results->row_count, .one_in = results->rows != NULL, .compression = 1};
+    struct output *output = output_open(MPI_COMM_SELF, &config);
+    if (results->rows && !output_rows(output, results->rows, results->row_count)) {
+        output_abandon(output, error);
+        return false;
+    }
+    return output_close(output, results, text, error);
 }
 
 static void write_example(void)
 {
     struct results results = example();
     struct error error = {0};
-    CU_ASSERT_FATAL(output_write(folder, &results, configuration, &error));
+    CU_ASSERT_FATAL(write_results(folder, &results, configuration, &error));
     CU_ASSERT(exists("results.h5"));
     CU_ASSERT(!exists("results.h5.tmp"));
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
@@ -107,23 +98,6 @@ static const char *text_attribute(hid_t object, const char *name)
     return value;
 }
 
-static int64_t int_attribute(hid_t file, const char *object, const char *name)
-{
-    int64_t value = -1;
-    hid_t attribute = H5Aopen_by_name(file, object, name, H5P_DEFAULT, H5P_DEFAULT);
-    H5Aread(attribute, H5T_NATIVE_INT64, &value);
-    H5Aclose(attribute);
-    return value;
-}
-
-static void read_all(hid_t file, const char *name, hid_t type, void *values)
-{
-    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
-    CU_ASSERT_FATAL(dataset >= 0);
-    CU_ASSERT(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-    H5Dclose(dataset);
-}
-
 static void root_attributes(void)
 {
     write_example();
@@ -134,6 +108,7 @@ static void root_attributes(void)
     CU_ASSERT_STRING_EQUAL(text_attribute(file, "configuration"), configuration);
     CU_ASSERT_NOT_EQUAL(text_attribute(file, "tandem_version")[0], '\0');
     CU_ASSERT_EQUAL(int_attribute(file, "/timeseries/d", "interval_ns"), 1000);
+    CU_ASSERT_EQUAL(int_attribute(file, "/requests", "one_in"), 1);
     H5Fclose(file);
 }
 
@@ -271,20 +246,6 @@ static void columns_keep_their_order_and_scale(void)
     H5Fclose(file);
 }
 
-/* The whole file; the caller frees it. */
-static char *slurp(const char *name, size_t *count)
-{
-    FILE *file = fopen(path_of(name), "rb");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    fseek(file, 0, SEEK_END);
-    *count = (size_t)ftell(file);
-    rewind(file);
-    char *bytes = malloc(*count + 1);
-    CU_ASSERT_EQUAL(fread(bytes, 1, *count, file), *count);
-    fclose(file);
-    return bytes;
-}
-
 /* Memory that malloc hands out holds other bytes in the second run: none of them may reach the file. */
 static void bytes_are_the_same_each_time(void)
 {
@@ -316,7 +277,7 @@ static void rows_and_series_may_be_absent(void)
     results.row_count = 0;
     results.series = none;
     results.series_count = 0;
-    CU_ASSERT_FATAL(output_write(folder, &results, configuration, &error));
+    CU_ASSERT_FATAL(write_results(folder, &results, configuration, &error));
     hid_t file = H5Fopen(path_of("results.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
     CU_ASSERT_EQUAL(H5Lexists(file, "/requests", H5P_DEFAULT), 0);
     hid_t dataset = H5Dopen2(file, "/timeseries/d/running", H5P_DEFAULT);
@@ -334,7 +295,7 @@ static void long_configurations_fit(void)
     char *text = malloc(300000);
     memset(text, 'x', 299999);
     text[299999] = '\0';
-    CU_ASSERT(output_write(folder, &results, text, &error));
+    CU_ASSERT(write_results(folder, &results, text, &error));
     hid_t file = H5Fopen(path_of("results.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
     CU_ASSERT_EQUAL(strlen(text_attribute(file, "configuration")), 511); /* cut by the helper's buffer */
     H5Fclose(file);
@@ -386,7 +347,7 @@ static void folders_that_cannot_be_used(void)
     CU_ASSERT(!output_prepare("", &error));
     CU_ASSERT(!output_prepare("/proc/tandem", &error)); /* where even root cannot make a folder */
     SAYS(error, "/proc/tandem");
-    CU_ASSERT(!output_write(path_of("missing"), &results, configuration, &error));
+    CU_ASSERT(!write_results(path_of("missing"), &results, configuration, &error));
     SAYS(error, "missing/results.h5");
     SAYS(error, strerror(ENOENT));
     unlink(path_of("file"));
@@ -404,7 +365,7 @@ static void a_full_disk_leaves_nothing(void)
     small.rlim_cur = 4096;
     signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &small);
-    bool good = output_write(folder, &results, configuration, &error);
+    bool good = write_results(folder, &results, configuration, &error);
     setrlimit(RLIMIT_FSIZE, &limit);
     CU_ASSERT(!good);
     SAYS(error, folder);
@@ -420,7 +381,7 @@ static void a_folder_in_the_way_is_kept(void)
     struct error error = {0};
     unlink(path_of("results.h5"));
     CU_ASSERT_EQUAL(mkdir(path_of("results.h5"), 0777), 0);
-    CU_ASSERT(!output_write(folder, &results, configuration, &error));
+    CU_ASSERT(!write_results(folder, &results, configuration, &error));
     SAYS(error, "results.h5: cannot rename");
     CU_ASSERT(!exists("results.h5.tmp"));
     rmdir(path_of("results.h5"));
@@ -436,7 +397,7 @@ static void hdf5_says_what_it_dislikes(void)
     H5Eget_auto2(H5E_DEFAULT, &before, &data);
     pools[1].name = "prefill"; /* twice */
     unlink(path_of("results.h5"));
-    CU_ASSERT(!output_write(folder, &results, configuration, &error));
+    CU_ASSERT(!write_results(folder, &results, configuration, &error));
     pools[1].name = name;
     printf("%s ", error.text);
     SAYS(error, "results.h5: cannot write: HDF5: ");
@@ -466,16 +427,12 @@ int main(void)
         {"a folder in the way is kept", a_folder_in_the_way_is_kept},
         {"HDF5 says what it dislikes", hdf5_says_what_it_dislikes},
     };
-    const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/tandem-test-XXXXXX", parent ? parent : "/tmp");
-    if (!mkdtemp(folder))
+    if (!folder_make())
         return 1;
+    MPI_Init(NULL, NULL);
     int code = test_main("output/results", cases, sizeof cases / sizeof cases[0]);
+    MPI_Finalize();
     unlink(path_of("results.h5"));
     unlink(path_of("run.json"));
-    if (rmdir(folder) != 0) {
-        printf("%s is not empty\n", folder);
-        code = 1;
-    }
-    return code;
+    return folder_remove(code);
 }
