@@ -44,7 +44,7 @@ struct engine_stats {
     uint64_t messages, wakes; /* handled on this rank */
     uint64_t windows;
     uint64_t remote_messages;
-    double compute_s, exchange_s; /* wall time of this rank */
+    double compute_s, exchange_s, collect_s; /* wall time of this rank: in windows, between them, in hooks */
 };
 
 /* What a run does beside its events; any of the functions may be NULL. */

@@ -261,17 +261,35 @@ static void show_progress(const struct engine *engine)
                         engine->ranks == 1 ? engine->counted : engine->total_counted);
 }
 
-static bool run_alone(struct engine *engine)
+/* What this rank holds for collect. */
+static uint64_t held(const struct engine *engine)
+{
+    return engine->hooks.collect ? engine->hooks.held(engine->hooks.context) : 0;
+}
+
+/* Collects when the most that a rank holds is enough. False: the run ends. */
+static bool collect(struct engine *engine, uint64_t most_held)
 {
     const struct engine_hooks *hooks = &engine->hooks;
+    if (!hooks->collect || most_held < hooks->collect_at)
+        return true;
+    double start_s = MPI_Wtime();
+    bool go_on = hooks->collect(hooks->context);
+    engine->stats.collect_s += MPI_Wtime() - start_s;
+    return go_on;
+}
+
+static bool run_alone(struct engine *engine)
+{
+    double start_s = MPI_Wtime();
+    bool go_on = true;
     engine->stats.windows = 1;
-    while (handle_until(engine, SIMTIME_NEVER)) {
+    while (go_on && handle_until(engine, SIMTIME_NEVER)) {
         show_progress(engine);
-        if (hooks->collect && hooks->held(hooks->context) >= hooks->collect_at &&
-            !hooks->collect(hooks->context))
-            return false;
+        go_on = collect(engine, held(engine));
     }
-    return true;
+    engine->stats.compute_s += MPI_Wtime() - start_s - engine->stats.collect_s;
+    return go_on;
 }
 
 static void run_window(struct engine *engine, int64_t horizon_ns)
@@ -285,31 +303,26 @@ static void run_window(struct engine *engine, int64_t horizon_ns)
 
 static bool run_together(struct engine *engine)
 {
-    const struct engine_hooks *hooks = &engine->hooks;
     const int64_t lookahead_ns = engine->config.lookahead_ns;
     for (;;) {
         double start_s = MPI_Wtime();
-        uint64_t held = hooks->collect ? hooks->held(hooks->context) : 0;
-        int64_t floor_ns = exchange_round(engine, &held);
-        bool go_on = !hooks->collect || held < hooks->collect_at || hooks->collect(hooks->context);
+        uint64_t most_held = held(engine);
+        int64_t floor_ns = exchange_round(engine, &most_held);
         double exchanged_s = MPI_Wtime();
         engine->stats.exchange_s += exchanged_s - start_s;
+        bool go_on = collect(engine, most_held);
         if (!go_on || floor_ns == SIMTIME_NEVER)
             return go_on;
+        start_s = MPI_Wtime();
         run_window(engine, floor_ns < SIMTIME_NEVER - lookahead_ns ? floor_ns + lookahead_ns : SIMTIME_NEVER);
-        engine->stats.compute_s += MPI_Wtime() - exchanged_s;
+        engine->stats.compute_s += MPI_Wtime() - start_s;
     }
 }
 
 bool engine_run(struct engine *engine, const struct engine_hooks *hooks)
 {
     engine->hooks = hooks ? *hooks : (struct engine_hooks){0};
-    if (engine->ranks > 1)
-        return run_together(engine);
-    double start_s = MPI_Wtime();
-    bool good = run_alone(engine);
-    engine->stats.compute_s += MPI_Wtime() - start_s;
-    return good;
+    return engine->ranks > 1 ? run_together(engine) : run_alone(engine);
 }
 
 struct engine_stats engine_stats(const struct engine *engine)
