@@ -36,6 +36,10 @@ struct scheduler {
     double default_watermark;
     bool chunks;              /* prompts are computed in chunks, always */
     bool watermark_when_idle; /* V0: the watermark holds for an empty instance too */
+    /* Whether it plans what it planned before as long as nothing came, ended or was preempted since and
+     * blocks only got fewer. Boundaries of such policies can be leapt over; false is always right, and slow.
+     */
+    bool steady;
     /* Plans one iteration: called at a boundary with no iteration in progress. */
     void (*plan)(struct schedule *schedule, const struct scheduler_limits *limits);
 };

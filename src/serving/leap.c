@@ -17,8 +17,9 @@ void leap_predict(struct instance *instance)
     const struct schedule *schedule = &instance->schedule;
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
-    if (instance->config->mode != MODE_LEAPING || !schedule->decode || schedule->item_count > 0 ||
-        schedule->preempted > 0 || schedule->parked_count > 0 || instance->partial_count > 0)
+    if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
+        !schedule->decode || schedule->item_count > 0 || schedule->preempted > 0 ||
+        schedule->parked_count > 0 || instance->partial_count > 0)
         return;
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));

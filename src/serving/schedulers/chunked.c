@@ -12,5 +12,6 @@ const struct scheduler scheduler_chunked = {
     .doc = "decodes first, prompt chunks fill the token budget (vLLM V1, Sarathi)",
     .roles = {[ROLE_UNIFIED] = true},
     .chunks = true,
+    .steady = true,
     .plan = plan,
 };

@@ -14,5 +14,6 @@ const struct scheduler scheduler_continuous = {
     .default_max_num_seqs = 256,
     .default_watermark = 0.01,
     .watermark_when_idle = true,
+    .steady = true,
     .plan = plan,
 };

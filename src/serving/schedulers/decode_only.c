@@ -12,5 +12,6 @@ const struct scheduler scheduler_decode_only = {
     .doc = "decodes of requests that were moved here; recomputes preempted ones in chunks",
     .roles = {[ROLE_DECODE] = true},
     .chunks = true,
+    .steady = true,
     .plan = plan,
 };

@@ -12,5 +12,6 @@ const struct scheduler scheduler_prefill_only = {
     .name = "prefill-only",
     .doc = "whole prompts (or chunks), no decodes; blocks held for transfers throttle it",
     .roles = {[ROLE_PREFILL] = true},
+    .steady = true,
     .plan = plan,
 };
