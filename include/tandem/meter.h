@@ -6,16 +6,26 @@
 
 #include "tandem/metrics.h"
 
-struct meter {
-    struct metrics *metrics; /* borrowed */
-    int64_t pool;
-    struct usage usage;         /* without the sums below: meter_flush */
-    int64_t lower_ns, limit_ns; /* between edges: times that may be summed up */
-    struct series_bin sums;
-    struct effort effort;
+/* Between two edges. 64 bits hold the integrals, since the time between edges is short enough. */
+struct meter_sums {
+    uint64_t busy_ns[PHASE_COUNT];
+    uint64_t running_ns, kv_block_ns, waiting_ns, moving_ns;
+    uint64_t output_tokens, prefill_tokens, sent_bytes;
+    uint64_t iterations[PHASE_COUNT];
 };
 
-void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool);
+struct meter {
+    int64_t lower_ns, limit_ns; /* between edges: times that may be summed up */
+    struct meter_sums sums;
+    struct effort effort;
+    struct metrics *metrics; /* borrowed */
+    int64_t pool;
+    int64_t longest_ns; /* between edges */
+    struct usage usage; /* without the sums above: meter_flush */
+};
+
+/* most_blocks: of the instance's KV cache. */
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_blocks);
 
 /* Adds the sums to the usage and the series; sums go on. */
 void meter_flush(struct meter *meter);
@@ -23,8 +33,8 @@ void meter_flush(struct meter *meter);
 /* As metrics_span, metrics_tokens, metrics_effort and metrics_sent, beyond an edge: they flush, and begin
  * again at the later time. Use the functions below. */
 void meter_span_edge(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge);
-void meter_iteration_edge(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens, uint64_t output_tokens,
-                          const struct effort *effort);
+void meter_iteration_edge(struct meter *meter, int64_t at_ns, enum phase phase, uint64_t prefill_tokens,
+                          uint64_t output_tokens, const struct effort *effort);
 void meter_sent_edge(struct meter *meter, int64_t at_ns, uint64_t bytes);
 
 static inline bool meter_open(const struct meter *meter, int64_t from_ns, int64_t to_ns)
@@ -35,23 +45,33 @@ static inline bool meter_open(const struct meter *meter, int64_t from_ns, int64_
 /* The instance was in the state of gauge during [from_ns, to_ns). */
 static inline void meter_span(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge)
 {
-    if (meter_open(meter, from_ns, to_ns))
-        series_bin_span(&meter->sums, gauge, (uint64_t)(to_ns - from_ns));
-    else
+    if (!meter_open(meter, from_ns, to_ns)) {
         meter_span_edge(meter, from_ns, to_ns, gauge);
+        return;
+    }
+    struct meter_sums *sums = &meter->sums;
+    uint64_t duration_ns = (uint64_t)(to_ns - from_ns);
+    sums->waiting_ns += (uint64_t)gauge->waiting * duration_ns;
+    sums->running_ns += (uint64_t)gauge->running * duration_ns;
+    sums->moving_ns += (uint64_t)gauge->moving * duration_ns;
+    sums->kv_block_ns += (uint64_t)gauge->kv_blocks * duration_ns;
+    sums->busy_ns[gauge->phase] += duration_ns;
 }
 
-/* An iteration of that effort ended; so many prefill tokens were computed and output tokens made visible. */
-static inline void meter_iteration(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens,
-                                   uint64_t output_tokens, const struct effort *effort)
+/* Iterations (effort->iterations of them, the last ending at at_ns) of a phase ended; so many prefill tokens
+ * were computed and output tokens made visible. */
+static inline void meter_iteration(struct meter *meter, int64_t at_ns, enum phase phase,
+                                   uint64_t prefill_tokens, uint64_t output_tokens,
+                                   const struct effort *effort)
 {
-    if (meter_open(meter, at_ns, at_ns)) {
-        meter->sums.prefill_tokens += prefill_tokens;
-        meter->sums.output_tokens += output_tokens;
-        effort_add(&meter->effort, effort);
-    } else {
-        meter_iteration_edge(meter, at_ns, prefill_tokens, output_tokens, effort);
+    if (!meter_open(meter, at_ns, at_ns)) {
+        meter_iteration_edge(meter, at_ns, phase, prefill_tokens, output_tokens, effort);
+        return;
     }
+    meter->sums.prefill_tokens += prefill_tokens;
+    meter->sums.output_tokens += output_tokens;
+    meter->sums.iterations[phase] += effort->iterations;
+    effort_add(&meter->effort, effort);
 }
 
 /* A KV transfer from the instance ended. */

@@ -75,7 +75,14 @@ void engine_attach(struct engine *engine, uint32_t entity, const struct engine_h
 {
     CHECK(entity < engine->config.entities && engine_is_local(engine, entity),
           "entity %u is not of this rank", entity);
-    engine->slots[entity].handler = *handler;
+    size_t kind = 0;
+    while (kind < engine->handler_count && (engine->handlers[kind].message != handler->message ||
+                                            engine->handlers[kind].wake != handler->wake))
+        kind++;
+    CHECK(kind < ENGINE_HANDLERS, "more than %d kinds of entities", ENGINE_HANDLERS);
+    if (kind == engine->handler_count)
+        engine->handlers[engine->handler_count++] = *handler;
+    engine->slots[entity].handler = &engine->handlers[kind];
     engine->slots[entity].state = state;
 }
 
@@ -168,11 +175,11 @@ static bool message_first(const struct engine *engine, const struct queue_item *
 static void call_wake(struct engine *engine, uint32_t entity, int64_t now_ns)
 {
     struct slot *slot = &engine->slots[entity];
-    CHECK(slot->handler.wake, "entity %u has no handler", entity);
+    CHECK(slot->handler && slot->handler->wake, "entity %u has no handler", entity);
     slot->wake_ns = SIMTIME_NEVER;
     engine->now_ns = now_ns;
     engine->stats.wakes++;
-    slot->handler.wake(slot->state, engine, entity, now_ns);
+    slot->handler->wake(slot->state, engine, entity, now_ns);
 }
 
 /* After an entity was handled: where it wants to be woken at once and nothing comes before, it is; then its
@@ -224,11 +231,11 @@ static bool handle_next(struct engine *engine, int64_t horizon_ns)
         queue_drop_top(&engine->queue);
         fetch_ahead(engine);
         struct slot *slot = &engine->slots[event.destination];
-        CHECK(slot->handler.message, "entity %u has no handler", event.destination);
+        CHECK(slot->handler && slot->handler->message, "entity %u has no handler", event.destination);
         engine->now_ns = event.time_ns;
         engine->handled = event.destination;
         engine->stats.messages++;
-        slot->handler.message(slot->state, engine, &event);
+        slot->handler->message(slot->state, engine, &event);
         settle(engine, event.destination);
     } else {
         int64_t wake_ns = tournament_least(&engine->wakes);

@@ -7,6 +7,8 @@
 
 #define NO_ENTITY UINT32_MAX
 
+#define ENGINE_HANDLERS 16 /* kinds of entities at most */
+
 #define QUEUE_LANES 8 /* ranks beyond share them */
 
 #define QUEUE_AHEAD 3 /* messages between the one that is fetched for and the first */
@@ -74,7 +76,7 @@ struct exchange {
 };
 
 struct slot {
-    struct engine_handler handler;
+    const struct engine_handler *handler; /* in the engine's list */
     void *state;
     uint64_t sent;   /* the entity's own counter */
     int64_t wake_ns; /* the one pending wake */
@@ -86,6 +88,8 @@ struct engine {
     struct engine_config config;
     uint32_t *owners;
     struct slot *slots; /* by entity; used for local ones */
+    struct engine_handler handlers[ENGINE_HANDLERS];
+    size_t handler_count;
     struct queue queue;
     struct tournament
         wakes;        /* of all entities but the one that is handled: settled when its handler returns */

@@ -3,45 +3,61 @@
 #include "series.h"
 #include "tandem/simtime.h"
 
-void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool)
+/* More requests than a run can have. */
+#define MOST_REQUESTS (INT64_C(1) << 30)
+
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_blocks)
 {
-    *meter = (struct meter){.metrics = metrics, .pool = pool, .lower_ns = SIMTIME_NEVER};
+    int64_t most = most_blocks > MOST_REQUESTS ? most_blocks : MOST_REQUESTS;
+    *meter = (struct meter){
+        .metrics = metrics, .pool = pool, .lower_ns = SIMTIME_NEVER, .longest_ns = INT64_MAX / most};
 }
 
-/* Sums may hold times from the last bound at or before at_ns to the next one. The two sides of the window's
- * end overlap in an instant, which is left to the exact way. */
+/* Sums may hold times from at_ns to the next bound. The two sides of the window's end overlap in an instant,
+ * which is left to the exact way. */
 static void open_at(struct meter *meter, int64_t at_ns)
 {
     const struct metrics_config *config = &meter->metrics->config;
-    int64_t lower_ns = 0, limit_ns = SIMTIME_NEVER - 1;
-    if (at_ns < config->window_start_ns) {
-        limit_ns = config->window_start_ns - 1;
-    } else if (at_ns <= config->window_end_ns) {
-        lower_ns = config->window_start_ns;
-        limit_ns = config->window_end_ns;
-    } else {
-        lower_ns = config->window_end_ns + 1;
-    }
+    int64_t limit_ns = at_ns < SIMTIME_NEVER - meter->longest_ns ? at_ns + meter->longest_ns : at_ns;
+    if (at_ns < config->window_start_ns)
+        limit_ns = limit_ns < config->window_start_ns ? limit_ns : config->window_start_ns - 1;
+    else if (at_ns <= config->window_end_ns)
+        limit_ns = limit_ns < config->window_end_ns ? limit_ns : config->window_end_ns;
     const struct series *series = &meter->metrics->series[meter->pool];
     if (series->interval_ns > 0) {
-        int64_t start_ns = at_ns - at_ns % series->interval_ns;
-        int64_t last_ns = start_ns + series->interval_ns - 1;
-        lower_ns = start_ns > lower_ns ? start_ns : lower_ns;
+        int64_t last_ns = at_ns - at_ns % series->interval_ns + series->interval_ns - 1;
         limit_ns = last_ns < limit_ns ? last_ns : limit_ns;
     }
-    meter->lower_ns = lower_ns;
+    meter->lower_ns = at_ns;
     meter->limit_ns = limit_ns;
+}
+
+static struct series_bin bin_of(const struct meter_sums *sums)
+{
+    struct series_bin bin = {.waiting_ns = sums->waiting_ns,
+                             .running_ns = sums->running_ns,
+                             .moving_ns = sums->moving_ns,
+                             .kv_block_ns = sums->kv_block_ns,
+                             .prefill_tokens = sums->prefill_tokens,
+                             .output_tokens = sums->output_tokens,
+                             .sent_bytes = sums->sent_bytes};
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        bin.busy_ns[phase] = sums->busy_ns[phase];
+    return bin;
 }
 
 void meter_flush(struct meter *meter)
 {
-    struct series_bin *sums = &meter->sums;
+    struct meter_sums *sums = &meter->sums;
     struct usage *usage = &meter->usage;
     if (meter->lower_ns == SIMTIME_NEVER)
         return;
-    if (metrics_in_window(meter->metrics, meter->lower_ns)) {
-        for (int phase = 0; phase < PHASE_COUNT; phase++)
-            usage->busy_ns[phase] += (uint64_t)sums->busy_ns[phase];
+    bool inside = metrics_in_window(meter->metrics, meter->lower_ns);
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        usage->busy_ns[phase] += inside ? sums->busy_ns[phase] : 0;
+        usage->iterations[phase] += sums->iterations[phase];
+    }
+    if (inside) {
         usage->kv_block_ns += sums->kv_block_ns;
         usage->window_output_tokens += sums->output_tokens;
         effort_add(&usage->window, &meter->effort);
@@ -53,8 +69,9 @@ void meter_flush(struct meter *meter)
     usage->output_tokens += sums->output_tokens;
     usage->recomputed_tokens += meter->effort.recomputed_tokens;
     usage->sent_bytes += sums->sent_bytes;
-    metrics_add_bin(meter->metrics, meter->pool, meter->lower_ns, sums);
-    *sums = (struct series_bin){0};
+    struct series_bin bin = bin_of(sums);
+    metrics_add_bin(meter->metrics, meter->pool, meter->lower_ns, &bin);
+    *sums = (struct meter_sums){0};
     meter->effort = (struct effort){0};
 }
 
@@ -65,10 +82,11 @@ void meter_span_edge(struct meter *meter, int64_t from_ns, int64_t to_ns, const 
     open_at(meter, to_ns);
 }
 
-void meter_iteration_edge(struct meter *meter, int64_t at_ns, uint64_t prefill_tokens, uint64_t output_tokens,
-                          const struct effort *effort)
+void meter_iteration_edge(struct meter *meter, int64_t at_ns, enum phase phase, uint64_t prefill_tokens,
+                          uint64_t output_tokens, const struct effort *effort)
 {
     meter_flush(meter);
+    meter->usage.iterations[phase] += effort->iterations;
     metrics_tokens(meter->metrics, meter->pool, &meter->usage, at_ns, prefill_tokens, output_tokens);
     metrics_effort(meter->metrics, &meter->usage, at_ns, effort);
     open_at(meter, at_ns);

@@ -114,7 +114,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         request->row.admission_ns = request_stage(request, now_ns);
         if (instance->config->first_token == FIRST_TOKEN_RELAY) {
             request_token(instance, request, now_ns);
-            meter_iteration(&instance->meter, now_ns, 0, 1, &(struct effort){0});
+            meter_iteration(&instance->meter, now_ns, PHASE_IDLE, 0, 1, &(struct effort){0});
         }
         if (request->generated_tokens == request->output_tokens) {
             instance_finish(instance, slot, now_ns);

@@ -126,7 +126,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, const s
     instance->engine = engine;
     instance->config = config;
     instance->metrics = metrics;
-    meter_init(&instance->meter, metrics, config->pool);
+    meter_init(&instance->meter, metrics, config->pool, config->capacity_blocks);
     instance->entity = entity;
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;

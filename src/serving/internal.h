@@ -50,7 +50,7 @@ struct sequence {
 /* A queue of slots with both ends open. */
 struct ring {
     uint32_t *slots;
-    size_t head, count, capacity; /* capacity: 0 or a power of two */
+    uint32_t head, count, capacity; /* capacity: 0 or a power of two */
 };
 
 void ring_push_back(struct ring *ring, uint32_t slot);
@@ -86,41 +86,43 @@ struct batch {
 /* The batch of one iteration while it is made and while it runs. */
 struct schedule {
     struct instance *instance;
-    uint32_t *items; /* slots with prefill chunks */
-    size_t item_count, item_capacity;
-    uint32_t *parked;
-    size_t parked_count, parked_capacity;
     int64_t budget_tokens; /* left */
     int64_t prefill_tokens;
     int64_t preempted;
     bool decode; /* the decode batch takes part */
+    size_t item_count, parked_count;
+    uint32_t *items;  /* slots with prefill chunks */
+    uint32_t *parked; /* decodes without budget */
+    size_t item_capacity, parked_capacity;
 };
 
 /* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
 struct instance {
     const struct instance_config *config;
-    struct engine *engine;
     int64_t accounted_ns; /* usage is accounted up to here */
     int64_t iteration_ns, iteration_end_ns;
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
     int64_t next_report_ns;
     uint32_t entity;
+    uint8_t phase;     /* enum phase of the iteration in progress */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
-    enum phase phase; /* of the iteration in progress */
-    int64_t running;  /* length of the running list */
-    int64_t moving;   /* reserved, until they join */
+    int64_t running;     /* length of the running list */
+    struct ring waiting; /* to prefill, or to recompute */
+    struct ring offered; /* decode role: handed off, first come first served */
+    struct ring ready;   /* decode role: KV has come */
+    int64_t moving;      /* reserved, until they join */
     struct kv kv;
-    struct ring waiting;   /* to prefill, or to recompute */
-    struct ring offered;   /* decode role: handed off, first come first served */
-    struct ring ready;     /* decode role: KV has come */
+    struct batch batch;
+    struct schedule schedule;
+    struct timer_decode
+        decode;            /* where the next eventful boundary is not the end of the iteration in progress */
+    struct meter meter;    /* sums first; holds the usage */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
-    int64_t held;          /* prefill role: sequences whose blocks are kept for a transfer */
-    struct batch batch;
-    struct timer_decode
-        decode; /* where the next eventful boundary is not the end of the iteration in progress */
+    struct engine *engine;
+    struct metrics *metrics;
     struct sequence *sequences;
     size_t sequence_count, sequence_capacity;
     uint32_t free_slots; /* head of the list of free sequences */
@@ -130,10 +132,7 @@ struct instance {
     size_t partial_count, partial_capacity;
     uint32_t *ended; /* slots whose last token came in this step */
     size_t ended_count, ended_capacity;
-    struct schedule schedule;
-    struct effort effort; /* of the iteration in progress */
-    struct metrics *metrics;
-    struct meter meter; /* holds its usage */
+    int64_t held; /* prefill role: sequences whose blocks are kept for a transfer */
 };
 
 /* sequence.c: slots, lists. */
@@ -191,8 +190,6 @@ int64_t spare_blocks(const struct instance *instance);
 /* iteration.c */
 /* What waits, runs, moves and is held. */
 struct gauge instance_gauge(const struct instance *instance);
-/* What an iteration of decodes alone computes and moves. */
-void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens);
 /* Accounts the iteration that ends now: time, tokens, effort. */
 void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */

@@ -8,7 +8,7 @@ struct gauge instance_gauge(const struct instance *instance)
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
-        .phase = instance->busy ? instance->phase : PHASE_IDLE,
+        .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
     };
 }
 
@@ -36,17 +36,18 @@ void request_token(struct instance *instance, struct request *request, int64_t n
     request->last_token_ns = now_ns;
 }
 
-/* Adds a prefill item. What was computed before a preemption comes first in a chunk; only the rest of it is
- * new. */
-static void describe_item(const struct sequence *sequence, struct work *work, struct effort *effort)
+/* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
+ * only the rest of it is new. */
+static void add_item_effort(const struct sequence *sequence, struct effort *effort)
 {
     int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
     int64_t prompt = sequence->request->prompt_tokens;
     int64_t new_from = before;
     if (new_from < sequence->highest_computed_tokens)
         new_from = end < sequence->highest_computed_tokens ? end : sequence->highest_computed_tokens;
-    work->prefill_work_x2 += (end - before) * (before + end);
-    work->logit_rows += end == sequence->known_tokens;
+    effort->tokens += (uint64_t)(end - before);
+    effort->logit_rows += end == sequence->known_tokens;
+    effort->context_x2 += (uint64_t)((end - before) * (before + end));
     effort->recomputed_tokens += (uint64_t)(new_from - before);
     effort->recomputed_context_x2 += (uint64_t)((new_from - before) * (before + new_from));
     if (new_from < prompt)
@@ -54,36 +55,41 @@ static void describe_item(const struct sequence *sequence, struct work *work, st
     effort->kv_read_tokens += (uint64_t)end;
 }
 
-void effort_decode(struct effort *effort, int64_t sequences, int64_t context_tokens)
+/* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
+ * computes. */
+static struct effort iteration_effort(const struct instance *instance)
 {
-    /* One by one: a structure copied in words of 16 bytes waits for its parts to be written. */
-    effort->iterations = 1;
-    effort->tokens = (uint64_t)sequences;
-    effort->recomputed_tokens = 0;
-    effort->prompt_tokens = 0;
-    effort->logit_rows = (uint64_t)sequences;
-    effort->context_x2 = 2 * (uint64_t)context_tokens;
-    effort->recomputed_context_x2 = 0;
-    effort->kv_read_tokens = (uint64_t)context_tokens;
+    const struct schedule *schedule = &instance->schedule;
+    struct effort effort = {.iterations = 1};
+    if (schedule->decode) {
+        uint64_t count = (uint64_t)instance->batch.count;
+        uint64_t contexts = (uint64_t)instance->batch.cached_tokens + count;
+        effort.tokens = count;
+        effort.logit_rows = count;
+        effort.context_x2 = 2 * contexts;
+        effort.kv_read_tokens = contexts;
+    }
+    for (size_t i = 0; i < schedule->item_count; i++)
+        add_item_effort(&instance->sequences[schedule->items[i]], &effort);
+    return effort;
 }
 
-/* What the timer has to know of the planned batch, and what it computes and moves. */
-static struct work describe_work(const struct instance *instance, struct effort *effort)
+/* What the timer has to know of the planned batch. */
+static struct work describe_work(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     struct work work = {.prefill_tokens = schedule->prefill_tokens};
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
-        /* Each sees its cached tokens and the one that it computes. */
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work.logit_rows = instance->batch.count;
     }
-    effort_decode(effort, work.decode_sequences, work.decode_context_tokens);
-    for (size_t i = 0; i < schedule->item_count; i++)
-        describe_item(&instance->sequences[schedule->items[i]], &work, effort);
-    effort->tokens += (uint64_t)work.prefill_tokens;
-    effort->logit_rows = (uint64_t)work.logit_rows;
-    effort->context_x2 += (uint64_t)work.prefill_work_x2;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
+        work.prefill_work_x2 += (end - before) * (before + end);
+        work.logit_rows += end == sequence->known_tokens;
+    }
     return work;
 }
 
@@ -102,14 +108,13 @@ void iteration_start(struct instance *instance, int64_t now_ns)
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return;
     }
-    struct work work = describe_work(instance, &instance->effort);
+    struct work work = describe_work(instance);
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
     instance->iteration_ns = timer_iteration_ns(instance->config->timer, &work);
     instance->iteration_end_ns = now_ns + instance->iteration_ns;
-    instance->meter.usage.iterations[instance->phase]++;
     leap_predict(instance);
 }
 
@@ -165,8 +170,9 @@ static int64_t visible_tokens(const struct instance *instance)
 void iteration_count(struct instance *instance, int64_t now_ns)
 {
     instance_account(instance, now_ns);
-    meter_iteration(&instance->meter, now_ns, (uint64_t)instance->schedule.prefill_tokens,
-                    (uint64_t)visible_tokens(instance), &instance->effort);
+    struct effort effort = iteration_effort(instance);
+    meter_iteration(&instance->meter, now_ns, (enum phase)instance->phase,
+                    (uint64_t)instance->schedule.prefill_tokens, (uint64_t)visible_tokens(instance), &effort);
 }
 
 /* The request that ends now was last seen seconds ago: it comes from memory while the iteration is accounted.

@@ -50,12 +50,9 @@ static bool uneventful(const struct instance *instance, int64_t until_ns)
 
 static void start_next(struct instance *instance)
 {
-    struct batch *batch = &instance->batch;
-    int64_t context_tokens = batch->cached_tokens + batch->count;
-    effort_decode(&instance->effort, batch->count, context_tokens);
-    instance->iteration_ns = timer_decode_ns(&instance->decode, context_tokens);
+    const struct batch *batch = &instance->batch;
+    instance->iteration_ns = timer_decode_ns(&instance->decode, batch->cached_tokens + batch->count);
     instance->iteration_end_ns += instance->iteration_ns;
-    instance->meter.usage.iterations[PHASE_DECODE]++;
 }
 
 /* One boundary by the way of eventful ones, for the first step of new sequences and the ends of bins. */
@@ -80,11 +77,10 @@ static int64_t residue_at(int64_t step, int64_t block_tokens)
 static void run_over(struct instance *instance, int64_t limit_ns)
 {
     struct batch *batch = &instance->batch;
-    struct series_bin *sums = &instance->meter.sums;
     const int64_t count = batch->count, block_tokens = instance->kv.block_tokens;
     const int64_t growth_step = batch_growth_step(instance);
     const int64_t last_step = growth_step < instance->eventful_step ? growth_step : instance->eventful_step;
-    const struct gauge gauge = instance_gauge(instance);
+    struct gauge gauge = instance_gauge(instance);
     struct histogram *itl = &instance->metrics->histograms[METRIC_ITL];
     const uint64_t each = (uint64_t)batch->window_count; /* a gap counts as often */
     const int64_t begin_ns = instance->accounted_ns, begin_step = batch->step,
@@ -92,12 +88,13 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns = instance->iteration_ns;
     int64_t context = batch->cached_tokens + count, used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    wide_t contexts = 0, block_ns = 0;
+    wide_t contexts = 0;
+    uint64_t block_ns = 0;
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
         batch->last_step_ns = end_ns;
         batch->step++;
-        block_ns += (wide_t)(uint64_t)used * (uint64_t)(end_ns - from_ns);
+        block_ns += (uint64_t)used * (uint64_t)(end_ns - from_ns);
         contexts += (uint64_t)context;
         itl->counts[histogram_bucket(gap_ns)] += each;
         least_ns = gap_ns < least_ns ? gap_ns : least_ns;
@@ -112,11 +109,10 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     } while (batch->step + 1 < last_step && end_ns <= limit_ns);
 
     uint64_t steps = (uint64_t)(batch->step - begin_step), tokens = steps * (uint64_t)count;
-    struct gauge blocks_apart = gauge;
-    blocks_apart.kv_blocks = 0;
-    series_bin_span(sums, &blocks_apart, (uint64_t)(from_ns - begin_ns));
-    sums->kv_block_ns += block_ns;
-    meter_iteration(&instance->meter, from_ns, 0, tokens,
+    gauge.kv_blocks = 0; /* they grew: apart */
+    meter_span(&instance->meter, begin_ns, from_ns, &gauge);
+    instance->meter.sums.kv_block_ns += block_ns;
+    meter_iteration(&instance->meter, from_ns, PHASE_DECODE, 0, tokens,
                     &(struct effort){.iterations = steps,
                                      .tokens = tokens,
                                      .logit_rows = tokens,
@@ -129,8 +125,6 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     instance->accounted_ns = from_ns;
     instance->iteration_ns = length_ns;
     instance->iteration_end_ns = end_ns;
-    effort_decode(&instance->effort, count, context);
-    instance->meter.usage.iterations[PHASE_DECODE] += steps;
 }
 
 void leap_to(struct instance *instance, int64_t until_ns)

@@ -5,9 +5,9 @@ static void ring_make_room(struct ring *ring)
 {
     if (ring->count < ring->capacity)
         return;
-    size_t capacity = ring->capacity ? 2 * ring->capacity : 16;
+    uint32_t capacity = ring->capacity ? 2 * ring->capacity : 8;
     uint32_t *slots = mem_array(capacity, sizeof(uint32_t));
-    for (size_t i = 0; i < ring->count; i++)
+    for (uint32_t i = 0; i < ring->count; i++)
         slots[i] = ring->slots[(ring->head + i) & (ring->capacity - 1)];
     mem_free(ring->slots);
     ring->slots = slots;

@@ -50,7 +50,9 @@ static void live(struct life *life, int i)
     if (draw(2)) {
         struct effort effort = random_effort();
         uint64_t prefill = (uint64_t)draw(9) + 1, output = (uint64_t)draw(9);
-        meter_iteration(&life->meters[i], to_ns, prefill, output, &effort);
+        enum phase phase = (enum phase)draw(PHASE_COUNT);
+        meter_iteration(&life->meters[i], to_ns, phase, prefill, output, &effort);
+        life->usages[i].iterations[phase]++;
         metrics_tokens(&life->direct, pool, &life->usages[i], to_ns, prefill, output);
         metrics_effort(&life->direct, &life->usages[i], to_ns, &effort);
     }
@@ -76,7 +78,7 @@ static bool same_usage(const struct usage *a, const struct usage *b)
                 a->output_tokens == b->output_tokens && a->window_output_tokens == b->window_output_tokens &&
                 a->sent_bytes == b->sent_bytes && same_effort(&a->window, &b->window);
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        same = same && a->busy_ns[phase] == b->busy_ns[phase];
+        same = same && a->busy_ns[phase] == b->busy_ns[phase] && a->iterations[phase] == b->iterations[phase];
     return same;
 }
 
@@ -115,7 +117,7 @@ static void run(int64_t start_ns, int64_t end_ns, int64_t interval_ns, int chang
     metrics_init(&life.metered, &config);
     metrics_init(&life.direct, &config);
     for (int i = 0; i < INSTANCES; i++)
-        meter_init(&life.meters[i], &life.metered, i % 2);
+        meter_init(&life.meters[i], &life.metered, i % 2, INT64_C(1) << i * 20);
     for (int k = 0; k < changes; k++) {
         live(&life, (int)draw(INSTANCES));
         if (draw(1000) == 0)
