@@ -200,10 +200,15 @@ static void settle(struct engine *engine, uint32_t entity)
         tournament_set(&engine->wakes, entity, slot->wake_ns);
 }
 
-/* With thousands of entities the states of those that come next are not in the CPU's caches. */
+/* With many entities the states of those that come next are not in the CPU's caches. */
+static bool fetches(const struct engine *engine)
+{
+    return engine->config.entities >= FETCH_ENTITIES;
+}
+
 static void fetch_ahead(const struct engine *engine)
 {
-    const struct queue_item *ahead = queue_ahead(&engine->queue);
+    const struct queue_item *ahead = fetches(engine) ? queue_ahead(&engine->queue) : NULL;
     if (!ahead)
         return;
     mem_fetch(engine->slots[ahead->event.destination].state, FETCH_BYTES);
@@ -211,10 +216,10 @@ static void fetch_ahead(const struct engine *engine)
         mem_fetch(ahead->event.body, engine->config.body_bytes);
 }
 
-/* The same for the wake that comes after that of an entity; worth its search where states are many. */
+/* Fetches for the wake that comes after that of an entity. */
 static void fetch_next_wake(struct engine *engine, uint32_t entity)
 {
-    if (engine->config.entities < FETCH_ENTITIES)
+    if (!fetches(engine))
         return;
     tournament_set(&engine->wakes, entity, SIMTIME_NEVER); /* settle() sets it again */
     mem_fetch(engine->slots[tournament_winner(&engine->wakes)].state, FETCH_BYTES);
