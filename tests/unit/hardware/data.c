@@ -144,7 +144,58 @@ static void gpu_is_sane(const char *path)
 
 static void test_all_gpus(void)
 {
-    CU_ASSERT(cluster_files("gpus", gpu_is_sane) >= 14);
+    CU_ASSERT(cluster_files("gpus", gpu_is_sane) >= 25);
+}
+
+/* What sets siblings apart, written down from the datasheets a second time. */
+static void test_variants(void)
+{
+    static const struct {
+        const char *name;
+        double tflops, gb_per_s, sold_gb, link_gb_per_s, watts;
+        const char *basis;
+    } rows[] = {
+        {"a100-pcie-40gb", 312, 1555, 40, 32, 250, "borrowed"},
+        {"a100-pcie-80gb", 312, 1935, 80, 32, 300, "borrowed"},
+        {"h100-pcie", 756, 2000, 80, 64, 350, "borrowed"},
+        {"h100-nvl", 835.5, 3900, 94, 300, 400, "borrowed"},
+        {"h800-sxm", 989, 3350, 80, 200, 700, "borrowed"},
+        {"h20-sxm", 148, 4000, 96, 450, 400, "borrowed"},
+        {"gh200-96gb", 989, 4000, 96, 450, 900, "borrowed"},
+        {"gh200-144gb", 989, 4900, 144, 450, 900, "borrowed"},
+        {"b300-sxm", 2250, 7700, 288, 900, 1100, "calibrated"},
+        {"gb300", 2500, 8000, 288, 900, 1400, "borrowed"},
+        {"mi300x", 1307.4, 5300, 192, 448, 750, "universal"},
+        {"mi325x", 1307.4, 6000, 256, 448, 1000, "universal"},
+        {"l40s", 362, 864, 48, 32, 350, "calibrated"},
+        {"a10", 125, 600, 24, 32, 150, "universal"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *config = NULL;
+        struct gpu gpu = timer_test_gpu(rows[i].name, &config);
+        CU_ASSERT_DOUBLE_EQUAL(gpu.peak_bf16_flops / 1e12, rows[i].tflops, 1e-6);
+        CU_ASSERT_DOUBLE_EQUAL(gpu.bandwidth / 1e9, rows[i].gb_per_s, 1e-6);
+        CU_ASSERT_EQUAL(gpu.memory_gb, rows[i].sold_gb);
+        CU_ASSERT_DOUBLE_EQUAL(gpu.link_bandwidth / 1e9, rows[i].link_gb_per_s, 1e-6);
+        CU_ASSERT_EQUAL(gpu.tdp_watts, rows[i].watts);
+        CU_ASSERT_STRING_EQUAL(gpu_basis(&gpu), rows[i].basis);
+        config_free(config);
+    }
+}
+
+/* A sibling's all-reduce holds only over a sibling's link: H800 has 200 of 450 GB/s, cards over PCIe none. */
+static void test_borrowed_allreduce(void)
+{
+    struct config *configs[3] = {0};
+    struct gpu h100 = timer_test_gpu("h100-sxm", &configs[0]);
+    struct gpu h800 = timer_test_gpu("h800-sxm", &configs[1]);
+    struct gpu pcie = timer_test_gpu("h100-pcie", &configs[2]);
+    RATIO(h800.allreduce.b1, h100.allreduce.b1, 200.0 / 450);
+    RATIO(h800.allreduce.b2, h100.allreduce.b2, 200.0 / 450);
+    CU_ASSERT_EQUAL(h800.allreduce.a1, h100.allreduce.a1);
+    CU_ASSERT_DOUBLE_EQUAL(pcie.allreduce.b2, 0.72 * 64e9, 1);
+    for (size_t i = 0; i < 3; i++)
+        config_free(configs[i]);
 }
 
 static void link_is_sane(const char *path)
@@ -273,6 +324,7 @@ int main(void)
     const struct test_case cases[] = {
         {"all GPU files", test_all_gpus}, {"all link files", test_all_links},
         {"h100-sxm", test_h100},          {"without coefficients", test_uncalibrated},
+        {"variants", test_variants},      {"borrowed all-reduce", test_borrowed_allreduce},
         {"refusals", test_refusals},      {"contradictions", test_contradictions},
     };
     return test_main("GPU and link files", cases, sizeof cases / sizeof *cases);
