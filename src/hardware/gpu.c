@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static const double MICROSECOND = 1e-6;
 static const double GIGA = 1e9;
@@ -62,7 +63,7 @@ static const struct option options[] = {
     {"price_usd_per_hour", OPTION_NUMBER, "0", 0, 1e5, NULL, FIELD(price_usd_per_hour), "price of one GPU"},
     {"price_date", OPTION_STRING, "\"\"", 0, 0, NULL, FIELD(price_date), "of the price: 2026-05"},
     {"price_source", OPTION_STRING, "\"\"", 0, 0, NULL, FIELD(price_source),
-     "where the price is from, or why it is assumed"},
+     "where the price is from; \"assumed: \" and why, where it is"},
     {"borrowed_from", OPTION_STRING, "\"\"", 0, 0, NULL, FIELD(borrowed_from),
      "the GPU that the coefficients were measured on, where it is another one"},
     {"coefficients_source", OPTION_STRING, "\"universal set\"", 0, 0, NULL, FIELD(coefficients_source),
@@ -323,9 +324,10 @@ void gpu_list(const struct gpu *gpu, struct text *text)
         text_append(text, "%10s %7s %13s  %-12s %6s  %s\n", "memory GiB", "GB/s", "bf16 TFLOP/s",
                     "coefficients", "USD/h", "as of");
     else
-        text_append(text, "%10.2f %7.6g %13.6g  %-12s %6.2f  %s\n", (double)gpu->memory_bytes / GIB,
+        text_append(text, "%10.2f %7.6g %13.6g  %-12s %6.2f  %s%s\n", (double)gpu->memory_bytes / GIB,
                     gpu->bandwidth / GIGA, gpu->peak_bf16_flops / TERA, gpu_basis(gpu),
-                    gpu->price_usd_per_hour, gpu->price_date);
+                    gpu->price_usd_per_hour, gpu->price_date,
+                    strncmp(gpu->price_source, "assumed", 7) == 0 ? ", assumed" : "");
 }
 
 static void describe_gemm(const struct gpu *gpu, enum dtype dtype, struct text *text)

@@ -106,7 +106,7 @@ static void texts_agree(const struct gpu *gpu)
     for (size_t i = 0; i < sizeof sources / sizeof *sources; i++)
         CU_ASSERT(strstr(text_string(&text), sources[i]) != NULL);
     double gib, bandwidth, peak, usd;
-    char basis[20], date[20];
+    char basis[20], date[20], *comma;
     CU_ASSERT_EQUAL_FATAL(
         sscanf(text_string(&row), "%lf %lf %lf %19s %lf %19s", &gib, &bandwidth, &peak, basis, &usd, date),
         6);
@@ -115,6 +115,11 @@ static void texts_agree(const struct gpu *gpu)
     CU_ASSERT_DOUBLE_EQUAL(peak, gpu->peak_bf16_flops / 1e12, 0.006);
     CU_ASSERT_DOUBLE_EQUAL(usd, gpu->price_usd_per_hour, 0.006);
     CU_ASSERT_STRING_EQUAL(basis, gpu_basis(gpu));
+    comma = strchr(date, ',');
+    CU_ASSERT_EQUAL(comma != NULL, strncmp(gpu->price_source, "assumed: ", 9) == 0);
+    CU_ASSERT_EQUAL(comma != NULL, strstr(text_string(&row), ", assumed") != NULL);
+    if (comma)
+        *comma = '\0';
     CU_ASSERT_STRING_EQUAL(date, gpu->price_date);
     text_clear(&row);
     text_clear(&text);
