@@ -1,4 +1,5 @@
 /* Command line: arguments and exit codes; no decisions. */
+#include <limits.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,7 +32,7 @@ static const char usage[] =
     "          the table is printed); --quiet: no progress; --partition pools: prefill and decode on ranks "
     "of their own\n"
     "check     reads an experiment with all that it names and says what would run\n"
-    "list      names that a file of yours can use\n"
+    "list      names that a file of yours can use; of GPUs their main figures\n"
     "describe  options of a part of the configuration, a model, a GPU, or the layout of results.h5\n"
     "trace     rows, rates and lengths of a trace\n"
     "\n"
@@ -144,18 +145,56 @@ static int command_check(int count, char **values)
     return status;
 }
 
-static void list_files(const char *title, const char *folder)
+/* Loads a file by name or path. Right after, *config is the caller's: config_free, NULL after an error. */
+static bool load(const struct config_reference *reference, const char *name, struct config **config,
+                 struct error *error)
+{
+    struct text path = {0};
+    *config = NULL;
+    bool good = config_find(name, ".", reference, &path, error) &&
+                config_load(text_string(&path), NULL, 0, NULL, 0, config, error);
+    text_clear(&path);
+    return good;
+}
+
+/* Appends what a GPU's row has after the name. */
+static bool list_gpu(const struct config_reference *reference, const char *name, struct text *row,
+                     struct error *error)
+{
+    struct config *config;
+    struct gpu gpu;
+    bool good = load(reference, name, &config, error) && gpu_parse(config_root(config), &gpu, error);
+    if (good)
+        gpu_list(&gpu, row);
+    if (config)
+        config_free(config);
+    return good;
+}
+
+/* The names of a folder's files, a line each; of GPUs a table. */
+static bool list_files(const char *title, const char *folder, struct error *error)
 {
     struct config_reference reference = {"", folder, title};
-    struct text names = {0};
+    struct text names = {0}, lines = {0};
+    bool gpus = strcmp(folder, "gpus") == 0, good = true;
     config_names(&reference, &names);
-    printf("%s:\n", title);
-    for (const char *line = text_string(&names); *line;) {
+    if (gpus) {
+        text_append(&lines, "  %-16s", "");
+        gpu_list(NULL, &lines);
+    }
+    for (const char *line = text_string(&names); *line && good;) {
+        char name[NAME_MAX + 1];
         size_t length = strcspn(line, "\n");
-        printf("  %.*s\n", (int)length, line);
+        snprintf(name, sizeof name, "%.*s", (int)length, line);
+        text_append(&lines, gpus ? "  %-16s" : "  %s\n", name);
+        good = !gpus || list_gpu(&reference, name, &lines, error);
         line += length + (line[length] == '\n');
     }
+    if (good)
+        printf("%s:\n%s", title, text_string(&lines));
     text_clear(&names);
+    text_clear(&lines);
+    return good;
 }
 
 static int command_list(int count, char **values)
@@ -168,12 +207,14 @@ static int command_list(int count, char **values)
                    {"clusters", ""},
                    {"workloads", "workloads"}};
     const char *topic = count > 0 ? values[0] : NULL;
+    struct error error = {0};
     bool found = false;
     if (count > 1)
         return fail_usage("one word too many:", values[1]);
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         if (!topic || strcmp(topic, folders[i].name) == 0) {
-            list_files(folders[i].name, folders[i].folder);
+            if (!list_files(folders[i].name, folders[i].folder, &error))
+                return fail(&error);
             found = true;
         }
     if (!topic || strcmp(topic, "schedulers") == 0) {
@@ -208,14 +249,13 @@ static const struct config_reference *reference_of(const char *noun)
 /* Loads a model or GPU by name or path and prints it. */
 static int describe_file(const char *folder, const char *name)
 {
-    struct text path = {0}, text = {0};
+    struct text text = {0};
     struct error error = {0};
-    struct config *config = NULL;
+    struct config *config;
     struct model model;
     struct gpu gpu;
     struct link link;
-    bool good = config_find(name, ".", reference_of(folder), &path, &error) &&
-                config_load(text_string(&path), NULL, 0, NULL, 0, &config, &error);
+    bool good = load(reference_of(folder), name, &config, &error);
     if (good && strcmp(folder, "models") == 0) {
         good = model_parse(config_root(config), &model, &error);
         if (good)
@@ -231,7 +271,6 @@ static int describe_file(const char *folder, const char *name)
     }
     fputs(text_string(&text), stdout);
     text_clear(&text);
-    text_clear(&path);
     if (config)
         config_free(config);
     return good ? 0 : fail(&error);

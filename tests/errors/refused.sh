@@ -106,6 +106,17 @@ refused_trace()
     refused_run "$message"
 }
 
+# printed PATTERN ARGUMENT...: any command prints a line that is this (extended) expression.
+printed()
+{
+    local pattern=$1
+    shift
+    checks=$((checks + 1))
+    "$tandem" "$@" </dev/null | grep -qxE -- "$pattern" && return 0
+    bad=$((bad + 1))
+    printf 'FAILED: tandem %s prints no line\n    %s\n' "$*" "$pattern"
+}
+
 # warned MESSAGE ARGUMENT...: the run is done, with this warning.
 warned()
 {
