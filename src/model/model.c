@@ -118,6 +118,12 @@ static bool complete_experts(const struct node *node, struct model *model, struc
                           model->experts_per_token, model->experts);
     else if (model->expert_width == 0)
         return node_error(node, error, "missing 'expert_width': intermediate width of an expert");
+    double elements =
+        3.0 * (double)model->layers * (double)model->hidden *
+        ((double)model->experts * (double)model->expert_width + (double)model->shared_expert_width);
+    if (elements > 0x1p58) /* twice that in bytes and all the rest fit in 64 bits */
+        return node_error(node, error, "%g elements in experts are too many to count; check their sizes",
+                          elements);
     if (model->dense_layers > model->layers)
         return node_error(at(node, "dense_layers"), error,
                           "%" PRId64 " of %" PRId64 " layers have no experts; set fewer", model->dense_layers,

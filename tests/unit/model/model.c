@@ -378,6 +378,15 @@ static void test_refused(void)
     CU_ASSERT_FALSE(model_parse(config_root(config), &model, &error));
     CU_ASSERT_STRING_EQUAL(error.text, "m.json: missing 'mlp_width': intermediate width of the MLP");
     config_free(config);
+    const char *vast =
+        "{\"name\": \"m\", \"source\": \"s\", \"layers\": 1000, \"hidden\": 96, \"heads\": 12, "
+        "\"experts\": 1000000, \"experts_per_token\": 1, \"expert_width\": 10000000, "
+        "\"vocabulary\": 1000, \"max_context_tokens\": 100}";
+    CU_ASSERT_TRUE_FATAL(config_parse(vast, "m.json", &config, &error));
+    CU_ASSERT_FALSE(model_parse(config_root(config), &model, &error));
+    CU_ASSERT_STRING_EQUAL(error.text,
+                           "m.json: 2.88e+18 elements in experts are too many to count; check their sizes");
+    config_free(config);
     CU_ASSERT_TRUE(parse(", \"sliding_window\": 8", &model, &error));
     CU_ASSERT_EQUAL(model.sliding_window_layers, 2);
 }
