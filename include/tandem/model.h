@@ -9,22 +9,38 @@
 
 struct model {
     const char *name;   /* lives as long as the tree */
-    const char *source; /* where the figures are from */
+    const char *source; /* where the figures are from; lives as long */
     int64_t layers;
     int64_t hidden;
     int64_t heads;
     int64_t kv_heads;
     int64_t head_dim;
-    int64_t mlp_width;
+    int64_t
+        mla_latent; /* multi-head latent attention: width of what is cached with mla_rope; 0: plain heads */
+    int64_t mla_query_latent;              /* 0: queries are projected at once */
+    int64_t mla_rope, mla_nope, mla_value; /* widths of a head: key with and without rotation, value */
+    int64_t sliding_window;                /* tokens that a layer with a window sees; 0: there are none */
+    int64_t sliding_window_layers;         /* how many layers have it */
+    bool qk_norm;                          /* norms of each query and key head */
+    bool attention_sinks;                  /* a learned logit of each head (gpt-oss) */
+    int64_t mlp_width;                     /* of layers without experts */
     bool gated_mlp;
+    int64_t experts; /* routed experts of a layer; 0: dense */
+    int64_t experts_per_token;
+    int64_t expert_width;
+    int64_t shared_expert_width; /* of all shared experts together */
+    int64_t dense_layers;        /* layers without experts; all of them when there are none */
+    bool router_bias;
     int64_t vocabulary;
     bool tied_embeddings;
-    int norm; /* 0 rms: weight only; 1 layer: weight and bias */
+    int norm;      /* 0 rms: weight only; 1 layer: weight and bias */
+    int64_t norms; /* of a layer, those of heads and latents apart */
     bool final_norm;
     bool embedding_norm; /* BLOOM */
     bool qkv_bias;
     bool attention_output_bias;
-    bool mlp_bias;
+    bool mlp_bias; /* of experts as well */
+    bool head_bias;
     int64_t position_embeddings; /* learned rows: 0 for rotary or ALiBi */
     int64_t max_context_tokens;  /* as published; for warnings */
 };
@@ -32,45 +48,61 @@ struct model {
 /* Keys of a model file: the members of struct model. */
 extern const struct option_table model_options;
 
-/* Fills a model from its JSON object; kv_heads 0 becomes heads, head_dim 0 becomes hidden / heads. Strings
- * live as long as the tree. Errors: those of option_parse, and heads, kv_heads and head_dim that do not fit
- * together. */
+/* Fills a model from its JSON object: Tandem's own keys, where an unknown one is refused, or those of
+ * HuggingFace's config.json, which `architectures` or `model_type` tells (src/model/huggingface.c; the text
+ * part of a multimodal model; the name is then that of the file). Members whose 0 stands for a default have
+ * it filled in. Strings live as long as the tree. Errors: those of option_parse, an unknown architecture, and
+ * sizes that do not fit together. */
 bool model_parse(const struct node *node, struct model *model, struct error *error);
 
-/* Exact number of parameters of the whole model: embedding, positions, attention, MLP, biases, norms, and the
- * head where it is not tied. */
+/* Whether the timer can time the model: not yet with experts, latent attention or sliding windows; the error
+ * names them. node: the model's. */
+bool model_check_timed(const struct model *model, const struct node *node, struct error *error);
+
+/* Exact number of parameters of the whole model: embedding, positions, attention, MLP or experts, router,
+ * biases, norms, and the head where it is not tied. Layers that only predict tokens ahead (DeepSeek's MTP)
+ * are not counted. */
 int64_t model_parameters(const struct model *model);
 
-/* Bytes of the KV cache of one token over the whole model, without copies: 2 layers kv_heads head_dim bytes.
+/* Of these, the ones that a token passes: all but the experts that it is not sent to. The embedding counts
+ * whole. */
+int64_t model_active_parameters(const struct model *model);
+
+/* Bytes of the KV cache of one token over the whole model, without copies: in each layer 2 kv_heads head_dim
+ * values, or latent and rotated key (MLA). Sliding layers are in it, as long as the token is in their window.
  */
 int64_t model_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype);
 
-/* Whether a replica can be split over tp GPUs (heads, MLP width divisible; kv heads divisible or replicated);
- * the error says why not. node: where tensor_parallel was set, for the message. */
+/* The part of them in layers with a sliding window, which only keep the last sliding_window tokens. */
+int64_t model_sliding_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype);
+
+/* Whether a replica can be split over tp GPUs (heads, widths of MLP and experts divisible; kv heads divisible
+ * or replicated); the error says why not. node: where tensor_parallel was set, for the message. */
 bool model_check_tensor_parallel(const struct model *model, int64_t tensor_parallel, const struct node *node,
                                  struct error *error);
 
-/* Bytes of weights on one GPU of tp, as vLLM divides them: matrices divided, norms, positions and
- * row-parallel biases replicated, KV projections replicated when tp > kv heads, embedding and head divided by
- * vocabulary (padded up to a multiple of tp). weight_dtype is that of the layers' matrices (fp4: 9/16 byte,
- * its block scales included); all else stays in 16 bits, as quantized checkpoints have it. tp must pass
- * model_check_tensor_parallel, here and below. */
+/* Bytes of weights on one GPU of tp, as vLLM divides them: matrices divided, norms, positions,
+ * routers, MLA's projections to latents and row-parallel biases replicated, KV projections replicated when tp
+ * > kv heads, each expert divided, embedding and head divided by vocabulary (padded up to a multiple of tp).
+ * weight_dtype is that of the layers' matrices (fp4: 9/16 byte, its block scales included); all else stays in
+ * 16 bits, as quantized checkpoints have it. tp must pass model_check_tensor_parallel, here and below. */
 int64_t model_weight_bytes_per_gpu(const struct model *model, int64_t tensor_parallel,
                                    enum dtype weight_dtype);
 
-/* Copies of the KV cache over the GPUs of a replica: max(1, tp / kv_heads). */
+/* Copies of the KV cache over the GPUs of a replica: max(1, tp / kv_heads); MLA's latent is on each: tp. */
 int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel);
 
-/* The shapes on one GPU, for the timer. */
+/* The shapes on one GPU, for the timer, of a model that passed model_check_timed. */
 struct work_shape model_shape(const struct model *model, int64_t tensor_parallel, enum dtype weight_dtype,
                               enum dtype kv_dtype);
 
-/* FLOPs that one token needs in the matrices (2 per multiply-add; all GPUs; embedding look-up none, head
- * apart), and of the head for one row of logits. For MFU. */
+/* FLOPs that one token needs in the matrices (2 per multiply-add; all GPUs; only its own experts; embedding
+ * look-up none, head apart), and of the head for one row of logits. For MFU. */
 double model_linear_flops_per_token(const struct model *model);
 double model_head_flops_per_row(const struct model *model);
 
-/* FLOPs of attention for one query token that sees context tokens: 4 layers heads head_dim context. */
+/* FLOPs of attention for one query token that sees context tokens: 4 layers heads head_dim context;
+ * fewer where windows hide tokens; MLA's keys and values expanded. */
 double model_attention_flops(const struct model *model, double context_tokens);
 
 /* Appends the text of `tandem describe model NAME`: architecture, parameters, weights per GPU and KV bytes.

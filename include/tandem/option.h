@@ -58,6 +58,11 @@ bool option_parse(const struct option_table *table, const struct node *object, v
 bool option_parse_parts(const struct option_part *parts, size_t count, const struct node *object,
                         struct error *error);
 
+/* The same for the file of another program: keys that are in no table are passed over, and null is as if the
+ * key were not there. */
+bool option_parse_foreign(const struct option_part *parts, size_t count, const struct node *object,
+                          struct error *error);
+
 /* Appends the table as aligned text: key, type, default, bounds, documentation. */
 void option_describe(const struct option_table *table, struct text *text);
 

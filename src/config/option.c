@@ -221,11 +221,11 @@ static bool unknown_key(const struct option_part *parts, size_t count, const str
     return false;
 }
 
-/* Fills the options with this key in all tables. */
-static bool read_member(const struct option_part *parts, size_t count, const struct node *node,
+/* Fills the options with this key in all tables; other keys are refused, unless they are foreign. */
+static bool read_member(const struct option_part *parts, size_t count, const struct node *node, bool foreign,
                         struct error *error)
 {
-    bool known = false;
+    bool known = foreign;
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < parts[i].table->count; j++) {
             const struct option *option = &parts[i].table->options[j];
@@ -245,11 +245,18 @@ static void set_fallbacks(const struct option_part *part)
             set_fallback(&part->table->options[i], part->target);
 }
 
-static bool check_required(const struct option_part *part, const struct node *object, struct error *error)
+/* In a foreign object null stands for what is not set. */
+static bool is_set(const struct node *node, bool foreign)
+{
+    return node && !(foreign && node_type(node) == NODE_NULL);
+}
+
+static bool check_required(const struct option_part *part, const struct node *object, bool foreign,
+                           struct error *error)
 {
     for (size_t i = 0; i < part->table->count; i++) {
         const struct option *option = &part->table->options[i];
-        if (option->fallback || (object && node_get(object, option->name)))
+        if (option->fallback || (object && is_set(node_get(object, option->name), foreign)))
             continue;
         if (!object)
             return error_set(error, "%s: missing '%s': %s", part->table->name, option->name, option->doc);
@@ -258,8 +265,8 @@ static bool check_required(const struct option_part *part, const struct node *ob
     return true;
 }
 
-bool option_parse_parts(const struct option_part *parts, size_t count, const struct node *object,
-                        struct error *error)
+static bool parse_parts(const struct option_part *parts, size_t count, const struct node *object,
+                        bool foreign, struct error *error)
 {
     CHECK(count > 0, "no tables");
     if (object && node_type(object) != NODE_OBJECT)
@@ -269,12 +276,25 @@ bool option_parse_parts(const struct option_part *parts, size_t count, const str
         set_fallbacks(&parts[i]);
     /* Unknown keys before missing ones: a misspelt required key is better named than called missing. */
     for (size_t i = 0; object && i < node_size(object); i++)
-        if (!read_member(parts, count, node_at(object, i), error))
+        if (is_set(node_at(object, i), foreign) &&
+            !read_member(parts, count, node_at(object, i), foreign, error))
             return false;
     for (size_t i = 0; i < count; i++)
-        if (!check_required(&parts[i], object, error))
+        if (!check_required(&parts[i], object, foreign, error))
             return false;
     return true;
+}
+
+bool option_parse_parts(const struct option_part *parts, size_t count, const struct node *object,
+                        struct error *error)
+{
+    return parse_parts(parts, count, object, false, error);
+}
+
+bool option_parse_foreign(const struct option_part *parts, size_t count, const struct node *object,
+                          struct error *error)
+{
+    return parse_parts(parts, count, object, true, error);
 }
 
 bool option_parse(const struct option_table *table, const struct node *object, void *target,

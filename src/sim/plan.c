@@ -249,6 +249,7 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
                 parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
+                model_check_timed(&plan->model, plan->model_node, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&

@@ -202,6 +202,29 @@ static void several_tables_share_an_object(void)
     CU_ASSERT_EQUAL(second.blocks, 0);
 }
 
+/* As in files of other programs: more keys than the tables have, and null for what is not set. */
+static void foreign_objects_are_read(void)
+{
+    const struct option_part part = {&table, &target};
+    struct config *config = NULL;
+    struct error error = {{0}};
+    const char *good = "{\"instances\": 3, \"share\": null, \"colour\": \"red\", \"instance\": 7}";
+    CU_ASSERT_TRUE_FATAL(config_parse(good, "x.json", &config, &error));
+    memset(&target, 0x55, sizeof target);
+    CU_ASSERT_TRUE(option_parse_foreign(&part, 1, config_root(config), &error));
+    CU_ASSERT_EQUAL(target.instances, 3);
+    CU_ASSERT_EQUAL(target.share, 0.9);
+    config_free(config);
+    CU_ASSERT_TRUE_FATAL(config_parse("{\"instances\": null}", "x.json", &config, &error));
+    CU_ASSERT_FALSE(option_parse_foreign(&part, 1, config_root(config), &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "x.json: missing 'instances': number of replicas");
+    config_free(config);
+    CU_ASSERT_TRUE_FATAL(config_parse("{\"instances\": true}", "x.json", &config, &error));
+    CU_ASSERT_FALSE(option_parse_foreign(&part, 1, config_root(config), &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "x.json: instances: expected an integer, not true or false");
+    config_free(config);
+}
+
 static void tables_are_described(void)
 {
     struct text text = {0};
@@ -266,6 +289,7 @@ int main(void)
         {"numbers are checked", numbers_are_checked},
         {"choices are listed", choices_are_listed},
         {"several tables share an object", several_tables_share_an_object},
+        {"objects of other programs are read", foreign_objects_are_read},
         {"tables are described", tables_are_described},
         {"broken tables abort", broken_tables_abort},
         {"nothing is leaked", nothing_is_leaked},

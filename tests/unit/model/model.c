@@ -17,16 +17,35 @@ static struct model load(const char *name, struct config **config)
     return model;
 }
 
-/* Sources: the safetensors totals on the models' Hugging Face pages; BLOOM's model card; for GPT-3 (175B in
- * arXiv 2005.14165) and OPT (13B, 66B in arXiv 2205.01068) the tensors of the published layouts added up. */
+/* Parameters. Sources: the safetensors totals on the models' Hugging Face pages; BLOOM's model card; for
+ * GPT-3 (175B in arXiv 2005.14165) and OPT (13B, 66B in arXiv 2205.01068) the tensors of the published
+ * layouts added up. DeepSeek: the tensors of the checkpoint without the MTP layer ("671B of the main model
+ * weights" in README_WEIGHTS). Gemma: the text part as llama.cpp counts it (arXiv 2503.19786 table 1: 27B is
+ * 1,416M + 25,600M). KV bytes of a token in 16 bits: by hand, 4 layers kv_heads head_dim; DeepSeek 61 x 576
+ * x 2. */
 static const struct {
     const char *name;
     int64_t parameters;
+    int64_t kv_bytes;
 } published[] = {
-    {"llama-2-7b", 6738415616},   {"llama-2-13b", 13015864320},   {"llama-2-70b", 68976648192},
-    {"llama-3.1-8b", 8030261248}, {"llama-3.1-70b", 70553706496}, {"mistral-7b", 7241732096},
-    {"qwen2.5-7b", 7615616512},   {"qwen2.5-72b", 72706203648},   {"bloom-176b", 176247271424},
-    {"gpt-3-175b", 174604259328}, {"opt-13b", 12853473280},       {"opt-66b", 65719701504},
+    {"llama-2-7b", 6738415616, 524288},         {"llama-2-13b", 13015864320, 819200},
+    {"llama-2-70b", 68976648192, 327680},       {"llama-3-8b", 8030261248, 131072},
+    {"llama-3-70b", 70553706496, 327680},       {"llama-3.1-8b", 8030261248, 131072},
+    {"llama-3.1-70b", 70553706496, 327680},     {"llama-3.1-405b", 405853388800, 516096},
+    {"llama-3.3-70b", 70553706496, 327680},     {"mistral-7b", 7241732096, 131072},
+    {"mistral-small-24b", 23572403200, 163840}, {"mixtral-8x7b", 46702792704, 131072},
+    {"mixtral-8x22b", 140620634112, 229376},    {"qwen2.5-7b", 7615616512, 57344},
+    {"qwen2.5-14b", 14770033664, 196608},       {"qwen2.5-32b", 32763876352, 262144},
+    {"qwen2.5-72b", 72706203648, 327680},       {"qwen3-4b", 4022468096, 147456},
+    {"qwen3-8b", 8190735360, 147456},           {"qwen3-14b", 14768307200, 163840},
+    {"qwen3-32b", 32762123264, 262144},         {"qwen3-30b-a3b", 30532122624, 98304},
+    {"qwen3-235b-a22b", 235093634560, 192512},  {"deepseek-v3", 671026419200, 70272},
+    {"deepseek-r1", 671026419200, 70272},       {"gpt-oss-20b", 20914757184, 49152},
+    {"gpt-oss-120b", 116829156672, 73728},      {"gemma-3-4b", 3880263168, 139264},
+    {"gemma-3-12b", 11766034176, 393216},       {"gemma-3-27b", 27009346304, 507904},
+    {"phi-3-mini", 3821079552, 393216},         {"phi-4", 14659507200, 204800},
+    {"bloom-176b", 176247271424, 4014080},      {"gpt-3-175b", 174604259328, 4718592},
+    {"opt-13b", 12853473280, 819200},           {"opt-66b", 65719701504, 2359296},
 };
 
 static void test_parameters(void)
@@ -36,10 +55,43 @@ static void test_parameters(void)
         struct model model = load(published[i].name, &config);
         CU_ASSERT_STRING_EQUAL(model.name, published[i].name);
         CU_ASSERT_EQUAL(model_parameters(&model), published[i].parameters);
+        CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_BF16), published[i].kv_bytes);
         /* On one GPU in 16 bits nothing is padded or copied. */
         CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, 1, DTYPE_BF16), 2 * published[i].parameters);
         config_free(config);
     }
+}
+
+/* What a token passes. By hand: all but the matrices (and biases) of the other experts; as published: 12.9
+ * and 39B of Mixtral, A3B and A22B of Qwen, 37B of DeepSeek, 5.1B of gpt-oss-120b without the embedding of
+ * 0.58B. */
+static void test_active_parameters(void)
+{
+    static const struct {
+        const char *name;
+        int64_t others; /* experts that a token is not sent to, in all layers */
+        int64_t expert;
+        double billions;
+    } rows[] = {
+        {"mixtral-8x7b", 6 * 32, 3 * 4096 * 14336, 12.9},
+        {"mixtral-8x22b", 6 * 56, 3 * 6144 * 16384, 39},
+        {"qwen3-30b-a3b", 120 * 48, 3 * 2048 * 768, 3.3},
+        {"qwen3-235b-a22b", 120 * 94, 3 * 4096 * 1536, 22},
+        {"deepseek-v3", 248 * 58, 3 * 7168 * 2048, 37},
+        {"gpt-oss-120b", 124 * 36, 3 * 2880 * 2880 + 2 * 2880 + 2880, 5.1 + 0.58},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *config = NULL;
+        struct model model = load(rows[i].name, &config);
+        int64_t active = model_active_parameters(&model);
+        CU_ASSERT_EQUAL(active, model_parameters(&model) - rows[i].others * rows[i].expert);
+        CU_ASSERT_DOUBLE_EQUAL((double)active / 1e9, rows[i].billions, 0.02 * rows[i].billions);
+        config_free(config);
+    }
+    struct config *config = NULL;
+    struct model model = load("phi-4", &config);
+    CU_ASSERT_EQUAL(model_active_parameters(&model), model_parameters(&model));
+    config_free(config);
 }
 
 static void model_is_sane(const char *path)
@@ -48,7 +100,6 @@ static void model_is_sane(const char *path)
     struct model model = load(path + strlen("models/"), &config);
     CU_ASSERT_STRING_EQUAL(model.name, path + strlen("models/"));
     CU_ASSERT(strlen(model.source) > 10);
-    CU_ASSERT_EQUAL(model.heads * model.head_dim, model.hidden);
     struct text text = {0};
     model_describe(&model, &text);
     CU_ASSERT(strstr(text_string(&text), "parameters") != NULL);
@@ -58,7 +109,7 @@ static void model_is_sane(const char *path)
 
 static void test_all_files(void)
 {
-    CU_ASSERT(cluster_files("models", model_is_sane) >= 12);
+    CU_ASSERT(cluster_files("models", model_is_sane) == (int)(sizeof published / sizeof *published));
 }
 
 static void test_kv_bytes(void)
@@ -81,6 +132,53 @@ static void test_kv_bytes(void)
     }
 }
 
+/* Layers with a window, of all: 5 of 6 in Gemma 3, each other one in gpt-oss. */
+static void test_sliding_windows(void)
+{
+    const struct {
+        const char *name;
+        int64_t window, layers, bytes;
+    } rows[] = {
+        {"gemma-3-27b", 1024, 52, 52 * 8192},
+        {"gemma-3-4b", 1024, 29, 29 * 4096},
+        {"gpt-oss-120b", 128, 18, 18 * 2048},
+        {"llama-3-8b", 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *config = NULL;
+        struct model model = load(rows[i].name, &config);
+        CU_ASSERT_EQUAL(model.sliding_window, rows[i].window);
+        CU_ASSERT_EQUAL(model.sliding_window_layers, rows[i].layers);
+        CU_ASSERT_EQUAL(model_sliding_kv_bytes_per_token(&model, DTYPE_BF16), rows[i].bytes);
+        config_free(config);
+    }
+}
+
+static void test_timed(void)
+{
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model = load("phi-4", &config);
+    CU_ASSERT_TRUE(model_check_timed(&model, config_root(config), &error));
+    config_free(config);
+    model = load("mixtral-8x7b", &config);
+    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
+    CU_ASSERT(strstr(error.text, "mixtral-8x7b can be described but not run: the timer does not know experts "
+                                 "(MoE) yet; run another model") != NULL);
+    config_free(config);
+    model = load("gpt-oss-20b", &config);
+    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
+    CU_ASSERT(strstr(error.text, "experts (MoE), sliding windows yet; run another model") != NULL);
+    config_free(config);
+    model = load("gemma-3-4b", &config);
+    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
+    CU_ASSERT(strstr(error.text, "sliding windows yet; run another model, or set sliding_window to 0") !=
+              NULL);
+    model.sliding_window = 0;
+    CU_ASSERT_TRUE(model_check_timed(&model, config_root(config), &error));
+    config_free(config);
+}
+
 /* Another program's sums over the tensors as vLLM divides them. */
 static void test_weights_per_gpu(void)
 {
@@ -101,6 +199,52 @@ static void test_weights_per_gpu(void)
         CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, rows[i].tp, rows[i].dtype), rows[i].bytes);
         config_free(config);
     }
+}
+
+/* One layer of DeepSeek's kind by hand: hidden 96, 12 heads, latents 32 and 48, keys 8 + 16, values 16. */
+static void test_weights_of_latents_and_experts(void)
+{
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model;
+    const char *json = "{\"name\": \"m\", \"source\": \"s\", \"layers\": 2, \"hidden\": 96, \"heads\": 12, "
+                       "\"mla_latent\": 32, \"mla_query_latent\": 48, \"mla_rope\": 8, \"mla_nope\": 16, "
+                       "\"mla_value\": 16, \"qkv_bias\": true, \"mlp_width\": 384, \"experts\": 8, "
+                       "\"experts_per_token\": 2, \"expert_width\": 64, \"shared_expert_width\": 128, "
+                       "\"dense_layers\": 1, \"router_bias\": true, \"vocabulary\": 1000, "
+                       "\"max_context_tokens\": 100}";
+    CU_ASSERT_TRUE_FATAL(config_parse(json, "m.json", &config, &error));
+    CU_ASSERT_TRUE_FATAL(model_parse(config_root(config), &model, &error));
+    for (int64_t tp = 1; tp <= 4; tp *= 2) {
+        int64_t heads = 12 / tp;
+        int64_t attention = 96 * (48 + 32 + 8) + 48 * heads * 24 + 32 * heads * 32 + heads * 16 * 96;
+        int64_t matrices = 2 * attention + 3 * 96 * (384 + 8 * 64 + 128) / tp;
+        int64_t layers = 2 * (48 + 32 + (48 + 32 + 8) + 2 * 96) + 8 * 96 + 8; /* norms, biases, router */
+        int64_t rest = 2 * 1000 / tp * 96 + layers + 96;
+        CU_ASSERT_TRUE(model_check_tensor_parallel(&model, tp, config_root(config), &error));
+        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, tp, DTYPE_FP8), matrices + 2 * rest);
+        CU_ASSERT_EQUAL(model_kv_copies(&model, tp), tp);
+        if (tp == 1)
+            CU_ASSERT_EQUAL(model_parameters(&model), matrices + rest);
+    }
+    /* Both layers' attention, MLP, 2 + 2 experts' widths and the router; keys of 24, values of 16. */
+    CU_ASSERT_EQUAL(model_linear_flops_per_token(&model),
+                    2.0 * (2 * (8448 + 13824 + 12288 + 18432) + 288 * (384 + 128 + 128) + 768));
+    CU_ASSERT_EQUAL(model_attention_flops(&model, 10), 2.0 * 12 * (24 + 16) * 2 * 10);
+    CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_FP4), 40); /* 2 x (32 + 8) half bytes */
+    model.mla_latent = 0;
+    model.sliding_window = 4;
+    model.sliding_window_layers = 1;
+    CU_ASSERT_EQUAL(model_attention_flops(&model, 10), 2.0 * 12 * (24 + 24) * (10 + 4));
+    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 5, config_root(config), &error));
+    model.expert_width = 65;
+    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 2, config_root(config), &error));
+    CU_ASSERT(strstr(error.text, "does not divide the expert width 65 of m") != NULL);
+    model.expert_width = 64;
+    model.shared_expert_width = 65;
+    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 2, config_root(config), &error));
+    CU_ASSERT(strstr(error.text, "does not divide the shared experts' width 65 of m") != NULL);
+    config_free(config);
 }
 
 static void test_tensor_parallel(void)
@@ -198,17 +342,71 @@ static void test_parsing(void)
     CU_ASSERT(strstr(error.text, "kv_heads") != NULL);
 }
 
+/* Keys that need others, or that contradict each other. */
+static void test_refused(void)
+{
+    const struct {
+        const char *more, *message;
+    } rows[] = {
+        {", \"mla_rope\": 8", "m.json: mla_* without mla_latent, the width of the cached latent; set it"},
+        {", \"mla_latent\": 32, \"mla_rope\": 8",
+         "m.json: mla_latent needs mla_rope, mla_nope and mla_value; set them"},
+        {", \"expert_width\": 8", "m.json: sizes of experts without their number; set experts"},
+        {", \"experts\": 8, \"experts_per_token\": 9",
+         "m.json: experts_per_token: 9 of 8 experts per token: from 1 to all of them"},
+        {", \"experts\": 8", "m.json: 0 of 8 experts per token: from 1 to all of them"},
+        {", \"experts\": 8, \"experts_per_token\": 2",
+         "m.json: missing 'expert_width': intermediate width of an expert"},
+        {", \"experts\": 8, \"experts_per_token\": 2, \"expert_width\": 8, \"dense_layers\": 3",
+         "m.json: dense_layers: 3 of 2 layers have no experts; set fewer"},
+        {", \"sliding_window\": 8, \"sliding_window_layers\": 3",
+         "m.json: sliding_window_layers: 3 of 2 layers have a sliding window; set fewer"},
+        {", \"expert\": 8", "m.json: expert: unknown key (did you mean 'experts'?)"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct model model;
+        struct error error = {{0}};
+        CU_ASSERT_FALSE(parse(rows[i].more, &model, &error));
+        CU_ASSERT_STRING_EQUAL(error.text, rows[i].message);
+    }
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model;
+    const char *json = "{\"name\": \"m\", \"source\": \"s\", \"layers\": 2, \"hidden\": 96, \"heads\": 12, "
+                       "\"vocabulary\": 1000, \"max_context_tokens\": 100}";
+    CU_ASSERT_TRUE_FATAL(config_parse(json, "m.json", &config, &error));
+    CU_ASSERT_FALSE(model_parse(config_root(config), &model, &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "m.json: missing 'mlp_width': intermediate width of the MLP");
+    config_free(config);
+    const char *vast =
+        "{\"name\": \"m\", \"source\": \"s\", \"layers\": 1000, \"hidden\": 96, \"heads\": 12, "
+        "\"experts\": 1000000, \"experts_per_token\": 1, \"expert_width\": 10000000, "
+        "\"vocabulary\": 1000, \"max_context_tokens\": 100}";
+    CU_ASSERT_TRUE_FATAL(config_parse(vast, "m.json", &config, &error));
+    CU_ASSERT_FALSE(model_parse(config_root(config), &model, &error));
+    CU_ASSERT_STRING_EQUAL(error.text,
+                           "m.json: 2.88e+18 elements in experts are too many to count; check their sizes");
+    config_free(config);
+    CU_ASSERT_TRUE(parse(", \"sliding_window\": 8", &model, &error));
+    CU_ASSERT_EQUAL(model.sliding_window_layers, 2);
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
         {"published parameter counts", test_parameters},
+        {"active parameters", test_active_parameters},
         {"all files", test_all_files},
         {"KV bytes", test_kv_bytes},
+        {"sliding windows", test_sliding_windows},
+        {"what is timed", test_timed},
         {"weights per GPU", test_weights_per_gpu},
+        {"weights of latents and experts", test_weights_of_latents_and_experts},
         {"tensor parallelism", test_tensor_parallel},
         {"replicated KV heads", test_replication},
         {"FLOPs", test_flops},
         {"parsing", test_parsing},
+        {"keys that do not fit together", test_refused},
     };
     return test_main("model", cases, sizeof cases / sizeof *cases);
 }
