@@ -34,12 +34,13 @@ int64_t leap_wake_ns(const struct instance *instance)
 {
     int64_t end_ns = instance->iteration_end_ns;
     int64_t steps = instance->eventful_step - instance->batch.step - 1;
-    if (instance->boundary_due || steps <= 0)
+    int64_t room_ns = SIMTIME_NEVER / 2 - end_ns; /* no leap goes beyond: sums of times must not overflow */
+    if (instance->boundary_due || steps <= 0 || room_ns <= 0)
         return end_ns;
     /* Iterations do not get shorter as contexts grow, so this is not after the eventful boundary. */
     int64_t least_ns = instance->iteration_ns - TIMER_SLACK_NS;
-    if (least_ns > 0 && steps > (SIMTIME_NEVER / 2 - end_ns) / least_ns)
-        steps = (SIMTIME_NEVER / 2 - end_ns) / least_ns;
+    if (least_ns > 0 && steps > room_ns / least_ns)
+        steps = room_ns / least_ns;
     return end_ns + steps * least_ns;
 }
 

@@ -1,5 +1,5 @@
 /* What every batch scheduler must keep to, in each role that it has: random clusters and workloads with
- * little KV room, small budgets and chunk thresholds, and both modes of the instance. A new scheduler is
+ * little KV room, small budgets and chunk thresholds, and all modes of the instance. A new scheduler is
  * found by itself. */
 #include "test.h"
 
@@ -141,6 +141,23 @@ static void test_random(void)
         }
 }
 
+/* Leaps end where sums of times could overflow; single iterations go on. */
+static void test_centuries(void)
+{
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_synthetic(experiment, "{\"fixed\": 5}", "{\"fixed\": 9000}", "\"all-at-once\"", 2);
+    experiment_set(experiment, "cluster.pools[unified].timer={\"level\": \"fixed\", \"decode_ms\": 1e9}");
+    struct outcome leaping = experiment_run_well(experiment);
+    experiment_set(experiment, "simulation.mode=aggregate");
+    struct outcome aggregate = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(leaping.summary.completed, 2);
+    CU_ASSERT(leaping.rows[0].e2e_ns > INT64_MAX / 2);
+    CU_ASSERT_PTR_NULL(outcome_difference(&leaping, &aggregate));
+    outcome_clear(&leaping);
+    outcome_clear(&aggregate);
+    experiment_free(experiment);
+}
+
 /* The tight cases are worth nothing when nobody is ever preempted. */
 static void test_preemptions_occur(void)
 {
@@ -225,8 +242,9 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"names, docs, roles", test_table},
         {"a role that it has not", test_wrong_role},
-        {"random clusters: conservation, both modes", test_random},
+        {"random clusters: conservation, all modes", test_random},
         {"preemptions do occur", test_preemptions_occur},
+        {"a run of centuries", test_centuries},
         {"the same again", test_same_again},
         {"no memory left behind", test_memory},
     };
