@@ -35,11 +35,24 @@ static struct effort random_effort(void)
                            .kv_read_tokens = (uint64_t)draw(50000)};
 }
 
+/* The end of a span: where it reaches an edge of the window or of a bin, often just there or beside it. */
+static int64_t draw_end(const struct life *life, int64_t from_ns)
+{
+    const struct metrics_config *config = &life->direct.config;
+    int64_t interval_ns = life->direct.series[0].interval_ns;
+    int64_t to_ns = from_ns + (draw(20) ? draw(300) : draw(5000));
+    const int64_t edges[] = {config->window_start_ns, config->window_end_ns,
+                             interval_ns > 0 ? to_ns - to_ns % interval_ns : SIMTIME_NEVER};
+    int64_t edge_ns = edges[draw(3)];
+    if (edge_ns <= from_ns || edge_ns > to_ns || draw(2))
+        return to_ns;
+    return edge_ns - 1 + draw(3);
+}
+
 /* A span, mostly short beside a bin, and perhaps something at its end. */
 static void live(struct life *life, int i)
 {
-    int64_t pool = i % 2, from_ns = life->at_ns[i];
-    int64_t to_ns = from_ns + (draw(20) ? draw(300) : draw(5000));
+    int64_t pool = i % 2, from_ns = life->at_ns[i], to_ns = draw_end(life, from_ns);
     struct gauge gauge = {draw(4), draw(4), draw(2), draw(9), (enum phase)draw(PHASE_COUNT)};
     if (draw(5) == 0)
         gauge = (struct gauge){.phase = PHASE_IDLE};
