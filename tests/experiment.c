@@ -269,6 +269,9 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
             snprintf(text, sizeof text, "histogram %s", metric_names[metric]);
             return text;
         }
+    /* The only one of its metrics that is not a figure of rows. */
+    if (memcmp(&a->summary.itl, &b->summary.itl, sizeof a->summary.itl) != 0)
+        return "mean, a percentile or the longest of ITL";
     return a->checksum == b->checksum ? NULL : "checksum";
 }
 

@@ -54,7 +54,7 @@ void outcome_clear(struct outcome *outcome);
 struct outcome experiment_run_well(const struct experiment *experiment);
 
 /* Name of the first thing that differs between two outcomes (a column of a row, an instance's sum, a bucket),
- * NULL when rows, instances, histograms and checksum are the same. Static text. */
+ * NULL when rows, instances, histograms, figures of ITL and checksum are the same. Static text. */
 const char *outcome_difference(const struct outcome *a, const struct outcome *b);
 
 /* Checks what holds for every run with CUnit: completed + refused = requests, tokens, blocks given back, peak
