@@ -105,6 +105,7 @@ const struct queue_item *queue_ahead(const struct queue *queue)
 
 void queue_drop_top(struct queue *queue)
 {
+    CHECK(queue->top_known, "nobody looked at the first message");
     queue->top_known = false;
     if (queue->first_lane < 0) {
         CHECK(queue->heap_count > 0, "nothing to take from the queue");

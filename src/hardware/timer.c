@@ -258,27 +258,31 @@ static double quick_decode_attention(struct timer *timer, int64_t context_tokens
     return (double)timer->shape.layers * (timer->gpu.decode_attention.t0 + norm);
 }
 
+/* Of an iteration, all but decode attention; not at level fixed. */
+static double rest_seconds(struct timer *timer, const struct work *work)
+{
+    struct token_times times = token_times(timer, work->prefill_tokens + work->decode_sequences);
+    return times.linear + times.elementwise + times.allreduce + prefill_attention(timer, work) +
+           head_time(timer, work->logit_rows) + timer->config.iteration_overhead_ms / 1e3;
+}
+
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work)
 {
     if (timer->config.level == TIMER_FIXED || work->decode_sequences == 0)
         return exact_ns(timer, work);
-    struct token_times times = token_times(timer, work->prefill_tokens + work->decode_sequences);
-    double rest = times.linear + times.elementwise + times.allreduce + prefill_attention(timer, work) +
-                  head_time(timer, work->logit_rows) + timer->config.iteration_overhead_ms / 1e3;
-    int64_t ns =
-        round_quick(rest + quick_decode_attention(timer, work->decode_context_tokens,
-                                                  timer->per_sequence * (double)work->decode_sequences));
+    double attention = quick_decode_attention(timer, work->decode_context_tokens,
+                                              timer->per_sequence * (double)work->decode_sequences);
+    int64_t ns = round_quick(rest_seconds(timer, work) + attention);
     return ns > 0 ? ns : exact_ns(timer, work);
 }
 
 struct timer_decode timer_decode_begin(struct timer *timer, int64_t sequences)
 {
+    struct work work = {.decode_sequences = sequences, .logit_rows = sequences};
     struct timer_decode decode = {.timer = timer, .sequences = sequences};
     if (timer->config.level == TIMER_FIXED)
         return decode;
-    struct token_times times = token_times(timer, sequences);
-    decode.rest_s = times.linear + times.elementwise + times.allreduce + head_time(timer, sequences) +
-                    timer->config.iteration_overhead_ms / 1e3;
+    decode.rest_s = rest_seconds(timer, &work);
     decode.sequences_term = timer->per_sequence * (double)sequences;
     return decode;
 }

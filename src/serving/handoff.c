@@ -37,7 +37,8 @@ void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int6
     sequence_free(instance, slot);
     instance->held--;
     instance->report_due = true;
-    instance->boundary_due = instance->waiting.count > 0; /* nothing else waits for blocks here */
+    if (instance->waiting.count > 0) /* nothing else waits for blocks here */
+        instance->boundary_due = true;
 }
 
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns)

@@ -12,14 +12,21 @@ static int64_t steps_with_blocks(const struct instance *instance)
     return kv_free_blocks(&instance->kv) / instance->batch.count * instance->kv.block_tokens;
 }
 
-void leap_predict(struct instance *instance)
+/* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
+ */
+static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
+    return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
+           schedule->preempted == 0 && instance->partial_count == 0;
+}
+
+void leap_predict(struct instance *instance)
+{
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        !schedule->decode || schedule->item_count > 0 || schedule->preempted > 0 ||
-        schedule->parked_count > 0 || instance->partial_count > 0)
+        !only_decodes(instance))
         return;
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
@@ -111,6 +118,8 @@ static void run_over(struct instance *instance, int64_t limit_ns)
 
     uint64_t steps = (uint64_t)(batch->step - begin_step), tokens = steps * (uint64_t)count;
     gauge.kv_blocks = 0; /* they grew: apart */
+    CHECK(meter_open(&instance->meter, begin_ns, from_ns), "a run over an edge at %lld ns",
+          (long long)from_ns);
     meter_span(&instance->meter, begin_ns, from_ns, &gauge);
     instance->meter.sums.kv_block_ns += block_ns;
     meter_iteration(&instance->meter, from_ns, PHASE_DECODE, 0, tokens,
