@@ -34,7 +34,7 @@ static double exact(const struct norm *norm, size_t index, double t)
 
 void norm_make_piece(struct norm *norm, size_t index)
 {
-    struct norm_piece piece;
+    struct norm_piece piece = {{0}};
     double *c = piece.coefficients;
     for (int k = 0; k <= NORM_DEGREE; k++)
         c[k] = exact(norm, index, norm_nodes[k]);

@@ -93,7 +93,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     const uint64_t each = (uint64_t)batch->window_count; /* a gap counts as often */
     const int64_t begin_ns = instance->accounted_ns, begin_step = batch->step,
                   before_ns = batch->last_step_ns;
-    int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns = instance->iteration_ns;
+    int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns;
     int64_t context = batch->cached_tokens + count, used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
     wide_t contexts = 0;
