@@ -148,4 +148,7 @@ void leap_to(struct instance *instance, int64_t until_ns)
         else
             pass_boundary(instance);
     }
+    CHECK(!instance->busy || instance->iteration_end_ns >= until_ns,
+          "instance %u overslept the boundary at %lld ns", instance->entity,
+          (long long)instance->iteration_end_ns);
 }
