@@ -44,7 +44,8 @@ static inline const struct queue_item *queue_top(struct queue *queue)
 }
 /* Takes out what queue_top gave just before. */
 void queue_drop_top(struct queue *queue);
-/* A message that comes soon, to fetch what its handling will need; NULL: none known. */
+/* A message of the lane that gave the last one, which comes soon, to fetch what its handling will need; NULL:
+ * none known. */
 const struct queue_item *queue_ahead(const struct queue *queue);
 void queue_clear(struct queue *queue);
 

@@ -99,7 +99,7 @@ const struct queue_item *queue_find_top(struct queue *queue)
 
 const struct queue_item *queue_ahead(const struct queue *queue)
 {
-    const struct queue_lane *lane = &queue->lanes[0];
+    const struct queue_lane *lane = &queue->lanes[queue->first_lane < 0 ? 0 : queue->first_lane];
     return lane->count > QUEUE_AHEAD ? lane_item(lane, QUEUE_AHEAD) : NULL;
 }
 

@@ -265,9 +265,9 @@ void plan_clear(struct plan *plan)
     plan->pools = NULL;
 }
 
-/* Shares of the work, as measured (tests/bench/README.md): prefill instances take half of what decode
- * instances take for the same requests, however many share it; the router a quarter or a third more than all
- * of them. */
+/* Shares of the work, as measured (tests/bench/README.md, Ranks): prefill instances together take half of
+ * what decode instances take for the same requests, however many they are; the router a quarter of all, the
+ * fabric a seventh. */
 static double pool_weight(const struct plan_pool *pool)
 {
     return pool->role == ROLE_PREFILL ? 1 : 2;
