@@ -10,12 +10,37 @@
 #include "tandem/mem.h"
 #include "tandem/output.h"
 
+/* A file without a name, which goes with the process however it ends; -1 where the system has none, or no way
+ * to name it later. */
+static int open_nameless(const char *folder)
+{
+#ifdef O_TMPFILE
+    if (access("/proc/self/fd", X_OK) == 0)
+        return open(folder, O_TMPFILE | O_RDWR, 0666);
+#endif
+    (void)folder;
+    return -1;
+}
+
+/* Gives a nameless file the temporary's name. */
+static bool give_name(const struct file *file)
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file->descriptor);
+    unlink(
+        text_string(&file->temporary)); /* of a run that was killed where files have names from the start */
+    return linkat(AT_FDCWD, link, AT_FDCWD, text_string(&file->temporary), AT_SYMLINK_FOLLOW) == 0;
+}
+
 void file_begin(struct file *file, const char *folder, const char *name)
 {
     *file = (struct file){0};
     text_append(&file->path, "%s/%s", folder, name);
     text_append(&file->temporary, "%s.tmp", text_string(&file->path));
-    file->descriptor = open(text_string(&file->temporary), O_RDWR | O_CREAT | O_TRUNC, 0666);
+    file->descriptor = open_nameless(folder);
+    file->nameless = file->descriptor >= 0;
+    if (!file->nameless)
+        file->descriptor = open(text_string(&file->temporary), O_RDWR | O_CREAT | O_TRUNC, 0666);
     file->reason = file->descriptor < 0 ? errno : 0;
 }
 
@@ -68,10 +93,12 @@ static void sync_folder(const char *path)
     close(descriptor);
 }
 
-/* Closes the temporary; it is on the disk when reason is 0. */
+/* Closes the temporary; it is on the disk, with its name, when reason is 0. */
 static void close_file(struct file *file)
 {
     if (file->reason == 0 && fsync(file->descriptor) != 0)
+        file->reason = errno;
+    if (file->reason == 0 && file->nameless && !give_name(file))
         file->reason = errno;
     if (file->descriptor >= 0 && close(file->descriptor) != 0 && file->reason == 0)
         file->reason = errno;
@@ -101,7 +128,8 @@ void file_abandon(struct file *file)
 {
     if (file->descriptor >= 0) {
         close(file->descriptor);
-        unlink(text_string(&file->temporary));
+        if (!file->nameless)
+            unlink(text_string(&file->temporary));
     }
     text_clear(&file->path);
     text_clear(&file->temporary);

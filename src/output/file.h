@@ -3,6 +3,7 @@
 #ifndef TANDEM_OUTPUT_FILE_H
 #define TANDEM_OUTPUT_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,10 +13,12 @@
 struct file {
     struct text path, temporary;
     int descriptor; /* of the temporary; -1: it could not be created */
+    bool nameless;  /* it gets its name when it is whole */
     int reason;     /* errno of what failed first; 0: nothing. Whatever is written after that is dropped. */
 };
 
-/* Creates FOLDER/name.tmp, empty. Ends with file_end or file_abandon. */
+/* Creates FOLDER/name.tmp, empty; where the system can, without showing it yet. Ends with file_end or
+ * file_abandon. */
 void file_begin(struct file *file, const char *folder, const char *name);
 
 /* Writes bytes at an offset; reads them (zeros beyond the end); gives the file its length. */
