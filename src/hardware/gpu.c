@@ -15,7 +15,8 @@ static const double GIB = 1024.0 * 1024.0 * 1024.0;
 /* Datasheets round: 1,979 is twice 989, 733 twice 362. */
 static const double PEAK_TOLERANCE = 0.02;
 
-static const char *const gemm_names[DTYPE_COUNT] = {"bf16", "fp16", "fp8", "fp4"};
+static const char *const gemm_names[DTYPE_COUNT] = {"bf16", "fp16", "fp8",   "fp8-block", "fp4",
+                                                    "int8", "int4", "mxfp4", "mxfp4-a8"};
 
 /* A GPU as it stands in the file. */
 struct gpu_file {

@@ -6,7 +6,8 @@
 #include "huggingface.h"
 #include "parts.h"
 
-const char *const dtype_names[] = {"bf16", "fp16", "fp8", "fp4", NULL};
+const char *const dtype_names[] = {"bf16", "fp16", "fp8",   "fp8-block", "fp4",
+                                   "int8", "int4", "mxfp4", "mxfp4-a8",  NULL};
 
 const char *const model_norm_names[] = {"rms", "layer", NULL};
 
