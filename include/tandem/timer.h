@@ -35,6 +35,16 @@ void timer_free(struct timer *timer);
  * head is counted even for 0 rows of logits, since engines run it for unfinished chunks too. */
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work);
 
+/* An iteration of one pipeline stage, for lanes that step together: what the host needs before the GPUs can
+ * start, and the GPUs' time (at least 1), in ns. */
+struct timer_span {
+    int64_t host_ns, gpu_ns;
+};
+struct timer_span timer_span(struct timer *timer, const struct work *works, int64_t lanes);
+
+/* Time that the activations of so many tokens take to the next stage, in ns. */
+int64_t timer_send_ns(const struct timer *timer, int64_t tokens);
+
 /* Decode iterations of so many sequences and nothing else, one after another while their contexts grow. The
  * time is that of timer_iteration_ns, and does not fall by more than TIMER_SLACK_NS (rounding) when the
  * context grows. */

@@ -52,10 +52,13 @@ struct work {
     int64_t decode_sequences; /* nd */
     int64_t
         decode_context_tokens; /* ctx: sum of the contexts of decode sequences, their new token included */
+    int64_t logit_rows;        /* finished prompts + nd */
+    /* Of use to some models and GPUs only: */
+    int64_t prefill_kv_tokens;       /* sum over chunks of kv_before + c: what MLA expands */
+    int64_t prefill_scores;          /* sum over chunks of c (kv_before + c): the score matrix */
     int64_t longest_context_tokens;  /* of the decode sequences */
     int64_t sliding_prefill_work_x2; /* prefill_work_x2 where only sliding_window tokens are seen */
     int64_t sliding_context_tokens;  /* decode_context_tokens likewise: sum of min(context, window) */
-    int64_t logit_rows;              /* finished prompts + nd */
 };
 
 #endif

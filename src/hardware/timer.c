@@ -301,3 +301,18 @@ int64_t timer_decode_ns(const struct timer_decode *decode, int64_t context_token
                         .logit_rows = decode->sequences};
     return exact_ns(timer, &work);
 }
+
+struct timer_span timer_span(struct timer *timer, const struct work *works, int64_t lanes)
+{
+    struct timer_span span = {0};
+    for (int64_t i = 0; i < lanes; i++) {
+        int64_t ns = timer_iteration_ns(timer, &works[i]);
+        span.gpu_ns = ns > span.gpu_ns ? ns : span.gpu_ns;
+    }
+    return span;
+}
+
+int64_t timer_send_ns(const struct timer *timer, int64_t tokens)
+{
+    return simtime_from_seconds(2.0 * (double)(tokens * timer->shape.hidden) / timer->gpu.link_bandwidth);
+}

@@ -24,7 +24,6 @@ static const char *const reserve_names[] = {"after-prefill", NULL};
 static const char *const reserve_tokens_names[] = {"prompt", NULL};
 static const char *const overlap_names[] = {"none", NULL};
 static const char *const recompute_names[] = {"decode", NULL};
-static const char *const weight_dtypes[] = {"bf16", "fp16", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
 
 #define OF(member) offsetof(struct plan, member)
@@ -134,9 +133,20 @@ static const struct option pool_rows[] = {
     {"role", OPTION_CHOICE, NULL, 0, 0, role_names, POOL(role), "unified, prefill or decode"},
     {"gpu", OPTION_NODE, NULL, 0, 0, NULL, POOL(gpu_node), "name or file of the GPU, or the GPU itself"},
     {"instances", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, POOL(instances), "model replicas"},
-    {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel), "GPUs of an instance"},
-    {"weight_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, weight_dtypes, POOL(weight_dtype),
-     "of weights and activations"},
+    {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel),
+     "GPUs that share each matrix"},
+    {"pipeline_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(pipeline_parallel),
+     "stages, each with its share of the layers; as many micro-batches are in flight"},
+    {"attention_data_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(attention_data_parallel),
+     "lanes with requests and KV cache of their own, whose experts are shared"},
+    {"expert_parallel", OPTION_INTEGER, "1", 1, 4096, NULL, POOL(expert_parallel),
+     "groups that the experts are spread over, of the tensor_parallel x attention_data_parallel GPUs"},
+    {"weight_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(weight_choice),
+     "of the layers' matrices; auto: as the model is published"},
+    {"expert_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(expert_choice),
+     "of the routed experts; auto: as published, or as weight_dtype where that is given and they do not "
+     "differ "
+     "in the publication"},
     {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_dtype), "of the KV cache"},
     {"max_model_len", OPTION_INTEGER, "0", 0, 1 << 30, NULL, POOL(max_model_len),
      "requests with more prompt and output tokens are refused; 0: no limit"},

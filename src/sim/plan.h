@@ -22,9 +22,12 @@ struct plan_pool {
     const char *name;
     int role;
     const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node;
-    int64_t instances, tensor_parallel, max_model_len;
-    int weight_dtype, kv_dtype;
-    double price_usd_per_gpu_hour; /* resolved */
+    int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
+    int64_t max_model_len;
+    int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
+    struct model_layout layout;                 /* resolved */
+    int64_t gpus;                               /* of an instance */
+    double price_usd_per_gpu_hour;              /* resolved */
     struct gpu gpu;
     struct timer_config timer;
     struct kv_config kv;
