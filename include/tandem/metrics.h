@@ -75,8 +75,8 @@ static inline void effort_add(struct effort *into, const struct effort *from)
     into->kv_read_tokens += from->kv_read_tokens;
 }
 
-/* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
- * tokens, window and sent_bytes; the instance itself counts the rest. */
+/* Sums of one instance (of a member of its replica first). metrics_span, metrics_tokens, metrics_effort and
+ * metrics_sent fill the times, the tokens, window and sent_bytes; the instance itself counts the rest. */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
     wide_t kv_block_ns;            /* inside the window */
@@ -91,6 +91,9 @@ struct usage {
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
 };
+
+/* Adds; kv_peak_blocks is the higher of both. */
+void usage_add(struct usage *into, const struct usage *from);
 
 struct metrics_config {
     int64_t pools;

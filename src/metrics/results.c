@@ -45,30 +45,6 @@ static double window_cost(const struct build *build, double usd_per_hour)
     return usd_per_hour * (build->window_ns / (3600 * (double)SIMTIME_SECOND_NS));
 }
 
-static void add_usage(struct usage *into, const struct usage *from)
-{
-    for (int phase = 0; phase < PHASE_COUNT; phase++) {
-        into->busy_ns[phase] += from->busy_ns[phase];
-        into->iterations[phase] += from->iterations[phase];
-    }
-    into->kv_block_ns += from->kv_block_ns;
-    into->waiting_ns += from->waiting_ns;
-    into->running_ns += from->running_ns;
-    into->moving_ns += from->moving_ns;
-    into->prefill_tokens += from->prefill_tokens;
-    into->recomputed_tokens += from->recomputed_tokens;
-    into->output_tokens += from->output_tokens;
-    into->window_output_tokens += from->window_output_tokens;
-    effort_add(&into->window, &from->window);
-    into->preemptions += from->preemptions;
-    if (from->kv_peak_blocks > into->kv_peak_blocks)
-        into->kv_peak_blocks = from->kv_peak_blocks;
-    into->kv_allocated_blocks += from->kv_allocated_blocks;
-    into->kv_freed_blocks += from->kv_freed_blocks;
-    into->sent_bytes += from->sent_bytes;
-    into->received_bytes += from->received_bytes;
-}
-
 static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2)
 {
     return (double)tokens * pool->flops_per_token + (double)logit_rows * pool->flops_per_logit_row +
@@ -100,16 +76,18 @@ static struct instance_row instance_row(const struct build *build, const struct 
 {
     double price = pool->price_usd_per_gpu_hour * (double)pool->gpus_per_instance;
     double capacity = (double)pool->kv_capacity_blocks;
+    double time = build->window_ns * (double)pool->members_per_instance;
+    uint64_t members = pool->members_per_instance;
     struct rates used = rates(build, pool, pool->gpus_per_instance, &usage->window);
     return (struct instance_row){
         .pool = pool->name,
         .role = pool->role,
         .gpu = pool->gpu,
         .gpus = pool->gpus_per_instance,
-        .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL],
-        .busy_decode_ns = usage->busy_ns[PHASE_DECODE],
-        .busy_mixed_ns = usage->busy_ns[PHASE_MIXED],
-        .utilization = ratio((double)busy_ns(usage), build->window_ns),
+        .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL] / members,
+        .busy_decode_ns = usage->busy_ns[PHASE_DECODE] / members,
+        .busy_mixed_ns = usage->busy_ns[PHASE_MIXED] / members,
+        .utilization = ratio((double)busy_ns(usage), time),
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
@@ -141,7 +119,8 @@ static struct pool_row pool_row(const struct build *build, const struct results_
     uint32_t gpus = pool->instances * pool->gpus_per_instance;
     double price = pool->price_usd_per_gpu_hour * (double)gpus;
     double cost = window_cost(build, price);
-    double time = build->window_ns * (double)pool->instances;
+    double instance_time = build->window_ns * (double)pool->instances;
+    double time = instance_time * (double)pool->members_per_instance;
     double capacity = (double)pool->kv_capacity_blocks;
     double run_ns = (double)build->metrics->end_ns;
     struct rates used = rates(build, pool, gpus, &usage->window);
@@ -164,7 +143,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
-        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * time),
+        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * instance_time),
         .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, capacity),
         .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
         .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
@@ -195,10 +174,10 @@ static struct usage build_instances(const struct build *build)
         struct usage sum = {0};
         for (uint32_t k = 0; k < build->pools[i].instances; k++, instance++) {
             results->instances[instance] = instance_row(build, &build->pools[i], &build->usages[instance]);
-            add_usage(&sum, &build->usages[instance]);
+            usage_add(&sum, &build->usages[instance]);
         }
         results->pools[i] = pool_row(build, &build->pools[i], &sum);
-        add_usage(&total, &sum);
+        usage_add(&total, &sum);
     }
     return total;
 }
@@ -206,13 +185,14 @@ static struct usage build_instances(const struct build *build)
 static struct series_bin_row bin_row(const struct results_pool *pool, const struct series_bin *bin,
                                      int64_t start_ns, double width_ns)
 {
-    double time = width_ns * (double)pool->instances;
+    double instance_time = width_ns * (double)pool->instances;
+    double time = instance_time * (double)pool->members_per_instance;
     return (struct series_bin_row){
         .start_ns = start_ns,
         .waiting = ratio(wide_to_double(bin->waiting_ns), width_ns),
         .running = ratio(wide_to_double(bin->running_ns), width_ns),
         .moving = ratio(wide_to_double(bin->moving_ns), width_ns),
-        .kv_used = ratio(wide_to_double(bin->kv_block_ns), time * (double)pool->kv_capacity_blocks),
+        .kv_used = ratio(wide_to_double(bin->kv_block_ns), instance_time * (double)pool->kv_capacity_blocks),
         .busy_prefill = ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
         .busy_decode = ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
         .busy_mixed = ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),

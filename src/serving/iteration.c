@@ -93,7 +93,7 @@ static struct work describe_work(const struct instance *instance)
     return work;
 }
 
-void iteration_start(struct instance *instance, int64_t now_ns)
+bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work)
 {
     struct schedule *schedule = &instance->schedule;
     instance_account(instance, now_ns);
@@ -103,19 +103,23 @@ void iteration_start(struct instance *instance, int64_t now_ns)
     schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);
     if (schedule->preempted == 0)
         handoff_reserve(instance, now_ns);
-    if (!schedule->decode && schedule->item_count == 0) {
+    if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once. */
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
-        return;
+        return false;
     }
-    struct work work = describe_work(instance);
+    *work = describe_work(instance);
+    return true;
+}
+
+void iteration_begin(struct instance *instance, int64_t end_ns)
+{
+    const struct schedule *schedule = &instance->schedule;
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
-    instance->iteration_ns = timer_iteration_ns(instance->config->timer, &work);
-    instance->iteration_end_ns = now_ns + instance->iteration_ns;
-    leap_predict(instance);
+    instance->iteration_end_ns = end_ns;
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */

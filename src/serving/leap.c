@@ -34,7 +34,7 @@ void leap_predict(struct instance *instance)
     int64_t safe = batch->step + 1 + steps_with_blocks(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
-        instance->decode = timer_decode_begin(instance->config->timer, batch->count);
+        instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);
 }
 
 int64_t leap_wake_ns(const struct instance *instance)

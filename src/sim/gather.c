@@ -73,7 +73,7 @@ static struct usage_list local_usages(const struct run *run)
     struct usage_list list = {mem_array(run->plan.entities, sizeof(struct usage)), 0};
     for (uint32_t entity = 0; entity < run->plan.entities; entity++)
         if (run->instances[entity])
-            list.usages[list.count++] = *instance_usage(run->instances[entity]);
+            list.usages[list.count++] = replica_usage(run->instances[entity]);
     return list;
 }
 
@@ -85,21 +85,24 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
         const struct plan_pool *pool = &plan->pools[i];
         enum dtype weights = pool->layout.weight_dtype;
         int64_t tp = pool->tensor_parallel;
+        int64_t members = pool->layout.lanes * pool->layout.pipeline_parallel;
         pools[i] = (struct results_pool){.name = pool->name,
                                          .role = role_names[pool->role],
                                          .gpu = pool->gpu.name,
                                          .instances = (uint32_t)pool->instances,
                                          .gpus_per_instance = (uint32_t)pool->gpus,
+                                         .members_per_instance = (uint32_t)members,
                                          .tensor_parallel = (uint32_t)pool->tensor_parallel,
                                          .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
-                                         .kv_capacity_blocks = (uint64_t)pool->capacity_blocks,
+                                         .kv_capacity_blocks = (uint64_t)(pool->member_blocks * members),
                                          .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour};
         pools[i].flops_per_token = model_linear_flops_per_token(&plan->model);
         pools[i].flops_per_logit_row = model_head_flops_per_row(&plan->model);
         pools[i].flops_per_context_token = model_attention_flops(&plan->model, 1);
         pools[i].peak_flops = gpu_peak_flops(&pool->gpu, weights);
         pools[i].bandwidth = pool->gpu.bandwidth;
-        pools[i].weight_bytes = (double)model_weight_bytes(&plan->model, &pool->layout);
+        pools[i].weight_bytes =
+            (double)model_weight_bytes(&plan->model, &pool->layout) / (double)pool->layout.lanes;
         pools[i].kv_bytes_per_token =
             (double)(model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
                      model_kv_copies(&plan->model, tp));

@@ -9,8 +9,8 @@
 #define S  SIMTIME_SECOND_NS
 
 static const struct results_pool two_pools[] = {
-    {"prefill", "prefill", "h100-sxm", 2, 4, 4, 16, 1000, 3.0, 14e9, 2e8, 1e6, 1e15, 3e12, 16e9, 5e5},
-    {"decode", "decode", "h200", 1, 2, 2, 16, 500, 4.5, 14e9, 2e8, 1e6, 2e15, 4e12, 16e9, 1e6},
+    {"prefill", "prefill", "h100-sxm", 2, 4, 1, 4, 16, 1000, 3.0, 14e9, 2e8, 1e6, 1e15, 3e12, 16e9, 5e5},
+    {"decode", "decode", "h200", 1, 2, 1, 2, 16, 500, 4.5, 14e9, 2e8, 1e6, 2e15, 4e12, 16e9, 1e6},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
