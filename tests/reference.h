@@ -55,13 +55,9 @@ struct reference_sums {
 void reference_run(const struct reference_config *config, const struct experiment_request *requests,
                    size_t count, struct reference_row *rows, struct reference_sums sums[2]);
 
-/* The timer of a model on h100-sxm as the experiments of experiment.h have it, or with fixed times where
- * prefill_ms is positive. The caller owns it: timer_free. */
-struct timer *reference_timer(const char *model, int64_t tensor_parallel, double prefill_ms,
-                              double decode_ms);
-
-/* The same of one stage of a model divided in any way. */
-struct timer *reference_stage_timer(const char *model, const struct model_layout *layout, int64_t stage,
-                                    double prefill_ms, double decode_ms);
+/* The timer of a stage of a model on h100-sxm as the experiments of experiment.h have it, or with fixed times
+ * where prefill_ms is positive. The caller owns it: timer_free. */
+struct timer *reference_timer(const char *model, const struct model_layout *layout, int64_t stage,
+                              double prefill_ms, double decode_ms);
 
 #endif

@@ -7,8 +7,8 @@
 #include "cluster_file.h"
 #include "tandem/gpu.h"
 
-struct timer *reference_stage_timer(const char *model_name, const struct model_layout *layout, int64_t stage,
-                                    double prefill_ms, double decode_ms)
+struct timer *reference_timer(const char *model_name, const struct model_layout *layout, int64_t stage,
+                              double prefill_ms, double decode_ms)
 {
     char name[100];
     struct gpu gpu;
@@ -30,10 +30,4 @@ struct timer *reference_stage_timer(const char *model_name, const struct model_l
     config_free(gpu_file);
     config_free(model_file);
     return timer;
-}
-
-struct timer *reference_timer(const char *model, int64_t tensor_parallel, double prefill_ms, double decode_ms)
-{
-    struct model_layout layout = model_layout(tensor_parallel, DTYPE_BF16, DTYPE_BF16);
-    return reference_stage_timer(model, &layout, 0, prefill_ms, decode_ms);
 }

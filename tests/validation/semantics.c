@@ -142,8 +142,7 @@ static void set_timers(struct experiment *experiment, bool whole_ms, const char 
                        "cluster.pools[%s].timer={\"level\": \"fixed\", \"prefill_ms\": 5, \"decode_ms\": 2}",
                        name);
     for (int64_t stage = 0; stage < pool->stages; stage++)
-        pool->timers[stage] =
-            reference_stage_timer(model, &layout, stage, whole_ms ? 5 : 0, whole_ms ? 2 : 0);
+        pool->timers[stage] = reference_timer(model, &layout, stage, whole_ms ? 5 : 0, whole_ms ? 2 : 0);
 }
 
 static void free_timers(const struct reference_pool *pool)
