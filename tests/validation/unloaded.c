@@ -22,7 +22,8 @@ struct setting {
 };
 
 /* llama-2-7b: 2 x 32 layers x 32 heads x 128 x 2 bytes. llama-3.1-8b has 8 KV heads: on 16 GPUs two copies of
- * each, 2 x (2 x 32 x 8 x 128 x 2). Ports: 50 GB/s x 0.8 a GPU. */
+ * each, 2 x (2 x 32 x 8 x 128 x 2). Ports: 50 GB/s x 0.8 a GPU of any stage.
+ */
 static const struct setting settings[] = {
     {"llama-2-7b", 1, 16, 524288, 32, 40e9, 8192, 0, false, 1},
     {"llama-2-7b", 1, 16, 524288, 32, 40e9, 64, 0, true, 1},
