@@ -54,10 +54,10 @@ static double flops_of(const struct sums *sums)
 
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 * (expected))
 
-/* The window is the whole run: one request, or all at once. */
-static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *sums)
+/* The window is the whole run: one request, or all at once. tp of so many GPUs divide each matrix. */
+static void check_pool(const struct outcome *outcome, size_t pool, int gpus, int tp, const struct sums *sums)
 {
-    double gpu_s = tp * (double)outcome->summary.end_ns * 1e-9;
+    double gpu_s = gpus * (double)outcome->summary.end_ns * 1e-9;
     double bytes = sums->iterations * weight_bytes(tp) + (sums->read + sums->tokens) * KV_BYTES;
     const struct pool_row *row = &outcome->pools[pool];
     CU_ASSERT_EQUAL(outcome->summary.window_start_ns, 0);
@@ -82,10 +82,31 @@ static void test_unified_alone(void)
         add_chunk(&sums, 0, 600, 0);
         add_chunk(&sums, 600, 400, 1);
         add_steps(&sums, 1001, 199);
-        check_pool(&outcome, 0, tp, &sums);
+        check_pool(&outcome, 0, tp, tp, &sums);
         outcome_clear(&outcome);
         experiment_free(experiment);
     }
+}
+
+/* Two stages have half of the weights each; one request keeps one of two micro-batches busy. */
+static void test_stages_alone(void)
+{
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
+    struct outcome outcome = experiment_run_well(experiment);
+    struct sums sums = {0};
+    add_chunk(&sums, 0, 1000, 1);
+    add_steps(&sums, 1001, 199);
+    check_pool(&outcome, 0, 2, 1, &sums);
+    const struct row *row = &outcome.rows[0];
+    const struct instance_row *instance = &outcome.instances[0];
+    CU_ASSERT_EQUAL(instance->busy_prefill_ns, (uint64_t)row->prefill_ns / 2);
+    CU_ASSERT_EQUAL(instance->busy_decode_ns, (uint64_t)row->decode_ns / 2);
+    NEAR(outcome.pools[0].utilization,
+         (double)(row->prefill_ns + row->decode_ns) / 2 / (double)outcome.summary.end_ns);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
 }
 
 /* Which tokens each pool computes. */
@@ -99,8 +120,8 @@ static void disaggregated_alone(const char *first_token, double first_context, i
     struct sums prefill = {0}, decode = {0};
     add_chunk(&prefill, 0, 1000, 1);
     add_steps(&decode, first_context, steps);
-    check_pool(&outcome, 0, 1, &prefill);
-    check_pool(&outcome, 1, 2, &decode);
+    check_pool(&outcome, 0, 1, 1, &prefill);
+    check_pool(&outcome, 1, 2, 2, &decode);
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
@@ -221,6 +242,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         {"one request, unified", test_unified_alone},
+        {"one request, two stages", test_stages_alone},
         {"one request, disaggregated", test_disaggregated_alone},
         {"a preemption", test_preempted},
         {"price of a prompt token", test_prompt_price},

@@ -34,7 +34,7 @@ static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int6
 }
 
 /* Four arrivals in [0 s, 10 s] (the first three meet the SLO, the third with one token), one refused. */
-static void build_small(struct results *results, struct metrics *metrics)
+static void build_pools(struct results *results, struct metrics *metrics, const struct results_pool *pools)
 {
     const struct metrics_config config = {.pools = 2,
                                           .window_end_ns = 10 * S,
@@ -86,7 +86,12 @@ static void build_small(struct results *results, struct metrics *metrics)
     usages[2].iterations[PHASE_DECODE] = 9;
     struct row *kept = metrics->rows;
     metrics->rows = NULL;
-    results_build(results, metrics, two_pools, 2, usages, kept, metrics->row_count);
+    results_build(results, metrics, pools, 2, usages, kept, metrics->row_count);
+}
+
+static void build_small(struct results *results, struct metrics *metrics)
+{
+    build_pools(results, metrics, two_pools);
 }
 
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, fabs((double)(expected)) * 1e-12)
@@ -228,6 +233,29 @@ static void series_and_histograms(void)
     CU_ASSERT(results.histograms[METRIC_TTFT][0].low_ns <= 100 * MS);
     CU_ASSERT(results.histograms[METRIC_TTFT][0].high_ns >= 100 * MS);
     CU_ASSERT_EQUAL(results.histogram_counts[METRIC_ITL], 0);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+/* The same sums, of instances that have four members each: busy times are means, all else is as it was. */
+static void members(void)
+{
+    struct metrics metrics;
+    struct results results;
+    struct results_pool pools[] = {two_pools[0], two_pools[1]};
+    pools[0].members_per_instance = pools[1].members_per_instance = 4;
+    build_pools(&results, &metrics, pools);
+    CU_ASSERT_EQUAL(results.instances[1].busy_prefill_ns, (uint64_t)(S / 4));
+    NEAR(results.instances[0].utilization, 0.125);
+    NEAR(results.instances[0].kv_mean_utilization, 0.05);
+    NEAR(results.pools[0].utilization, 0.075);
+    NEAR(results.pools[1].utilization_decode, 0.25);
+    NEAR(results.pools[1].kv_mean_utilization, 0.5);
+    NEAR(results.pools[1].mean_running, 4);
+    NEAR(results.summary.utilization, (0.075 * 8 + 0.25 * 2) / 10);
+    NEAR(results.series[0][0].busy_prefill, 0.25);
+    NEAR(results.series[0][0].kv_used, 0.1);
+    NEAR(results.series[1][12].running, 4);
     results_clear(&results);
     metrics_clear(&metrics);
 }
@@ -424,6 +452,7 @@ int main(void)
     const struct test_case cases[] = {
         {"requests, goodput and latency", requests_goodput_and_latency},
         {"usage and costs", usage_and_costs},
+        {"members of an instance", members},
         {"hardware utilization", hardware_utilization},
         {"series and histograms", series_and_histograms},
         {"saturation", saturation},
