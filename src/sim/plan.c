@@ -123,14 +123,11 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
     return model_check_layout(model, &pool->layout, node, error);
 }
 
-/* What a part of a pool cannot check alone. */
-static bool check_timer(const struct plan_pool *pool, const struct node *node, struct error *error)
+static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
+                        struct error *error)
 {
-    const struct timer_config *timer = &pool->timer;
-    if (timer->level == TIMER_FIXED && timer->prefill_ms <= 0 && timer->decode_ms <= 0)
-        return node_error(pool->timer_node ? pool->timer_node : node, error,
-                          "level fixed takes its times from prefill_ms and decode_ms; set them");
-    return true;
+    struct work_shape shape = model_shape(&plan->model, &pool->layout, 0);
+    return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
 static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
@@ -139,7 +136,7 @@ static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const st
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !check_timer(pool, node, error))
+        !resolve_layout(plan, pool, node, error) || !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;

@@ -99,6 +99,8 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? 2.0 * (double)plan->model.layers * plan->link.descriptor_ns : 0,
+        .sliding_window = plan->model.sliding_window,
+        .longest_context = pool->gpu.mixed_attention.present,
         .timer = timer_new(&pool->gpu, &shape, &pool->timer),
     };
 }

@@ -91,7 +91,7 @@ static int64_t differences(struct timer *timer)
         for (int step = 0; step < 20; step++, contexts += sequences) {
             struct work work = {
                 .decode_sequences = sequences, .decode_context_tokens = contexts, .logit_rows = sequences};
-            int64_t ns = timer_decode_ns(&decode, contexts);
+            int64_t ns = timer_decode_ns(&decode, contexts, 0);
             different += ns != exact_ns(timer, &work) || ns != timer_iteration_ns(timer, &work);
             different += ns < before_ns - TIMER_SLACK_NS;
             before_ns = ns;
