@@ -105,7 +105,6 @@ static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const st
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
         !model_check_tensor_parallel(&plan->model, pool->tensor_parallel, node, error) ||
-        !gpu_check_dtype(&pool->gpu, (enum dtype)pool->weight_dtype, node, error) ||
         !check_timer(pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
