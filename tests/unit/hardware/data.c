@@ -14,11 +14,12 @@ static void peaks_are_plausible(const struct gpu *gpu)
     CU_ASSERT(gpu->peak_bf16_flops > 1e14 && gpu->peak_bf16_flops < 3e15);
     CU_ASSERT_EQUAL(gpu_peak_flops(gpu, DTYPE_FP16), gpu->peak_bf16_flops);
     CU_ASSERT_EQUAL(gpu_peak_flops(gpu, DTYPE_BF16), gpu->peak_bf16_flops);
-    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) {
-        CU_ASSERT_EQUAL(gpu->gemm[dtype].present, gpu_peak_flops(gpu, (enum dtype)dtype) > 0);
-        if (gpu->gemm[dtype].present)
-            RATIO(gpu_peak_flops(gpu, (enum dtype)dtype), gpu->peak_bf16_flops, gpu->gemm[dtype].mul);
-    }
+    CU_ASSERT_EQUAL(gpu->gemm[DTYPE_FP8].present, gpu->peak_fp8_flops > 0);
+    CU_ASSERT_EQUAL(gpu->gemm[DTYPE_FP8_BLOCK].present, gpu->peak_fp8_flops > 0);
+    CU_ASSERT_EQUAL(gpu->gemm[DTYPE_FP4].present, gpu->peak_fp4_flops > 0);
+    CU_ASSERT_EQUAL(gpu->gemm[DTYPE_INT8].present, gpu->peak_int8_ops > 0);
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++)
+        RATIO(gpu_peak_flops(gpu, (enum dtype)dtype), gpu->peak_bf16_flops, gpu->gemm[dtype].mul);
     if (gpu->peak_fp8_flops > 0)
         RATIO(gpu->peak_fp8_flops, gpu->peak_bf16_flops, 2);
     if (gpu->peak_fp4_flops > 0 && !ultra)
@@ -242,10 +243,9 @@ static void test_h100(void)
     CU_ASSERT_TRUE(gpu.gemm[DTYPE_FP8].present);
     CU_ASSERT_FALSE(gpu.gemm[DTYPE_FP4].present);
     CU_ASSERT_EQUAL(gpu_peak_flops(&gpu, DTYPE_FP8), 2 * 989e12);
-    struct error error = {{0}};
-    CU_ASSERT_TRUE(gpu_check_dtype(&gpu, DTYPE_FP8, config_root(config), &error));
-    CU_ASSERT_FALSE(gpu_check_dtype(&gpu, DTYPE_FP4, config_root(config), &error));
-    CU_ASSERT(strstr(error.text, "h100-sxm does not multiply fp4") != NULL);
+    CU_ASSERT_EQUAL(gpu_peak_flops(&gpu, DTYPE_FP4), 989e12); /* unpacked to 16 bits */
+    CU_ASSERT_FALSE(gpu_weight_only(&gpu, DTYPE_FP8));
+    CU_ASSERT_TRUE(gpu_weight_only(&gpu, DTYPE_FP4));
     gpu_use_universal(&gpu);
     CU_ASSERT_FALSE(gpu.calibrated);
     CU_ASSERT_FALSE(gpu.gemm[DTYPE_FP4].present);
@@ -280,7 +280,7 @@ static const char *refusal(const char *json)
 
 #define SHEET                                                                                                \
     "\"name\": \"x\", \"source\": \"s\", \"peak_bf16_tflops\": 1, \"bandwidth_gb_per_s\": 1, "               \
-    "\"link_gb_per_s\": 1, "                                                                                 \
+    "\"link_gb_per_s\": 1, \"architecture\": \"hopper\", "                                                   \
     "\"tdp_watts\": 100"
 #define GEMM(mul) "{\"ec\": 0.5, \"em\": 0.5, \"t0_us\": 1, \"p\": 2, \"mul\": " mul ", \"weight_bytes\": 1}"
 
