@@ -136,7 +136,8 @@ static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct n
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !check_timer(plan, pool, node, error))
+        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+        !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
