@@ -103,6 +103,8 @@ static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const st
 {
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
+        !parse_part("power", pool->power_node, &pool->power, error) ||
+        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
         !model_check_tensor_parallel(&plan->model, pool->tensor_parallel, node, error) ||
         !gpu_check_dtype(&pool->gpu, (enum dtype)pool->weight_dtype, node, error) ||
