@@ -93,7 +93,9 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
                                          .tensor_parallel = (uint32_t)pool->tensor_parallel,
                                          .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
                                          .kv_capacity_blocks = (uint64_t)pool->capacity_blocks,
-                                         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour};
+                                         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
+                                         .tdp_watts = pool->gpu.tdp_watts,
+                                         .power = pool->power};
         pools[i].flops_per_token = model_linear_flops_per_token(&plan->model);
         pools[i].flops_per_logit_row = model_head_flops_per_row(&plan->model);
         pools[i].flops_per_context_token = model_attention_flops(&plan->model, 1);

@@ -135,6 +135,8 @@ static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct n
 {
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
+        !parse_part("power", pool->power_node, &pool->power, error) ||
+        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
         !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
         !check_timer(plan, pool, node, error))

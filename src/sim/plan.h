@@ -9,6 +9,7 @@
 #include "tandem/kv.h"
 #include "tandem/link.h"
 #include "tandem/model.h"
+#include "tandem/power.h"
 #include "tandem/router.h"
 #include "tandem/sim.h"
 
@@ -21,7 +22,7 @@ extern const char *const plan_partition_names[];
 struct plan_pool {
     const char *name;
     int role;
-    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node;
+    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
     int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
@@ -36,6 +37,7 @@ struct plan_pool {
     double price_usd_per_gpu_hour; /* resolved */
     struct gpu gpu;
     struct timer_config timer;
+    struct power_config power;
     struct kv_config kv;
     struct scheduler_limits limits; /* resolved */
     int64_t capacity_blocks;
