@@ -41,6 +41,9 @@ struct work_shape {
     int64_t lanes;                  /* attention data parallelism: the experts take the tokens of all */
     int64_t expert_parallel;        /* GPU groups that the experts are spread over */
     int64_t expert_tensor_parallel; /* GPUs that share one expert: tp x lanes / expert_parallel */
+    int64_t domain_gpus;            /* GPUs of the stage that are joined without the network; 0: all */
+    bool sends_over_network;        /* to the next stage */
+    double nic_bandwidth;           /* of one GPU's share of the network, bytes/s; 0 where none is crossed */
     enum dtype weight_dtype, expert_dtype, kv_dtype;
     double kv_value_bytes; /* bytes of one cached value: 2 for bf16, 1 for fp8 */
 };
@@ -52,10 +55,13 @@ struct work {
     int64_t decode_sequences; /* nd */
     int64_t
         decode_context_tokens; /* ctx: sum of the contexts of decode sequences, their new token included */
+    int64_t logit_rows;        /* finished prompts + nd */
+    /* Of use to some models and GPUs only: */
+    int64_t prefill_kv_tokens;       /* sum over chunks of kv_before + c: what MLA expands */
+    int64_t prefill_scores;          /* sum over chunks of c (kv_before + c): the score matrix */
     int64_t longest_context_tokens;  /* of the decode sequences */
     int64_t sliding_prefill_work_x2; /* prefill_work_x2 where only sliding_window tokens are seen */
     int64_t sliding_context_tokens;  /* decode_context_tokens likewise: sum of min(context, window) */
-    int64_t logit_rows;              /* finished prompts + nd */
 };
 
 #endif

@@ -65,7 +65,8 @@ static const struct published {
      "'moe_intermediate_size': 2048, 'moe_layer_freq': 1, 'n_routed_experts': 256, 'n_shared_experts': 1, "
      "'num_attention_heads': 128, 'num_experts_per_tok': 8, 'num_hidden_layers': 61, 'num_key_value_heads': "
      "128, 'num_nextn_predict_layers': 1, 'q_lora_rank': 1536, 'qk_nope_head_dim': 128, 'qk_rope_head_dim': "
-     "64, 'v_head_dim': 128, 'vocab_size': 129280",
+     "64, 'v_head_dim': 128, 'vocab_size': 129280, 'quantization_config': {'activation_scheme': 'dynamic', "
+     "'fmt': 'e4m3', 'quant_method': 'fp8', 'weight_block_size': [128, 128]}",
      "deepseek-v3", 0},
     /* DeepSeek-V2-Lite: no latent of queries. */
     {"'architectures': ['DeepseekV2ForCausalLM'], 'first_k_dense_replace': 1, 'hidden_size': 2048, "
@@ -77,7 +78,7 @@ static const struct published {
     {"'architectures': ['GptOssForCausalLM'], 'attention_bias': true, 'head_dim': 64, 'hidden_size': 2880, "
      "'intermediate_size': 2880, 'max_position_embeddings': 131072, 'num_attention_heads': 64, "
      "'num_experts_per_tok': 4, 'num_hidden_layers': 36, 'num_key_value_heads': 8, 'num_local_experts': 128, "
-     "'sliding_window': 128, 'vocab_size': 201088",
+     "'sliding_window': 128, 'vocab_size': 201088, 'quantization_config': {'quant_method': 'mxfp4'}",
      "gpt-oss-120b", 0},
     {"'architectures': ['Gemma3ForConditionalGeneration'], 'model_type': 'gemma3', 'text_config': {"
      "'hidden_size': 2560, 'intermediate_size': 10240, 'model_type': 'gemma3_text', 'num_hidden_layers': 34, "
