@@ -165,17 +165,12 @@ static enum gpu_moe_kind moe_kind(enum dtype dtype)
     }
 }
 
-/* The set of a data type. Experts in a type that the GPU does not multiply, or that has no set, take the
- * 16-bit kernel with fewer bytes. */
+/* The set of a data type; those that were not measured take the 16-bit kernel with fewer bytes. */
 static struct gpu_moe moe_set(const struct gpu *gpu, enum dtype dtype, enum gpu_kernels kernels)
 {
     struct gpu_moe set = gpu->moe[moe_kind(dtype)][kernels];
-    bool own =
-        moe_kind(dtype) != MOE_BF16 && set.ec > 0 && (gpu->gemm[dtype].present || dtype == DTYPE_MXFP4);
-    if (!own) {
-        set = gpu->moe[MOE_BF16][kernels];
-        set.weight_bytes = gpu->gemm[dtype].present ? set.weight_bytes : gpu->gemm[dtype].weight_bytes;
-    }
+    if (dtype == DTYPE_INT8 || dtype == DTYPE_INT4)
+        set.weight_bytes = gpu->gemm[dtype].weight_bytes;
     return set;
 }
 
