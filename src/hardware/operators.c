@@ -288,7 +288,8 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
     double n = group->gpus, k = experts_per_token, nodes = domains(group);
     struct operator_cost cost = {.bytes = tokens * row_bytes};
     bool deepep = mode == ALL_TO_ALL_DEEPEP_NORMAL || mode == ALL_TO_ALL_DEEPEP_LOW_LATENCY;
-    if (n < 2 || (c->b <= 0 && phase != ALL_TO_ALL_PREPARE))
+    bool prepares = mode == ALL_TO_ALL_TRTLLM_TWO_SIDED && phase == ALL_TO_ALL_PREPARE;
+    if (n < 2 || (c->b <= 0 && !prepares))
         return (struct operator_cost){0};
     if (deepep)
         cost.fixed_s = nodes > 1 ? c->a_net + c->an_net * log2_of(nodes) : c->a;
@@ -303,9 +304,9 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
         cost.bytes *= copies(n, k);
         cost.memory_s = deepep_normal(c, group, tokens, k, row_bytes);
     } else { /* TensorRT-LLM inside an NVLink domain; its first phase moves counts only */
-        cost.bytes *= copies(n, k) * (n - 1) / n;
+        cost.bytes *= prepares ? 0 : copies(n, k) * (n - 1) / n;
         cost.fixed_s = c->a + c->an * log2_of(n) + c->tt * tokens;
-        cost.memory_s = phase == ALL_TO_ALL_PREPARE ? 0 : cost.bytes / c->b;
+        cost.memory_s = prepares ? 0 : cost.bytes / c->b;
     }
     cost.seconds = cost.fixed_s + cost.memory_s;
     return cost;

@@ -40,7 +40,8 @@ struct plan_pool {
     struct power_config power;
     struct kv_config kv;
     struct scheduler_limits limits; /* resolved */
-    int64_t capacity_blocks;
+    int64_t lane_blocks;            /* KV blocks of a lane */
+    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
     double port_rate; /* bytes/s of an instance's network port, each way */
 };
