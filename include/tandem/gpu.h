@@ -87,7 +87,7 @@ struct gpu {
     const char *source;
     double peak_bf16_flops;                /* dense, FLOP/s; of FP16 too */
     double peak_fp8_flops, peak_fp4_flops; /* dense, FLOP/s; 0: does not multiply them */
-    double peak_int8_ops;                  /* dense, OP/s; 0: none or not known; the timer has no INT8 */
+    double peak_int8_ops;                  /* dense, OP/s; 0: does not multiply it, or not known */
     double bandwidth;                      /* HBM, bytes/s */
     double l2_mib;                         /* 0: not known; the timer does without */
     const char *link;                      /* what link_bandwidth is of: a link's name, or words */
@@ -122,29 +122,26 @@ struct gpu {
     int64_t nvlink_domain; /* GPUs that reach each other without the network */
 };
 
-/* Keys of a GPU file, and of its groups of coefficients: gemm.bf16 (.fp8, .fp4), prefill_attention, .. . */
+/* Keys of a GPU file. */
 extern const struct option_table gpu_options;
-extern const struct option_table gpu_gemm_options;
-extern const struct option_table gpu_prefill_attention_options;
-extern const struct option_table gpu_decode_attention_options;
-extern const struct option_table gpu_allreduce_options;
 
 /* Fills a GPU from its JSON object. Groups of coefficients that are absent come from the universal set,
- * scaled by the datasheet; FP8 and FP4 matrices are present where the file has their peak. Strings in *gpu
- * live as long as the tree. Errors name the key: unknown, missing, out of bounds, memory given twice or
- * never, coefficients of a type without a peak, a peak that is not `mul` times that of BF16 (within 2 %),
- * borrowed coefficients that are not there. */
+ * scaled by the datasheet and chosen by architecture; data types without a peak run as weights only. Strings
+ * in *gpu live as long as the tree. Errors name the key: unknown, missing, out of bounds, memory given twice
+ * or never, coefficients of a type without a peak, a peak that is not `mul` times that of BF16 (within 2 %),
+ * borrowed coefficients that are not there, mixed attention without the number of SMs. */
 bool gpu_parse(const struct node *node, struct gpu *gpu, struct error *error);
 
-/* Replaces all coefficients by the universal set (timer level `universal`); which data types are present
- * stays. */
+/* Replaces all coefficients by the universal set (timer level `universal`); what has none (mixed attention,
+ * the eager host) is absent then. */
 void gpu_use_universal(struct gpu *gpu);
 
-/* Whether the GPU multiplies matrices of that weight type; the error names those that it does. node: where
- * the type was set. */
-bool gpu_check_dtype(const struct gpu *gpu, enum dtype dtype, const struct node *node, struct error *error);
+/* Whether weights of a data type are unpacked to 16 bits before they are multiplied: the GPU does not
+ * multiply the type, or nobody does (int4, mxfp4). */
+bool gpu_weight_only(const struct gpu *gpu, enum dtype dtype);
 
-/* The datasheet's peak of dense matrices of a data type, FLOP/s; 0 where it is not present. For MFU. */
+/* The datasheet's peak of dense matrices with weights of a data type, FLOP/s: that of 16 bits where they are
+ * weights only. For MFU. */
 double gpu_peak_flops(const struct gpu *gpu, enum dtype dtype);
 
 /* What is behind the coefficients: "calibrated" (measured on this GPU), "borrowed" (a sibling's, untested

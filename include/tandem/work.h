@@ -41,6 +41,9 @@ struct work_shape {
     int64_t lanes;                  /* attention data parallelism: the experts take the tokens of all */
     int64_t expert_parallel;        /* GPU groups that the experts are spread over */
     int64_t expert_tensor_parallel; /* GPUs that share one expert: tp x lanes / expert_parallel */
+    int64_t domain_gpus;            /* GPUs of the stage that are joined without the network; 0: all */
+    bool sends_over_network;        /* to the next stage */
+    double nic_bandwidth;           /* of one GPU's share of the network, bytes/s; 0 where none is crossed */
     enum dtype weight_dtype, expert_dtype, kv_dtype;
     double kv_value_bytes; /* bytes of one cached value: 2 for bf16, 1 for fp8 */
 };

@@ -101,6 +101,8 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
     if (!iteration_plan(instance, now_ns, &work))
         return;
     instance->iteration_ns = timer_iteration_ns(instance->config->timers[0], &work);
+    instance->expert_bytes =
+        timer_expert_bytes(instance->config->timers[0], work.prefill_tokens + work.decode_sequences);
     iteration_begin(instance, now_ns + instance->iteration_ns);
     leap_predict(instance);
 }

@@ -36,9 +36,15 @@ void request_token(struct instance *instance, struct request *request, int64_t n
     request->last_token_ns = now_ns;
 }
 
+/* Twice the attention work of the first so many tokens of a sequence, where only a window of them is seen. */
+static int64_t sliding_work_x2(int64_t tokens, int64_t window)
+{
+    return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
+}
+
 /* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
  * only the rest of it is new. */
-static void add_item_effort(const struct sequence *sequence, struct effort *effort)
+static void add_item_effort(const struct sequence *sequence, int64_t window, struct effort *effort)
 {
     int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
     int64_t prompt = sequence->request->prompt_tokens;
@@ -53,6 +59,13 @@ static void add_item_effort(const struct sequence *sequence, struct effort *effo
     if (new_from < prompt)
         effort->prompt_tokens += (uint64_t)((end < prompt ? end : prompt) - new_from);
     effort->kv_read_tokens += (uint64_t)end;
+    if (window == 0)
+        return;
+    effort->sliding_context_x2 += (uint64_t)(sliding_work_x2(end, window) - sliding_work_x2(before, window));
+    effort->recomputed_sliding_x2 +=
+        (uint64_t)(sliding_work_x2(new_from, window) - sliding_work_x2(before, window));
+    /* The chunk and the window before it. */
+    effort->sliding_read_tokens += (uint64_t)(before < window ? end : end - before + window);
 }
 
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
@@ -61,6 +74,7 @@ static struct effort iteration_effort(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     struct effort effort = {.iterations = 1};
+    int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         uint64_t count = (uint64_t)instance->batch.count;
         uint64_t contexts = (uint64_t)instance->batch.cached_tokens + count;
@@ -68,9 +82,14 @@ static struct effort iteration_effort(const struct instance *instance)
         effort.logit_rows = count;
         effort.context_x2 = 2 * contexts;
         effort.kv_read_tokens = contexts;
+        if (window > 0) {
+            effort.sliding_read_tokens = (uint64_t)instance->batch.sliding_tokens + count;
+            effort.sliding_context_x2 = 2 * effort.sliding_read_tokens;
+        }
     }
     for (size_t i = 0; i < schedule->item_count; i++)
-        add_item_effort(&instance->sequences[schedule->items[i]], &effort);
+        add_item_effort(&instance->sequences[schedule->items[i]], window, &effort);
+    effort.expert_bytes = instance->expert_bytes;
     return effort;
 }
 
@@ -79,15 +98,23 @@ static struct work describe_work(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     struct work work = {.prefill_tokens = schedule->prefill_tokens};
+    int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work.logit_rows = instance->batch.count;
+        work.longest_context_tokens = batch_longest_context(instance);
+        if (window > 0)
+            work.sliding_context_tokens = instance->batch.sliding_tokens + instance->batch.count;
     }
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
         int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
         work.prefill_work_x2 += (end - before) * (before + end);
+        work.prefill_kv_tokens += end;
+        work.prefill_scores += (end - before) * end;
+        if (window > 0)
+            work.sliding_prefill_work_x2 += sliding_work_x2(end, window) - sliding_work_x2(before, window);
         work.logit_rows += end == sequence->known_tokens;
     }
     return work;

@@ -39,6 +39,11 @@ static struct instance **lanes_of(const struct replica *replica, size_t group)
     return &replica->members[group * replica->lanes];
 }
 
+static uint64_t work_tokens(const struct work *work)
+{
+    return (uint64_t)(work->prefill_tokens + work->decode_sequences);
+}
+
 /* The member with the fewest requests; of these, the one with the fewest tokens to compute; of these, the
  * next in rotation. */
 static uint32_t choose_member(struct replica *replica)
@@ -91,6 +96,24 @@ static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_t
     return replica->free_ns[replica->stages - 1];
 }
 
+/* Each lane has its share, by tokens, of what the experts of all stages read. */
+static void share_expert_bytes(struct replica *replica, size_t group)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    uint64_t tokens = 0, bytes = 0;
+    size_t working = 0;
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (schedule_any(&lanes[i]->schedule))
+            tokens += work_tokens(&replica->works[working++]);
+    for (size_t stage = 0; stage < replica->stages; stage++)
+        bytes += timer_expert_bytes(replica->config->timers[stage], (int64_t)tokens);
+    working = 0;
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (schedule_any(&lanes[i]->schedule))
+            lanes[i]->expert_bytes =
+                (uint64_t)((wide_t)bytes * work_tokens(&replica->works[working++]) / tokens);
+}
+
 /* Plans all lanes of a group and starts what they have to compute, if anything. */
 static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
@@ -104,12 +127,13 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
             ;
         if (!schedule_any(&lanes[i]->schedule))
             continue;
-        most_tokens = later(most_tokens, work->prefill_tokens + work->decode_sequences);
+        most_tokens = later(most_tokens, (int64_t)work_tokens(work));
         working++;
     }
     if (working == 0)
         return;
     int64_t end_ns = pass_stages(replica, working, most_tokens, now_ns);
+    share_expert_bytes(replica, group);
     for (size_t i = 0; i < replica->lanes; i++)
         if (schedule_any(&lanes[i]->schedule))
             iteration_begin(lanes[i], end_ns);

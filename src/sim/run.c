@@ -82,7 +82,7 @@ static struct timer **make_timers(const struct plan *plan, const struct plan_poo
     int64_t stages = pool->layout.pipeline_parallel;
     struct timer **timers = mem_array((size_t)stages, sizeof *timers);
     for (int64_t stage = 0; stage < stages; stage++) {
-        struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
+        struct work_shape shape = plan_shape(plan, pool, stage);
         timers[stage] = timer_new(&pool->gpu, &shape, &pool->timer);
     }
     return timers;
@@ -127,6 +127,8 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
+        .sliding_window = plan->model.sliding_window,
+        .longest_context = pool->gpu.mixed_attention.present,
         .timers = make_timers(plan, pool),
     };
 }

@@ -162,6 +162,9 @@ static void divide(struct dice *dice, struct experiment *experiment, const char 
     pool->seqs = (pool->seqs + 1) * pool->stages - roll(dice, pool->stages);
     pool->budget += pool->seqs;
     experiment_set(experiment, "model=%s", DIVIDED_MODEL);
+    /* The second simulator knows no network inside an instance. */
+    experiment_set(experiment, "cluster.pools[%s].gpus_per_node=16", name);
+    experiment_set(experiment, "cluster.pools[%s].gpu.nvlink_domain=16", name);
     experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=%lld", name, (long long)pool->stages);
     experiment_set(experiment, "cluster.pools[%s].attention_data_parallel=%lld", name,
                    (long long)pool->lanes);

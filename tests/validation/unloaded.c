@@ -123,6 +123,9 @@ static struct outcome run(const struct setting *setting, const char *json, const
     for (; *pools; pools++) {
         experiment_set(experiment, "cluster.pools[%s].tensor_parallel=%lld", *pools,
                        (long long)setting->tensor_parallel);
+        /* The reference knows no network inside an instance. */
+        experiment_set(experiment, "cluster.pools[%s].gpus_per_node=16", *pools);
+        experiment_set(experiment, "cluster.pools[%s].gpu.nvlink_domain=16", *pools);
         experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=%lld", *pools,
                        (long long)setting->stages);
         experiment_set(experiment, "cluster.pools[%s].kv.block_tokens=%lld", *pools,

@@ -67,8 +67,8 @@ static void send(struct engine *engine, const struct dispatch *dispatch, uint64_
 
 static void make_timers(const struct setting *setting)
 {
-    struct gpu gpu = {.link_bandwidth = setting->link_bandwidth};
-    struct work_shape shape = {.hidden = 1, .layers = 1};
+    struct gpu gpu = {.send = {.bandwidth = setting->link_bandwidth}};
+    struct work_shape shape = {.hidden = 1, .layers = 1, .tensor_parallel = 1};
     for (int64_t i = 0; i < setting->stages; i++) {
         struct timer_config config = {
             .level = TIMER_FIXED, .prefill_ms = setting->prefill_ms[i], .decode_ms = setting->decode_ms[i]};
