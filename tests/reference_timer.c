@@ -14,17 +14,18 @@ struct timer *reference_timer(const char *model_name, const struct model_layout 
     struct gpu gpu;
     struct model model;
     struct error error = {{0}};
-    struct timer_config config = {.level = prefill_ms > 0 ? TIMER_FIXED : TIMER_CALIBRATED,
-                                  .iteration_overhead_ms = 0.5,
-                                  .prefill_ms = prefill_ms,
-                                  .decode_ms = decode_ms};
+    struct timer_config config;
     snprintf(name, sizeof name, "models/%s", model_name);
     struct config *gpu_file = cluster_file("gpus/h100-sxm"), *model_file = cluster_file(name);
-    if (!gpu_parse(config_root(gpu_file), &gpu, &error) ||
+    if (!option_parse(&timer_options, NULL, &config, &error) ||
+        !gpu_parse(config_root(gpu_file), &gpu, &error) ||
         !model_parse(config_root(model_file), &model, &error)) {
         fprintf(stderr, "%s\n", error.text);
         exit(1);
     }
+    config.level = prefill_ms > 0 ? TIMER_FIXED : TIMER_CALIBRATED;
+    config.prefill_ms = prefill_ms;
+    config.decode_ms = decode_ms;
     struct work_shape shape = model_shape(&model, layout, stage);
     struct timer *timer = timer_new(&gpu, &shape, &config);
     config_free(gpu_file);
