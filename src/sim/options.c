@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/roofline.h"
 #include "tandem/workload.h"
 
 const struct config_reference sim_references[] = {
@@ -160,7 +161,7 @@ static OPTION_TABLE(pool_table, "pool", "instances of one role and one configura
 
 const struct option_table *const *sim_option_tables(void)
 {
-    static const struct option_table *tables[24];
+    static const struct option_table *tables[32];
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
                                         &output_table,
@@ -168,6 +169,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &simulation_table,
                                         &cluster_table,
                                         &pool_table,
+                                        &roofline_options,
                                         scheduler_option_table(),
                                         &kv_options,
                                         &timer_options,

@@ -75,9 +75,8 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
-/* KV blocks of a lane; an error with the figures when there is no room on the fullest stage. */
-static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
-                          struct error *error)
+bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                        struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
     int64_t least_blocks = INT64_MAX;
@@ -130,10 +129,10 @@ static bool check_timer(const struct plan *plan, const struct plan_pool *pool, c
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
-static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+bool plan_resolve_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
+    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
         !resolve_layout(plan, pool, node, error) || !check_timer(plan, pool, node, error))
@@ -142,7 +141,14 @@ static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const st
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
     if (pool->timer.level == TIMER_UNIVERSAL)
         gpu_use_universal(&pool->gpu);
-    return find_capacity(plan, pool, node, error);
+    return true;
+}
+
+static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                       struct error *error)
+{
+    return parse_part("pool", node, pool, error) && plan_resolve_pool(plan, pool, node, error) &&
+           plan_find_capacity(plan, pool, node, error);
 }
 
 static bool check_names(const struct plan *plan, struct error *error)

@@ -85,6 +85,16 @@ const struct option_table *plan_table(const char *name);
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
 
+/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout and
+ * price. The plan's model and the pool's own keys are there. */
+bool plan_resolve_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                       struct error *error);
+
+/* Fills the KV blocks of a lane of a resolved pool; an error with the figures when there is no room on the
+ * fullest stage. */
+bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                        struct error *error);
+
 /* Rank of each entity, into owners. */
 void plan_partition(const struct plan *plan, int ranks, uint32_t *owners);
 
