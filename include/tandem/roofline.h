@@ -21,7 +21,7 @@ extern const char *const roofline_bound_names[];
 
 /* The batch of a lane; keys of struct roofline_batch. */
 struct roofline_batch {
-    const struct node *model_node;
+    const struct node *model_node, *network_node;
     int64_t decode_sequences; /* each sees context_tokens, its new one included */
     int64_t context_tokens;
     int64_t prompt_tokens, prompts; /* each has cached_tokens of its prompt_tokens in the cache */

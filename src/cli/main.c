@@ -40,7 +40,7 @@ static const char usage[] =
     "trace     rows, rates and lengths of a trace\n"
     "roofline  what one iteration costs, operator by operator; keys: `tandem describe roofline`, `tandem "
     "describe pool`;\n"
-    "          --host NAME is --set timer.host=NAME\n"
+    "          --host NAME: --set timer.host=NAME, --node-link NAME: --set network.node_link=NAME\n"
     "\n"
     "Exit codes: 0 done, 1 the run failed, 2 the input is wrong. Files are looked up in the folder of the "
     "file that names\n"

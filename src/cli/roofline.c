@@ -11,8 +11,12 @@
 /* Appends "key=value" for `--some-key value`. */
 static void append_key(struct text *set, const char *option, const char *value)
 {
-    if (strcmp(option, "--host") == 0)
-        text_append(set, "timer.");
+    static const struct {
+        const char *option, *object;
+    } inside[] = {{"--host", "timer."}, {"--node-link", "network."}};
+    for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
+        if (strcmp(option, inside[i].option) == 0)
+            text_append(set, "%s", inside[i].object);
     for (const char *letter = option + 2; *letter; letter++)
         text_append(set, "%c", *letter == '-' ? '_' : *letter);
     text_append(set, "=%s", value);

@@ -293,7 +293,8 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
     double n = group->gpus, k = experts_per_token, nodes = domains(group);
     struct operator_cost cost = {.bytes = tokens * row_bytes, .link = true};
     bool deepep = mode == ALL_TO_ALL_DEEPEP_NORMAL || mode == ALL_TO_ALL_DEEPEP_LOW_LATENCY;
-    if (n < 2 || (c->b <= 0 && phase != ALL_TO_ALL_PREPARE))
+    bool moves_counts_only = phase == ALL_TO_ALL_PREPARE && mode != ALL_TO_ALL_NCCL && !deepep;
+    if (n < 2 || (c->b <= 0 && !moves_counts_only)) /* other modes have no phase to prepare */
         return (struct operator_cost){0};
     if (deepep)
         cost.fixed_s = nodes > 1 ? c->a_net + c->an_net * log2_of(nodes) : c->a;

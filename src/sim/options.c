@@ -12,6 +12,7 @@ const struct config_reference sim_references[] = {
     {"cluster", "", "cluster"},
     {"cluster.pools[*].gpu", "gpus", "GPU"},
     {"cluster.network.kv_link", "links", "link"},
+    {"cluster.network.node_link", "links", "link"},
     {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
 };
@@ -101,6 +102,8 @@ static OPTION_TABLE(cluster_table, "cluster", "pools, network and router", clust
 static const struct option network_rows[] = {
     {"kv_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.kv_link_node),
      "name or file of the link of each GPU, for KV transfers; required with prefill and decode pools"},
+    {"node_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.node_link_node),
+     "name or file of the link of each GPU between the nodes of an instance; default: kv_link"},
     {"control_latency_us", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(network.control_latency_us),
      "of every control message; also the lookahead of parallel runs"},
     {"sharing", OPTION_CHOICE, "\"max-min\"", 0, 0, sharing_names, OF(network.sharing),
@@ -142,6 +145,9 @@ static const struct option pool_rows[] = {
      "lanes with requests and KV cache of their own, whose experts are shared"},
     {"expert_parallel", OPTION_INTEGER, "1", 1, 4096, NULL, POOL(expert_parallel),
      "groups that the experts are spread over, of the tensor_parallel x attention_data_parallel GPUs"},
+    {"gpus_per_node", OPTION_INTEGER, "0", 0, 4096, NULL, POOL(gpus_per_node), "0: the GPU's own"},
+    {"nodes", OPTION_INTEGER, "0", 0, 1 << 20, NULL, POOL(nodes),
+     "nodes of the pool, as a limit; 0: as many as the instances need"},
     {"weight_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(weight_choice),
      "of the layers' matrices; auto: as the model is published"},
     {"expert_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(expert_choice),

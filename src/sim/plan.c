@@ -125,17 +125,18 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
 static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
-    struct work_shape shape = model_shape(&plan->model, &pool->layout, 0);
+    struct work_shape shape = plan_shape(plan, pool, 0);
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
-bool plan_resolve_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
     if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !check_timer(plan, pool, node, error))
+        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+        !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
@@ -144,7 +145,7 @@ bool plan_resolve_pool(const struct plan *plan, struct plan_pool *pool, const st
     return true;
 }
 
-static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
     return parse_part("pool", node, pool, error) && plan_resolve_pool(plan, pool, node, error) &&
@@ -220,11 +221,20 @@ static bool parse_pools(struct plan *plan, struct error *error)
     return check_names(plan, error) && check_roles(plan, error);
 }
 
-static bool parse_network(struct plan *plan, struct error *error)
+bool plan_parse_network(struct plan *plan, struct error *error)
 {
+    const struct node *kv = NULL, *between;
     if (!parse_part("network", plan->network_node, plan, error))
         return false;
     plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
+    kv = plan->network.kv_link_node;
+    between = plan->network.node_link_node ? plan->network.node_link_node : kv;
+    return (!kv || link_parse(kv, &plan->link, error)) &&
+           (!between || link_parse(between, &plan->node_link, error));
+}
+
+static bool set_ports(struct plan *plan, struct error *error)
+{
     if (!plan->disaggregated)
         return true;
     if (!plan->network.kv_link_node)
@@ -232,36 +242,12 @@ static bool parse_network(struct plan *plan, struct error *error)
                           "%skv_link is missing: prefill and decode pools need a link to move KV over; see "
                           "`tandem list links`",
                           plan->network_node ? "" : "network.");
-    if (!link_parse(plan->network.kv_link_node, &plan->link, error))
-        return false;
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
         plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
                                    (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
     return true;
-}
-
-/* Options that are set and cannot act, most likely a mistake, and what the model of time does not know. */
-static void warn_about_options(const struct plan *plan)
-{
-    if (!plan->disaggregated && plan->handoff_node)
-        log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
-    for (size_t i = 0; i < plan->pool_count; i++) {
-        const struct plan_pool *pool = &plan->pools[i];
-        if (pool->tensor_parallel > 8)
-            log_warning(
-                "pool %s: tensor parallelism %lld is timed as within one NVLink domain; across nodes it "
-                "is slower",
-                pool->name, (long long)pool->tensor_parallel);
-        bool chunks = schedulers[pool->limits.policy]->chunks || pool->limits.chunked_prefill;
-        if (pool->limits.chunked_prefill && pool->role != ROLE_PREFILL)
-            log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
-                        role_names[pool->role]);
-        if (pool->limits.long_prefill_token_threshold > 0 && !chunks)
-            log_warning("pool %s: scheduler.long_prefill_token_threshold has no effect on whole prompts",
-                        pool->name);
-    }
 }
 
 static bool parse_output(struct plan *plan, struct error *error)
@@ -287,10 +273,10 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
-                parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
-                parse_network(plan, error);
+                parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
+                parse_pools(plan, error) && set_ports(plan, error);
     if (good)
-        warn_about_options(plan);
+        plan_warn(plan);
     return good;
 }
 

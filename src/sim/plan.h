@@ -27,7 +27,13 @@ struct plan_pool {
     int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
     struct model_layout layout;                 /* resolved */
     int64_t gpus;                               /* of an instance */
-    double price_usd_per_gpu_hour;              /* resolved */
+    int64_t gpus_per_node, nodes;               /* nodes 0: as many as it takes */
+    struct {
+        int64_t reach; /* GPUs that are joined without the network */
+        bool crosses;  /* an instance spans several such groups */
+        int64_t nodes; /* needed */
+    } place;
+    double price_usd_per_gpu_hour; /* resolved */
     struct gpu gpu;
     struct timer_config timer;
     struct kv_config kv;
@@ -59,7 +65,7 @@ struct plan {
     const char *cluster_name;
     const struct node *pools_node, *network_node, *router_node, *handoff_node;
     struct {
-        const struct node *kv_link_node;
+        const struct node *kv_link_node, *node_link_node;
         double control_latency_us, setup_ms;
         int sharing;
         int64_t nics_per_gpu;
@@ -70,6 +76,7 @@ struct plan {
     struct router_config router;
     struct model model;
     struct link link;
+    struct link node_link;   /* between the nodes of an instance; bandwidth 0: none is given */
     struct plan_pool *pools; /* owned: plan_clear */
     size_t pool_count;
     uint32_t entities;
@@ -85,15 +92,29 @@ const struct option_table *plan_table(const char *name);
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
 
-/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout and
- * price. The plan's model and the pool's own keys are there. */
-bool plan_resolve_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+/* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
+bool plan_parse_network(struct plan *plan, struct error *error);
+
+/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout
+ * and price. The plan's model and the pool's own keys are there. */
+bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error);
 
 /* Fills the KV blocks of a lane of a resolved pool; an error with the figures when there is no room on the
  * fullest stage. */
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error);
+
+/* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
+ * nodes, no link between them. node: the pool's. */
+bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* The shapes on one GPU of a stage of the pool, where it is placed. */
+struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
+
+/* Warnings: one line for each limit that the plan meets, and for options without effect. */
+void plan_warn(const struct plan *plan);
+void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */
 void plan_partition(const struct plan *plan, int ranks, uint32_t *owners);

@@ -29,11 +29,16 @@ static const struct option options[] = {
     {"prompts", OPTION_INTEGER, "1", 1, MOST_PROMPTS, NULL, FIELD(prompts), "how many prompts"},
     {"cached", OPTION_INTEGER, "0", 0, MOST_TOKENS, NULL, FIELD(cached_tokens),
      "tokens of each prompt that are in the cache already"},
+    {"network", OPTION_NODE, "null", 0, 0, NULL, FIELD(network_node),
+     "as in a cluster: node_link is between the nodes of an instance"},
 };
 OPTION_TABLE(roofline_options, "roofline", "the batch of `tandem roofline`; all else are keys of a pool",
              options);
 
-static const struct config_reference references[] = {{"model", "models", "model"}, {"gpu", "gpus", "GPU"}};
+static const struct config_reference references[] = {{"model", "models", "model"},
+                                                     {"gpu", "gpus", "GPU"},
+                                                     {"network.kv_link", "links", "link"},
+                                                     {"network.node_link", "links", "link"}};
 static const char pool_keys[] = "{\"name\": \"roofline\", \"role\": \"unified\", \"instances\": 1}";
 
 /* What the report is computed from. */
@@ -65,8 +70,9 @@ static bool parse(const struct node *root, struct replica *replica, struct roofl
         return false;
     if (batch->decode_sequences < 0)
         batch->decode_sequences = batch->prompt_tokens > 0 ? 0 : 1;
+    replica->plan.network_node = batch->network_node;
     if (!check_batch(batch, root, error) || !model_parse(batch->model_node, &replica->plan.model, error) ||
-        !plan_resolve_pool(&replica->plan, pool, root, error))
+        !plan_parse_network(&replica->plan, error) || !plan_resolve_pool(&replica->plan, pool, root, error))
         return false;
     if (pool->timer.level == TIMER_FIXED)
         return node_error(node_get(pool->timer_node, "level"), error,
@@ -79,7 +85,7 @@ static void make_timers(struct replica *replica)
     const struct model_layout *layout = &replica->pool.layout;
     replica->timers = mem_array((size_t)layout->pipeline_parallel, sizeof *replica->timers);
     for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
-        struct work_shape shape = model_shape(&replica->plan.model, layout, stage);
+        struct work_shape shape = plan_shape(&replica->plan, &replica->pool, stage);
         replica->timers[stage] = timer_new(&replica->pool.gpu, &shape, &replica->pool.timer);
     }
 }

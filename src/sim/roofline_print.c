@@ -90,7 +90,7 @@ static void print_memory(const struct roofline_report *report, struct text *text
     text_append(text, "memory: weights %.2f GiB a GPU, KV cache %lld bytes a token",
                 (double)report->weight_bytes_per_gpu / GIB, (long long)report->kv_bytes_per_token);
     if (report->no_room.text[0]) {
-        text_append(text, "\nno room for a KV cache: %s\n", report->no_room.text);
+        text_append(text, "\n%s\n", report->no_room.text);
         return;
     }
     const char *bound = report->bound_by_seqs ? "max_num_seqs" : "KV blocks";

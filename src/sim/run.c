@@ -80,7 +80,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
-    struct work_shape shape = model_shape(&plan->model, &pool->layout, 0);
+    struct work_shape shape = plan_shape(plan, pool, 0);
     run->configs[index] = (struct instance_config){
         .role = pool->role,
         .pool = (int64_t)index,

@@ -64,26 +64,6 @@ static void link_agrees(const struct gpu *gpu)
     config_free(config);
 }
 
-/* Coefficients that are said to be a sibling's are. Matrices of rtx-a6000 are nobody's, and say so. */
-static void borrowed_are_the_siblings(const struct gpu *gpu)
-{
-    struct config *config = NULL;
-    struct gpu sibling = timer_test_gpu(gpu->borrowed_from, &config);
-    CU_ASSERT_STRING_EQUAL(gpu_basis(&sibling), "calibrated");
-    CU_ASSERT_EQUAL(
-        memcmp(&gpu->prefill_attention, &sibling.prefill_attention, sizeof gpu->prefill_attention), 0);
-    CU_ASSERT_EQUAL(memcmp(&gpu->decode_attention, &sibling.decode_attention, sizeof gpu->decode_attention),
-                    0);
-    for (int dtype = 0; dtype < DTYPE_COUNT && strcmp(gpu->name, "rtx-a6000") != 0; dtype++) {
-        struct gpu_gemm own = gpu->gemm[dtype], other = sibling.gemm[dtype];
-        CU_ASSERT_DOUBLE_EQUAL(own.ec * own.mul, other.ec * other.mul, 1e-12);
-        own.ec = other.ec;
-        own.mul = other.mul;
-        CU_ASSERT_EQUAL(memcmp(&own, &other, sizeof own), 0);
-    }
-    config_free(config);
-}
-
 /* What `tandem list gpus` and `tandem describe gpu` say is what the file says. */
 static void texts_agree(const struct gpu *gpu)
 {
@@ -143,8 +123,6 @@ static void gpu_is_sane(const char *path)
     price_is_dated(&gpu);
     link_agrees(&gpu);
     texts_agree(&gpu);
-    if (gpu.borrowed_from[0])
-        borrowed_are_the_siblings(&gpu);
     config_free(config);
 }
 
@@ -187,21 +165,6 @@ static void test_variants(void)
         CU_ASSERT_STRING_EQUAL(gpu_basis(&gpu), rows[i].basis);
         config_free(config);
     }
-}
-
-/* A sibling's all-reduce holds only over a sibling's link: H800 has 200 of 450 GB/s, cards over PCIe none. */
-static void test_borrowed_allreduce(void)
-{
-    struct config *configs[3] = {0};
-    struct gpu h100 = timer_test_gpu("h100-sxm", &configs[0]);
-    struct gpu h800 = timer_test_gpu("h800-sxm", &configs[1]);
-    struct gpu pcie = timer_test_gpu("h100-pcie", &configs[2]);
-    RATIO(h800.allreduce.b1, h100.allreduce.b1, 200.0 / 450);
-    RATIO(h800.allreduce.b2, h100.allreduce.b2, 200.0 / 450);
-    CU_ASSERT_EQUAL(h800.allreduce.a1, h100.allreduce.a1);
-    CU_ASSERT_DOUBLE_EQUAL(pcie.allreduce.b2, 0.72 * 64e9, 1);
-    for (size_t i = 0; i < 3; i++)
-        config_free(configs[i]);
 }
 
 static void link_is_sane(const char *path)
@@ -327,10 +290,13 @@ static void test_contradictions(void)
 int main(void)
 {
     const struct test_case cases[] = {
-        {"all GPU files", test_all_gpus}, {"all link files", test_all_links},
-        {"h100-sxm", test_h100},          {"without coefficients", test_uncalibrated},
-        {"variants", test_variants},      {"borrowed all-reduce", test_borrowed_allreduce},
-        {"refusals", test_refusals},      {"contradictions", test_contradictions},
+        {"all GPU files", test_all_gpus},
+        {"all link files", test_all_links},
+        {"h100-sxm", test_h100},
+        {"without coefficients", test_uncalibrated},
+        {"variants", test_variants},
+        {"refusals", test_refusals},
+        {"contradictions", test_contradictions},
     };
     return test_main("GPU and link files", cases, sizeof cases / sizeof *cases);
 }

@@ -5,9 +5,16 @@
 /* 1 TFLOP/s, 1 GB/s, no latencies, all exponents 1 (sums): every term can be worked out in the head. */
 static struct gpu round_gpu(void)
 {
-    const struct gpu_gemm gemm = {
-        .present = true, .ec = 1, .em = 1, .t0 = 0, .p = 1, .kq = 0, .r = 1, .mul = 1, .weight_bytes = 2,
-        .act_bytes = 2};
+    const struct gpu_gemm gemm = {.present = true,
+                                  .ec = 1,
+                                  .em = 1,
+                                  .t0 = 0,
+                                  .p = 1,
+                                  .kq = 0,
+                                  .r = 1,
+                                  .mul = 1,
+                                  .weight_bytes = 2,
+                                  .act_bytes = 2};
     struct gpu gpu = {.name = "round", .peak_bf16_flops = 1e12, .bandwidth = 1e9};
     gpu.gemm[DTYPE_BF16] = gpu.gemm[DTYPE_FP16] = gpu.gemm[DTYPE_FP8] = gemm;
     gpu.prefill_attention =

@@ -255,6 +255,32 @@ static void test_variants(void)
     config_free(config);
 }
 
+/* What the checkpoint is stored in. */
+static void test_quantization(void)
+{
+    static const struct {
+        const char *keys;
+        enum dtype weights, experts;
+    } rows[] = {
+        {"'model_type': 'llama', " LLAMA, DTYPE_BF16, DTYPE_BF16},
+        {"'model_type': 'llama', 'quantization_config': null, " LLAMA, DTYPE_BF16, DTYPE_BF16},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'fp8'}, " LLAMA, DTYPE_FP8, DTYPE_FP8},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'awq', 'bits': 4}, " LLAMA, DTYPE_INT4,
+         DTYPE_INT4},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 8}, " LLAMA, DTYPE_INT8,
+         DTYPE_INT8},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *config = object(rows[i].keys);
+        struct model model;
+        struct error error = {{0}};
+        CU_ASSERT_TRUE(model_parse(config_root(config), &model, &error));
+        CU_ASSERT_EQUAL(model.weight_dtype, (int)rows[i].weights);
+        CU_ASSERT_EQUAL(model.expert_dtype, (int)rows[i].experts);
+        config_free(config);
+    }
+}
+
 static void test_refused(void)
 {
     static const struct {
@@ -290,6 +316,9 @@ static void test_refused(void)
         {"'model_type': 'qwen3_moe', 'num_experts': 4, 'num_experts_per_tok': 2, 'moe_intermediate_size': 8, "
          "'mlp_only_layers': 1, " LLAMA,
          "config.json: mlp_only_layers: expected a list of layers, not a number"},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 3}, " LLAMA,
+         "config.json: quantization_config: quantization 'gptq' is not understood (fp8, mxfp4, and awq or gptq "
+         "with 4 or 8 bits are): remove quantization_config and set weight_dtype of the pools"},
         {"'model_type': 'llama', 'num_hidden_layers': '4'",
          "config.json: num_hidden_layers: expected an integer, not a string"},
         {"'model_type': 'llama', 'num_key_value_heads': 3, " LLAMA,
@@ -329,6 +358,7 @@ int main(void)
         {"architectures", test_architectures},
         {"sliding windows", test_windows},
         {"variants", test_variants},
+        {"quantization", test_quantization},
         {"refused", test_refused},
     };
     return test_main("huggingface", cases, sizeof cases / sizeof *cases);

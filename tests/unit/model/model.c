@@ -252,6 +252,82 @@ static void test_tensor_parallel(void)
     config_free(config);
 }
 
+/* The stages of a replica together have the whole model once, and each what belongs to it. */
+static void test_stages(void)
+{
+    struct config *config = NULL;
+    struct model model = load("deepseek-v3", &config); /* 61 layers, the first 3 dense */
+    struct model_layout layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+    int64_t whole = model_weight_bytes(&model, &layout), sum = 0, layers = 0, experts = 0;
+    layout.pipeline_parallel = 4;
+    const int64_t of_stage[] = {15, 15, 16, 15}; /* one is left over: before the last */
+    for (int64_t stage = 0; stage < 4; stage++) {
+        struct work_shape shape = model_shape(&model, &layout, stage);
+        CU_ASSERT_EQUAL(model_stage_layers(&model, 4, stage), of_stage[stage]);
+        CU_ASSERT_EQUAL(shape.layers, of_stage[stage]);
+        CU_ASSERT_EQUAL(shape.expert_layers, of_stage[stage] - (stage == 0 ? 3 : 0));
+        CU_ASSERT_EQUAL(shape.vocabulary, stage == 3 ? 129280 : 0);
+        CU_ASSERT_EQUAL(model_kv_bytes_per_token_and_gpu(&model, &layout, stage), of_stage[stage] * 576 * 2);
+        layers += shape.layers;
+        experts += shape.expert_layers;
+        sum += model_weight_bytes_per_gpu(&model, &layout, stage);
+    }
+    CU_ASSERT_EQUAL(layers, 61);
+    CU_ASSERT_EQUAL(experts, 58);
+    CU_ASSERT_EQUAL(sum, whole);
+    config_free(config);
+
+    model = load("gemma-3-4b", &config); /* tied: the last stage has the embedding again */
+    layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+    whole = model_weight_bytes(&model, &layout);
+    layout.pipeline_parallel = 3;
+    CU_ASSERT_EQUAL(model_weight_bytes(&model, &layout), whole + 2 * model.vocabulary * model.hidden);
+    int64_t sliding = 0;
+    for (int64_t stage = 0; stage < 3; stage++)
+        sliding += model_shape(&model, &layout, stage).sliding_layers;
+    CU_ASSERT_EQUAL(sliding, model.sliding_window_layers);
+    config_free(config);
+}
+
+/* 16 GPUs: 2 for a matrix, 8 lanes; experts whole on each GPU, or each over 4 of them. */
+static void test_expert_layouts(void)
+{
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model = load("deepseek-v3", &config);
+    const struct node *node = config_root(config);
+    struct model_layout layout = {2, 1, 8, 16, DTYPE_FP8_BLOCK, DTYPE_FP8_BLOCK, DTYPE_BF16};
+    struct model_layout alone = {2, 1, 1, 1, DTYPE_FP8_BLOCK, DTYPE_FP8_BLOCK, DTYPE_BF16};
+    int64_t experts = INT64_C(58) * 256 * 3 * 7168 * 2048; /* bytes in 8 bits */
+    CU_ASSERT_TRUE(model_check_layout(&model, &layout, node, &error));
+    /* What is not of experts is the same on each GPU of a lane however many lanes there are. */
+    int64_t rest = model_weight_bytes_per_gpu(&model, &alone, 0) - experts / 2;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16);
+    struct work_shape shape = model_shape(&model, &layout, 0);
+    CU_ASSERT_EQUAL(shape.expert_tensor_parallel, 1);
+    CU_ASSERT_EQUAL(shape.lanes, 8);
+    CU_ASSERT_EQUAL(shape.query_heads, 64);
+    layout.expert_parallel = 4;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16);
+    CU_ASSERT_EQUAL(model_shape(&model, &layout, 0).expert_tensor_parallel, 4);
+    CU_ASSERT_EQUAL(model_weight_bytes(&model, &layout), 16 * rest + experts);
+    /* Experts in 4 bits with a scale for 32 of them. */
+    layout.expert_dtype = DTYPE_MXFP4;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16 * 17 / 32);
+    config_free(config);
+}
+
+/* Bytes of weights as they are divided and as the GPU files' matrices have them. */
+static void test_data_types(void)
+{
+    static const double bytes[DTYPE_COUNT] = {2, 2, 1, 1, 0.5625, 1, 0.515625, 0.53125, 0.53125};
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++)
+        CU_ASSERT_EQUAL(dtype_weight_bytes((enum dtype)dtype), bytes[dtype]);
+    CU_ASSERT_EQUAL(dtype_bytes(DTYPE_FP4), 0.5);
+    CU_ASSERT_STRING_EQUAL(dtype_names[DTYPE_MXFP4_A8], "mxfp4-a8");
+    CU_ASSERT_STRING_EQUAL(dtype_choices[DTYPE_INT4 + 1], "int4");
+}
+
 static struct work_shape shape_of(const struct model *model, int64_t tp, enum dtype weights, enum dtype kv)
 {
     struct model_layout layout = model_layout(tp, weights, kv);
@@ -383,6 +459,9 @@ static void test_refused(void)
 int main(void)
 {
     const struct test_case cases[] = {
+        {"stages", test_stages},
+        {"layouts of experts", test_expert_layouts},
+        {"data types", test_data_types},
         {"published parameter counts", test_parameters},
         {"active parameters", test_active_parameters},
         {"all files", test_all_files},

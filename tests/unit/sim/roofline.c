@@ -50,7 +50,7 @@ static const char *const batches[] = {
     "model=gpt-oss-120b gpu=h100-sxm batch=16",
     "model=deepseek-v3 gpu=h200-sxm tensor_parallel=8 prefill=2000 batch=100",
     "model=deepseek-v3 gpu=h100-sxm attention_data_parallel=16 expert_parallel=16 batch=64 "
-    "pipeline_parallel=2 timer.host=vllm-0.4-eager",
+    "pipeline_parallel=2 timer.host=vllm-0.4-eager network.node_link=ib-ndr-400g",
 };
 
 static void check_sums(const struct roofline_report *report)
@@ -162,7 +162,8 @@ static void documents_kv(void)
         double bytes;
     } sizes[] = {
         {"model=llama-2-70b gpu=h100-sxm tensor_parallel=8 context=4096", 1342177280},
-        {"model=llama-2-70b gpu=h100-sxm tensor_parallel=16 context=4096", 2 * 1342177280.0}, /* copies */
+        {"model=llama-2-70b gpu=h100-sxm tensor_parallel=16 context=4096 network.node_link=ib-ndr-400g",
+         2 * 1342177280.0}, /* copies */
         {"model=llama-2-13b gpu=h100-sxm context=4096", 3355443200},
         {"model=llama-2-13b gpu=h100-sxm context=4096 kv_dtype=fp8 batch=2", 3355443200},
     };
