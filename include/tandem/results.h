@@ -5,6 +5,7 @@
 
 #include "tandem/column.h"
 #include "tandem/metrics.h"
+#include "tandem/power.h"
 
 /* One row of /instances. */
 struct instance_row {
@@ -12,7 +13,7 @@ struct instance_row {
     const char *role;
     const char *gpu;
     uint32_t gpus;
-    uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window */
+    uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window, mean over members */
     double utilization;                                      /* sum of the three / window */
     double mfu, hfu, mbu;                                    /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
@@ -22,7 +23,8 @@ struct instance_row {
     double kv_mean_utilization;                                         /* block-ns / (capacity x window) */
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
     uint64_t sent_bytes, received_bytes;
-    double cost_usd; /* of the window */
+    double cost_usd;                        /* of the window, as the next two */
+    double energy_joules, mean_power_watts; /* of all its GPUs */
 };
 
 /* One row of /pools. */
@@ -34,13 +36,16 @@ struct pool_row {
     uint32_t tensor_parallel;
     uint64_t kv_block_tokens, kv_capacity_blocks; /* of one instance */
     double price_usd_per_gpu_hour, cost_usd_per_hour;
-    /* Busy / (window x instances): */
+    /* Busy / (window x instances), an instance's mean: */
     double utilization, utilization_prefill, utilization_decode, utilization_mixed;
     double mfu, hfu, mbu;                            /* of all its GPUs over the window */
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
     double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
+    double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
+    double power_capped; /* share of busy time in phases whose power the cap cuts */
+    double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
 };
 
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
@@ -50,6 +55,7 @@ struct series_bin_row {
     double kv_used;                               /* share of the pool's blocks */
     double busy_prefill, busy_decode, busy_mixed; /* share of the pool's instance time */
     uint64_t prefill_tokens, output_tokens, sent_bytes;
+    double power_watts; /* of all GPUs of the pool */
 };
 
 /* One bucket of /histograms/<metric>. */
@@ -82,22 +88,27 @@ struct summary {
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, kv_allocated_blocks, kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
+    double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;
     uint8_t saturated;
 };
 
 /* What the results say beyond the metrics. Strings are borrowed. */
 struct results_pool {
     const char *name, *role, *gpu;
-    uint32_t instances, gpus_per_instance, tensor_parallel;
-    uint64_t kv_block_tokens, kv_capacity_blocks;
+    uint32_t instances, gpus_per_instance, members_per_instance, tensor_parallel; /* members: replica.h */
+    uint64_t kv_block_tokens, kv_capacity_blocks;                                 /* of an instance */
     double price_usd_per_gpu_hour;
     /* What the sums of struct effort are multiplied by; 0 where a figure is not known, and so are MFU, HFU or
      * MBU. */
     double flops_per_token, flops_per_logit_row, flops_per_context_token; /* over all GPUs of an instance */
     double peak_flops;         /* of one GPU, for the data type of the weights, FLOP/s */
     double bandwidth;          /* of one GPU's memory, bytes/s */
-    double weight_bytes;       /* read once an iteration, over all GPUs of an instance */
+    double weight_bytes;       /* but the routed experts: read once an iteration of a member, over its lane */
     double kv_bytes_per_token; /* with the copies on its GPUs */
+    double tdp_watts;          /* of one GPU */
+    struct power_config power;
+    /* Of context in layers with a sliding window, which the figures above are not of. */
+    double flops_per_sliding_token, kv_bytes_per_sliding_token;
 };
 
 struct results {

@@ -73,11 +73,11 @@ struct roofline_report {
     int64_t request_prompt_tokens, request_chunks;
     double ttft_s, tpot_s;
     /* Memory: */
-    int64_t weight_bytes_per_gpu; /* of the fullest stage */
-    int64_t kv_bytes_per_token;   /* of the whole model, without copies */
-    int64_t block_tokens, capacity_blocks;
+    int64_t weight_bytes_per_gpu;          /* of the fullest stage */
+    int64_t kv_bytes_per_token;            /* of the whole model, without copies */
+    int64_t block_tokens, capacity_blocks; /* of a lane, or of each of its micro-batches */
     int64_t max_num_batched_tokens, max_num_seqs;
-    int64_t maximum_batch; /* sequences of a lane at context_tokens; 0: there is no room */
+    int64_t maximum_batch; /* sequences that these hold at context_tokens; 0: there is no room */
     bool bound_by_seqs;    /* by max_num_seqs, not by blocks */
     struct error no_room;  /* why there are no blocks; empty where there are */
 };

@@ -70,6 +70,12 @@ static inline int64_t work_sliding_x2(int64_t tokens, int64_t window)
     return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
 }
 
+/* Cached tokens that a chunk of so many reads there: itself and the window before it. */
+static inline int64_t work_sliding_read(int64_t before, int64_t tokens, int64_t window)
+{
+    return tokens + (before < window ? before : window);
+}
+
 /* Adds a chunk of so many tokens of a prompt that has others in the cache before it; rows of logits are for
  * the caller to add. window: the layers' sliding one; 0: none has one. */
 static inline void work_add_chunk(struct work *work, int64_t before, int64_t tokens, int64_t window)

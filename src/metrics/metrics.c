@@ -165,6 +165,30 @@ static void series_span(struct metrics *metrics, struct series *series, int64_t 
     }
 }
 
+void usage_add(struct usage *into, const struct usage *from)
+{
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        into->busy_ns[phase] += from->busy_ns[phase];
+        into->iterations[phase] += from->iterations[phase];
+        effort_add(&into->window[phase], &from->window[phase]);
+    }
+    into->kv_block_ns += from->kv_block_ns;
+    into->waiting_ns += from->waiting_ns;
+    into->running_ns += from->running_ns;
+    into->moving_ns += from->moving_ns;
+    into->prefill_tokens += from->prefill_tokens;
+    into->recomputed_tokens += from->recomputed_tokens;
+    into->output_tokens += from->output_tokens;
+    into->window_output_tokens += from->window_output_tokens;
+    into->preemptions += from->preemptions;
+    if (from->kv_peak_blocks > into->kv_peak_blocks)
+        into->kv_peak_blocks = from->kv_peak_blocks;
+    into->kv_allocated_blocks += from->kv_allocated_blocks;
+    into->kv_freed_blocks += from->kv_freed_blocks;
+    into->sent_bytes += from->sent_bytes;
+    into->received_bytes += from->received_bytes;
+}
+
 void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
                   const struct gauge *gauge)
 {
@@ -219,12 +243,16 @@ void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, 
     }
 }
 
-void metrics_effort(const struct metrics *metrics, struct usage *usage, int64_t at_ns,
-                    const struct effort *effort)
+void metrics_effort(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
+                    enum phase phase, const struct effort *effort)
 {
+    usage->iterations[phase] += effort->iterations;
     usage->recomputed_tokens += effort->recomputed_tokens;
     if (metrics_in_window(metrics, at_ns))
-        effort_add(&usage->window, effort);
+        effort_add(&usage->window[phase], effort);
+    struct series_bin *bin = instant(metrics, pool, at_ns);
+    if (bin)
+        effort_add(&bin->effort[phase], effort);
 }
 
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes)

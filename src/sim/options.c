@@ -160,6 +160,7 @@ static const struct option pool_rows[] = {
     {"scheduler", OPTION_NODE, "null", 0, 0, NULL, POOL(scheduler_node), "batch scheduler"},
     {"kv", OPTION_NODE, "null", 0, 0, NULL, POOL(kv_node), "KV cache"},
     {"timer", OPTION_NODE, "null", 0, 0, NULL, POOL(timer_node), "how iterations are timed"},
+    {"power", OPTION_NODE, "null", 0, 0, NULL, POOL(power_node), "how the power of its GPUs is computed"},
     {"price_usd_per_gpu_hour", OPTION_NUMBER, "-1", -1, 1e6, NULL, POOL(price_usd_per_gpu_hour),
      "negative: the GPU's own; a month is 730 h"},
 };
@@ -179,6 +180,7 @@ const struct option_table *const *sim_option_tables(void)
                                         scheduler_option_table(),
                                         &kv_options,
                                         &timer_options,
+                                        &power_options,
                                         &network_table,
                                         &handoff_table,
                                         router_option_table(),

@@ -9,6 +9,7 @@
 #include "tandem/kv.h"
 #include "tandem/link.h"
 #include "tandem/model.h"
+#include "tandem/power.h"
 #include "tandem/router.h"
 #include "tandem/sim.h"
 
@@ -21,7 +22,7 @@ extern const char *const plan_partition_names[];
 struct plan_pool {
     const char *name;
     int role;
-    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node;
+    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
     int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
@@ -36,9 +37,11 @@ struct plan_pool {
     double price_usd_per_gpu_hour; /* resolved */
     struct gpu gpu;
     struct timer_config timer;
+    struct power_config power;
     struct kv_config kv;
     struct scheduler_limits limits; /* resolved */
-    int64_t capacity_blocks;
+    int64_t lane_blocks;            /* KV blocks of a lane */
+    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
     double port_rate; /* bytes/s of an instance's network port, each way */
 };
@@ -100,8 +103,8 @@ bool plan_parse_network(struct plan *plan, struct error *error);
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error);
 
-/* Fills the KV blocks of a lane of a resolved pool; an error with the figures when there is no room on the
- * fullest stage. */
+/* Fills the KV blocks of a lane of a resolved pool and of its micro-batches; an error with the figures when
+ * there is no room on the fullest stage. */
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error);
 

@@ -184,17 +184,15 @@ static void list_operators(const struct replica *replica, struct roofline_report
     }
 }
 
-/* Bytes of the experts that no token of the iteration is sent to, when they are drawn at random: of n experts
- * t tokens reach n (1 - (1 - k / n)^t). */
+/* Bytes of the experts that no token of the iteration is sent to, when k of n are drawn at random for each:
+ * (1 - k / n)^tokens of all. */
 static double untouched_bytes(const struct replica *replica, double tokens)
 {
     const struct model *model = &replica->plan.model;
     double n = (double)model->experts, k = (double)model->experts_per_token;
     if (model->experts == 0 || model->experts == model->experts_per_token)
         return 0;
-    double idle = (double)(model_parameters(model) - model_active_parameters(model)); /* of n - k experts */
-    double missed = numeric_pow(1 - k / n, tokens) * n / (n - k);
-    return idle * missed * dtype_weight_bytes(replica->pool.layout.expert_dtype);
+    return numeric_pow(1 - k / n, tokens) * (double)model_expert_bytes(model, &replica->pool.layout);
 }
 
 static struct roofline_classical classical(const struct roofline_report *report, double flops, double bytes)
@@ -225,10 +223,8 @@ static double prompt_kv_tokens(const struct roofline_report *report, int64_t win
 {
     const struct roofline_batch *batch = &report->batch;
     int64_t fresh = batch->prompt_tokens - batch->cached_tokens, seen = batch->prompt_tokens;
-    if (batch->prompt_tokens == 0)
-        return 0;
-    if (window > 0 && seen > window - 1 + fresh)
-        seen = window - 1 + fresh;
+    if (window > 0)
+        seen = work_sliding_read(batch->cached_tokens, fresh, window);
     return (double)(seen * batch->prompts);
 }
 
@@ -262,13 +258,26 @@ static void compare_with_textbook(const struct replica *replica, struct roofline
     double fresh = (double)(work->prefill_tokens + work->decode_sequences);
     report->kv_write_bytes = kv_bytes(replica, fresh, fresh);
     double flops = 2 * (double)model_active_parameters(&replica->plan.model) * tokens;
-    double weights =
-        (double)model_weight_bytes(&replica->plan.model, &report->layout) - untouched_bytes(replica, tokens);
-    report->weights_alone = classical(report, flops, weights);
-    report->with_kv = classical(report, flops, weights + report->kv_read_bytes + report->kv_write_bytes);
+    double weights = (double)model_weight_bytes(&replica->plan.model, &report->layout);
+    double touched = weights - untouched_bytes(replica, tokens);
+    report->weights_alone = classical(report, flops, touched);
+    report->with_kv = classical(report, flops, touched + report->kv_read_bytes + report->kv_write_bytes);
+}
+
+/* As in results.h5 (metrics/columns.c says what counts), over the time of this iteration. */
+static void find_utilization(const struct replica *replica, struct roofline_report *report)
+{
+    const struct model *model = &replica->plan.model;
+    const struct work *work = &report->work;
+    int64_t tokens = (work->prefill_tokens + work->decode_sequences) * report->layout.lanes;
     double available_s = (double)report->gpus * report->time.seconds;
+    double bytes =
+        (double)(model_weight_bytes(model, &report->layout) - model_expert_bytes(model, &report->layout));
+    for (int64_t stage = 0; stage < report->layout.pipeline_parallel; stage++)
+        bytes += (double)timer_expert_bytes(replica->timers[stage], tokens);
+    bytes += report->kv_read_bytes + report->kv_write_bytes;
     report->mfu = model_flops(replica, work) / (report->peak_flops * available_s);
-    report->mbu = report->with_kv.bytes / (report->bandwidth * available_s);
+    report->mbu = bytes / (report->bandwidth * available_s);
 }
 
 /* A prompt alone: in chunks of the budget where the policy chunks, else whole. */
@@ -301,18 +310,19 @@ static void measure_memory(struct replica *replica, const struct node *root, str
 {
     struct plan_pool *pool = &replica->pool;
     const struct model *model = &replica->plan.model;
-    for (int64_t stage = 0; stage < report->layout.pipeline_parallel; stage++) {
+    int64_t stages = report->layout.pipeline_parallel;
+    for (int64_t stage = 0; stage < stages; stage++) {
         int64_t bytes = model_weight_bytes_per_gpu(model, &report->layout, stage);
         report->weight_bytes_per_gpu =
             bytes > report->weight_bytes_per_gpu ? bytes : report->weight_bytes_per_gpu;
     }
     report->kv_bytes_per_token = model_kv_bytes_per_token(model, report->layout.kv_dtype);
     report->block_tokens = pool->kv.block_tokens;
-    report->max_num_seqs = pool->limits.max_num_seqs;
+    report->max_num_seqs = (pool->limits.max_num_seqs + stages - 1) / stages;
     report->max_num_batched_tokens = pool->limits.max_num_batched_tokens;
     if (!plan_find_capacity(&replica->plan, pool, root, &report->no_room))
         return;
-    report->capacity_blocks = pool->capacity_blocks;
+    report->capacity_blocks = pool->member_blocks;
     struct kv kv;
     kv_init(&kv, report->block_tokens, report->capacity_blocks);
     report->maximum_batch = report->capacity_blocks / kv_blocks(&kv, report->batch.context_tokens);
@@ -343,6 +353,7 @@ bool roofline_compute(const char *const *sets, size_t set_count, struct roofline
     report->time = iteration_time(&replica, &report->work);
     list_operators(&replica, report);
     compare_with_textbook(&replica, report);
+    find_utilization(&replica, report);
     time_request(&replica, report);
     measure_memory(&replica, root, report);
     free_timers(&replica);

@@ -94,12 +94,14 @@ static void print_memory(const struct roofline_report *report, struct text *text
         return;
     }
     const char *bound = report->bound_by_seqs ? "max_num_seqs" : "KV blocks";
+    const char *each = report->layout.pipeline_parallel > 1 ? " a micro-batch"
+                       : report->layout.lanes > 1           ? " a lane"
+                                                            : "";
     text_append(text, ", %lld blocks of %lld tokens = %lld tokens%s\n", (long long)report->capacity_blocks,
                 (long long)report->block_tokens, (long long)(report->capacity_blocks * report->block_tokens),
-                report->layout.lanes > 1 ? " a lane" : "");
+                each);
     text_append(text, "maximum batch at %lld tokens: %lld sequences%s, by %s\n",
-                (long long)report->batch.context_tokens, (long long)report->maximum_batch,
-                report->layout.lanes > 1 ? " a lane" : "", bound);
+                (long long)report->batch.context_tokens, (long long)report->maximum_batch, each, bound);
 }
 
 void roofline_print(const struct roofline_report *report, struct text *text)

@@ -177,14 +177,14 @@ static void documents_kv(void)
 }
 
 /* A layer with a window reads the last 1,024 of 5,000 tokens (gemma-3-27b: 52 of 62 layers; 8192 bytes of a
- * layer and token), and a chunk of 3,000 behind 1,000 reads what its first token sees on. */
+ * layer and token), and a chunk of 100 behind 3,900 reads itself and the window before it. */
 static void windows_hide_tokens(void)
 {
     struct roofline_report report = report_of("model=gemma-3-27b gpu=h100-sxm batch=2 context=5000");
     CU_ASSERT(report.kv_read_bytes == 2 * 8192.0 * (10 * 5000 + 52 * 1024));
     roofline_clear(&report);
     report = report_of("model=gemma-3-27b gpu=h100-sxm prefill=4000 cached=3900");
-    CU_ASSERT(report.kv_read_bytes == 8192.0 * (10 * 4000 + 52 * (1023 + 100)));
+    CU_ASSERT(report.kv_read_bytes == 8192.0 * (10 * 4000 + 52 * (1024 + 100)));
     CU_ASSERT(report.kv_write_bytes == 62 * 8192.0 * 100);
     roofline_clear(&report);
 }
