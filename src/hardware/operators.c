@@ -225,7 +225,7 @@ struct operator_cost operator_allreduce(const struct gpu *gpu, const struct oper
 {
     const struct gpu_allreduce *a = &gpu->allreduce;
     double n = group->gpus;
-    struct operator_cost cost = {0};
+    struct operator_cost cost = {.link = true};
     if (n < 2)
         return cost;
     double hops = a->an * (n - 1) + 2 * (domains(group) - 1) * NETWORK_LATENCY;
@@ -286,7 +286,7 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
 {
     const struct gpu_all_to_all *c = &gpu->all_to_all[mode][phase];
     double n = group->gpus, k = experts_per_token, nodes = domains(group);
-    struct operator_cost cost = {.bytes = tokens * row_bytes};
+    struct operator_cost cost = {.bytes = tokens * row_bytes, .link = true};
     bool deepep = mode == ALL_TO_ALL_DEEPEP_NORMAL || mode == ALL_TO_ALL_DEEPEP_LOW_LATENCY;
     bool prepares = mode == ALL_TO_ALL_TRTLLM_TWO_SIDED && phase == ALL_TO_ALL_PREPARE;
     if (n < 2 || (c->b <= 0 && !prepares))
@@ -318,5 +318,5 @@ struct operator_cost operator_send(const struct gpu *gpu, const struct operator_
     double latency = inside ? gpu->send.latency : NETWORK_LATENCY;
     double rest = bytes / (inside ? gpu->send.bandwidth : group->nic_bandwidth);
     return (struct operator_cost){
-        .bytes = bytes, .memory_s = rest, .fixed_s = latency, .seconds = latency + rest};
+        .bytes = bytes, .memory_s = rest, .fixed_s = latency, .seconds = latency + rest, .link = true};
 }

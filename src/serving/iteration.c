@@ -36,12 +36,6 @@ void request_token(struct instance *instance, struct request *request, int64_t n
     request->last_token_ns = now_ns;
 }
 
-/* Twice the attention work of the first so many tokens of a sequence, where only a window of them is seen. */
-static int64_t sliding_work_x2(int64_t tokens, int64_t window)
-{
-    return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
-}
-
 /* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
  * only the rest of it is new. */
 static void add_item_effort(const struct sequence *sequence, int64_t window, struct effort *effort)
@@ -61,11 +55,10 @@ static void add_item_effort(const struct sequence *sequence, int64_t window, str
     effort->kv_read_tokens += (uint64_t)end;
     if (window == 0)
         return;
-    effort->sliding_context_x2 += (uint64_t)(sliding_work_x2(end, window) - sliding_work_x2(before, window));
+    effort->sliding_context_x2 += (uint64_t)(work_sliding_x2(end, window) - work_sliding_x2(before, window));
     effort->recomputed_sliding_x2 +=
-        (uint64_t)(sliding_work_x2(new_from, window) - sliding_work_x2(before, window));
-    /* The chunk and the window before it. */
-    effort->sliding_read_tokens += (uint64_t)(before < window ? end : end - before + window);
+        (uint64_t)(work_sliding_x2(new_from, window) - work_sliding_x2(before, window));
+    effort->sliding_read_tokens += (uint64_t)work_sliding_read(before, end - before, window);
 }
 
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
@@ -97,7 +90,7 @@ static struct effort iteration_effort(const struct instance *instance)
 static struct work describe_work(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
-    struct work work = {.prefill_tokens = schedule->prefill_tokens};
+    struct work work = {0};
     int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
@@ -109,13 +102,8 @@ static struct work describe_work(const struct instance *instance)
     }
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
-        work.prefill_work_x2 += (end - before) * (before + end);
-        work.prefill_kv_tokens += end;
-        work.prefill_scores += (end - before) * end;
-        if (window > 0)
-            work.sliding_prefill_work_x2 += sliding_work_x2(end, window) - sliding_work_x2(before, window);
-        work.logit_rows += end == sequence->known_tokens;
+        work_add_chunk(&work, sequence->computed_tokens, sequence->chunk_tokens, window);
+        work.logit_rows += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
     }
     return work;
 }

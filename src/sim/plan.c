@@ -76,10 +76,8 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
-/* KV blocks of a lane and of its micro-batches; an error with the figures when there is no room on the
- * fullest stage. */
-static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
-                          struct error *error)
+bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                        struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
     int64_t least_blocks = INT64_MAX;
@@ -139,10 +137,10 @@ static bool check_timer(const struct plan *plan, const struct plan_pool *pool, c
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
-static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
+bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
+    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("power", pool->power_node, &pool->power, error) ||
         !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
@@ -154,7 +152,14 @@ static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct n
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
     if (pool->timer.level == TIMER_UNIVERSAL)
         gpu_use_universal(&pool->gpu);
-    return find_capacity(plan, pool, node, error);
+    return true;
+}
+
+static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
+                       struct error *error)
+{
+    return parse_part("pool", node, pool, error) && plan_resolve_pool(plan, pool, node, error) &&
+           plan_find_capacity(plan, pool, node, error);
 }
 
 static bool check_names(const struct plan *plan, struct error *error)
@@ -226,8 +231,7 @@ static bool parse_pools(struct plan *plan, struct error *error)
     return check_names(plan, error) && check_roles(plan, error);
 }
 
-/* Before the pools: their instances may span nodes. */
-static bool parse_network(struct plan *plan, struct error *error)
+bool plan_parse_network(struct plan *plan, struct error *error)
 {
     const struct node *kv = NULL, *between;
     if (!parse_part("network", plan->network_node, plan, error))
@@ -279,7 +283,7 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
-                parse_part("handoff", plan->handoff_node, plan, error) && parse_network(plan, error) &&
+                parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
                 parse_pools(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);

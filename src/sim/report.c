@@ -6,25 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Appends a JSON string. */
-static void append_string(struct text *text, const char *string)
-{
-    text_append(text, "\"");
-    for (; *string; string++) {
-        if (*string == '"' || *string == '\\')
-            text_append(text, "\\%c", *string);
-        else if ((unsigned char)*string < 0x20)
-            text_append(text, "\\u%04x", (unsigned)*string);
-        else
-            text_append(text, "%c", *string);
-    }
-    text_append(text, "\"");
-}
-
 static void append_field(struct text *text, const char *key, const char *value)
 {
     text_append(text, "  \"%s\": ", key);
-    append_string(text, value);
+    text_append_json(text, value);
     text_append(text, ",\n");
 }
 
