@@ -72,6 +72,24 @@ static void warn_about_model(const struct plan *plan, const struct plan_pool *po
             pool->name, (long long)model->sliding_window_layers, model->name);
 }
 
+static void warn_about_experts(const struct plan *plan, const struct plan_pool *pool)
+{
+    const struct model *model = &plan->model;
+    const struct model_layout *layout = &pool->layout;
+    bool fp8 = layout->expert_dtype == DTYPE_FP8 || layout->expert_dtype == DTYPE_FP8_BLOCK;
+    bool vllm = timer_kernels(&pool->timer) == GPU_KERNELS_VLLM;
+    if (layout->expert_parallel > 1 && pool->timer.moe_imbalance == 1)
+        log_warning(
+            "pool %s: the load of the %lld groups of experts is taken as even; routing is not: expect "
+            "experts 15 to 23 %% too fast, or set timer.moe_imbalance (0: by a power law)",
+            pool->name, (long long)layout->expert_parallel);
+    if (pool->gpu.architecture == ARCHITECTURE_BLACKWELL && model->experts >= 256 && fp8 && vllm)
+        log_warning(
+            "pool %s: vLLM's kernels for %lld experts in FP8 were not measured on %s: expect 40 to 46 %% "
+            "error in experts beyond 256 tokens, or set timer.kernels to trt-llm (14 to 21 %%)",
+            pool->name, (long long)model->experts, pool->gpu.name);
+}
+
 static void warn_about_scheduler(const struct plan_pool *pool)
 {
     const struct scheduler_limits *limits = &pool->limits;
@@ -103,6 +121,7 @@ void plan_warn(const struct plan *plan)
             warn_about_gpu(pool);
             warn_about_dtypes(plan, pool);
             warn_about_model(plan, pool);
+            warn_about_experts(plan, pool);
             plan_warn_about_place(pool);
         }
         warn_about_scheduler(pool);
