@@ -49,8 +49,8 @@ static const char *const batches[] = {
     "model=gemma-3-27b gpu=l40s tensor_parallel=4 batch=8 context=5000 prefill=3000",
     "model=gpt-oss-120b gpu=h100-sxm batch=16",
     "model=deepseek-v3 gpu=h200-sxm tensor_parallel=8 prefill=2000 batch=100",
-    "model=deepseek-v3 gpu=h100-sxm attention_data_parallel=16 expert_parallel=16 batch=64 "
-    "pipeline_parallel=2 timer.host=vllm-0.4-eager network.node_link=ib-ndr-400g",
+    ("model=deepseek-v3 gpu=h100-sxm attention_data_parallel=16 expert_parallel=16 batch=64 "
+     "pipeline_parallel=2 timer.host=vllm-0.4-eager network.node_link=ib-ndr-400g"),
 };
 
 static void check_sums(const struct roofline_report *report)
@@ -93,8 +93,8 @@ static void flops_are_the_models(void)
 {
     static const char *const dense[] = {
         "model=llama-2-7b gpu=h100-sxm prefill=512 batch=3",
-        "model=llama-2-70b gpu=h100-sxm tensor_parallel=4 batch=32 context=1000 prefill=700 prompts=3 "
-        "cached=100",
+        ("model=llama-2-70b gpu=h100-sxm tensor_parallel=4 batch=32 context=1000 prefill=700 prompts=3 "
+         "cached=100"),
         "model=gemma-3-27b gpu=h100-sxm batch=8 context=5000 prefill=3000",
         "model=gpt-oss-120b gpu=h100-sxm batch=16 timer.moe_imbalance=1",
     };
