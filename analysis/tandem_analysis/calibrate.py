@@ -1,0 +1,222 @@
+"""Fits the coefficients of a GPU file to measurements, and tells how good the fit is on rows that it did not see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tandem_analysis import gpufile, measurements, problems
+from tandem_analysis.measurements import MeasurementError, Measurements
+from tandem_analysis.problems import Problem, Values
+
+FOLDS = 5
+GROUPS = ("eager", *problems.SCALED)  # what iterations can fit
+
+
+@dataclass(frozen=True)
+class Options:
+    """Of the command `calibrate`."""
+
+    csv: str
+    gpu: str
+    form: str | None = None
+    hardware: str | None = None
+    groups: tuple[str, ...] = ("eager",)
+    weight_dtype: str = "bf16"
+    hold_out: str | None = None
+    output: str | None = None
+    rows: str | None = None
+    name: str | None = None
+    date: str | None = None
+    force: bool = False
+
+
+@dataclass
+class Fitted:
+    """A problem with its figures and its rows: `fitted_s` by them, `held_out_s` by those of the other rows (NaN
+    where there are none)."""
+
+    problem: Problem
+    values: Values
+    rows: pd.DataFrame
+
+
+def calibrate(options: Options) -> str:
+    """Fits, writes the files that are named, and returns what is printed."""
+    path = gpufile.find(options.gpu)
+    base = gpufile.load(path)
+    _check_files(options)
+    measured = measurements.read(options.csv, options.form, options.hardware, str(base["name"]))
+    fitted = [_fit(problem, options) for problem in _problems(options, measured, base, path)]
+    content = _content(options, measured, base, fitted)
+    text = _report(options, measured, base, fitted)
+    if options.output:
+        gpufile.write(Path(options.output), content, options.force)
+        text += f"\nwritten to {options.output}\n"
+    if options.rows:
+        _rows(fitted).to_csv(options.rows, index=False)
+        text += f"rows: {options.rows}\n"
+    return text
+
+
+def errors(predicted: pd.Series, measured: pd.Series) -> dict[str, float]:
+    """Relative errors in %: mean and 95th percentile of their size, and mean with sign. NaN without predictions."""
+    error = 100 * (predicted / measured - 1).dropna()
+    if error.empty:
+        return {"mape": np.nan, "p95": np.nan, "bias": np.nan}
+    size = error.abs()
+    return {"mape": size.mean(), "p95": size.quantile(0.95), "bias": error.mean()}
+
+
+def _check_files(options: Options) -> None:
+    for name in filter(None, (options.output, options.rows)):
+        if Path(name).exists() and not options.force:
+            raise MeasurementError(f"{name}: exists, choose another name or replace it with --force")
+
+
+def _problems(
+    options: Options, measured: Measurements, base: dict[str, Any], path: Path
+) -> list[Problem]:
+    if measured.kind == "operators":
+        if options.groups != ("eager",):
+            raise MeasurementError(
+                f"{options.csv}: --fit chooses what iterations fit; operators fit what there are rows of"
+            )
+        return problems.of_operators(measured, base)
+    scaled = tuple(group for group in options.groups if group != "eager")
+    return [
+        problems.of_iterations(measured, base, str(path), scaled, options.weight_dtype)
+    ]
+
+
+def _fit(problem: Problem, options: Options) -> Fitted:
+    rows = problem.frame.copy()
+    values = problem.solve(rows)
+    rows["fitted_s"] = problem.predict(rows, values)
+    rows["held_out_s"] = np.nan
+    for part in _parts(problem, options):
+        inside = rows.index.isin(part)
+        others = problem.solve(rows[~inside])
+        rows.loc[inside, "held_out_s"] = problem.predict(rows[inside], others)
+    return Fitted(problem, values, rows)
+
+
+def _parts(problem: Problem, options: Options) -> list[pd.Index]:
+    """Rows that are held out together: those of one value of a column, or a fifth of the shapes."""
+    frame, column = problem.frame, options.hold_out
+    if column is None:
+        shapes = frame.groupby(list(problems.SHAPES[problem.group]), sort=True).ngroup()
+        parts = frame.groupby(shapes % FOLDS).groups
+        return list(parts.values()) if len(parts) > 1 else []
+    if column not in problems.SIZES[problem.group]:
+        known = ", ".join(problems.SIZES[problem.group])
+        raise MeasurementError(
+            f"{options.csv}: --hold-out {column} is not a size of {problem.label}, choose of {known}"
+        )
+    parts = frame.groupby(column).groups
+    if len(parts) < 2:
+        raise MeasurementError(
+            f"{options.csv}: --hold-out {column} leaves no rows of {problem.label} to fit, all have one value: "
+            "choose another column"
+        )
+    return list(parts.values())
+
+
+def _content(
+    options: Options, measured: Measurements, base: dict[str, Any], fitted: list[Fitted]
+) -> dict[str, Any]:
+    date = f", {options.date}" if options.date else ""
+    file = f"{Path(measured.path).name} (sha256 {measured.sha256}{date})"
+    source = f"fitted by tandem_analysis calibrate to {file}"
+    content, labels = dict(base), []
+    for one in fitted:
+        labels.append(one.problem.label)
+        scaled = [name for name in one.values if name in problems.SCALED]
+        content = problems.apply(content, one.problem, one.values, source)
+        if one.problem.group == "iterations":
+            content = problems.scale(content, one.values, options.weight_dtype)
+            labels += scaled
+    rest = base.get("coefficients_source", "universal set")
+    if "borrowed_from" in content and any(label.startswith("gemm") for label in labels):
+        rest += f", borrowed from {content.pop('borrowed_from')}"
+    if options.output:
+        content["name"] = options.name or Path(options.output).stem
+    text = f"{', '.join(labels)}: {source}; the rest: {rest}"
+    keys = list(content)
+    if "coefficients_source" not in content:  # before the coefficients
+        keys.insert(next((i for i, k in enumerate(keys) if isinstance(content[k], dict)), len(keys)), "coefficients_source")
+    content["coefficients_source"] = text
+    return {key: content[key] for key in keys}
+
+
+def _rows(fitted: list[Fitted]) -> pd.DataFrame:
+    frames = [one.rows.assign(group=one.problem.label) for one in fitted]
+    rows = pd.concat(frames, ignore_index=True).rename(columns={"seconds": "measured_s"})
+    first = ["line", "group"]
+    last = ["measured_s", "fitted_s", "held_out_s"]
+    return rows[first + [c for c in rows.columns if c not in first + last] + last]
+
+
+def _report(
+    options: Options, measured: Measurements, base: dict[str, Any], fitted: list[Fitted]
+) -> str:
+    count = sum(len(one.rows) for one in fitted)
+    lines = [f"{base['name']}: {count} {measured.kind} of {measured.path}"]
+    lines += [f"  {remark}" for remark in measured.remarks]
+    lines += [f"  {remark}" for one in fitted for remark in one.problem.remarks]
+    held = f"leaving out one {options.hold_out} at a time" if options.hold_out else f"{FOLDS} parts by shape"
+    lines += ["", f"relative errors in %; held out: {held}"]
+    lines.append(
+        f"{'':28}{'rows':>6}{'MAPE':>9}{'p95':>8}{'bias':>8}   {'held out':>8}{'p95':>8}{'bias':>8}"
+    )
+    for one in fitted:
+        lines += [_line(label, rows) for label, rows in _parts_shown(one)]
+    lines += ["", f"{'coefficient':28}{'fitted':>12}{'was':>12}"]
+    for one in fitted:
+        lines += _values_shown(one, base)
+    return "\n".join(lines) + "\n"
+
+
+def _parts_shown(one: Fitted) -> list[tuple[str, pd.DataFrame]]:
+    if one.problem.group != "iterations":
+        return [(one.problem.label, one.rows)]
+    shown = []
+    for phase in ("prefill", "mixed", "decode"):
+        rows = one.rows[one.rows["phase"] == phase]
+        if rows.empty:
+            continue
+        shown.append((phase, rows))
+        parts = [(f"  tensor_parallel {int(n)}", part) for n, part in rows.groupby("tensor_parallel")]
+        shown += parts if len(parts) > 1 else []
+    return shown
+
+
+def _line(label: str, rows: pd.DataFrame) -> str:
+    numbers = [
+        errors(rows[column], rows["seconds"]) for column in ("fitted_s", "held_out_s")
+    ]
+    cells = [
+        "".join(f"{number:{width}.1f}" if np.isfinite(number) else f"{'-':>{width}}" for number, width in zip(n.values(), (9, 8, 8)))
+        for n in numbers
+    ]
+    return f"{label:28}{len(rows):6}{cells[0]}  {cells[1]}"
+
+
+def _values_shown(one: Fitted, base: dict[str, Any]) -> list[str]:
+    operator, _, dtype = one.problem.label.partition(".")
+    if one.problem.group == "iterations":
+        was: dict[str, Any] = base.get("eager") or {}
+    else:
+        was = problems.group_of_base(base, operator, dtype)
+    lines = []
+    for name, value in one.values.items():
+        if name in problems.SCALED:
+            lines.append(f"{'time of ' + name:28}{value:12g}{1:12g}")
+        else:
+            before = f"{was[name]:12g}" if name in was else f"{'-':>12}"
+            lines.append(f"{one.problem.label + '.' + name:28}{value:12g}{before}")
+    return lines
