@@ -37,8 +37,8 @@ class Options:
 
 @dataclass
 class Fitted:
-    """A problem with its figures and its rows: `fitted_s` by them, `held_out_s` by those of the other rows (NaN
-    where there are none)."""
+    """A problem, its figures, and its rows with the times that they give (`fitted_s`) and that figures fitted without
+    the row give (`held_out_s`, NaN where none are held out)."""
 
     problem: Problem
     values: Values
@@ -51,20 +51,21 @@ def calibrate(options: Options) -> str:
     base = gpufile.load(path)
     _check_files(options)
     measured = measurements.read(options.csv, options.form, options.hardware, str(base["name"]))
+    _check_hold_out(options, measured)
     fitted = [_fit(problem, options) for problem in _problems(options, measured, base, path)]
     content = _content(options, measured, base, fitted)
     text = _report(options, measured, base, fitted)
     if options.output:
-        gpufile.write(Path(options.output), content, options.force)
+        gpufile.write(Path(options.output), gpufile.text(content))
         text += f"\nwritten to {options.output}\n"
     if options.rows:
-        _rows(fitted).to_csv(options.rows, index=False)
+        gpufile.write(Path(options.rows), _rows(fitted).to_csv(index=False))
         text += f"rows: {options.rows}\n"
     return text
 
 
 def errors(predicted: pd.Series, measured: pd.Series) -> dict[str, float]:
-    """Relative errors in %: mean and 95th percentile of their size, and mean with sign. NaN without predictions."""
+    """Relative errors in %: mean and 95th percentile of their size, mean with sign; NaN without any."""
     error = 100 * (predicted / measured - 1).dropna()
     if error.empty:
         return {"mape": np.nan, "p95": np.nan, "bias": np.nan}
@@ -75,7 +76,9 @@ def errors(predicted: pd.Series, measured: pd.Series) -> dict[str, float]:
 def _check_files(options: Options) -> None:
     for name in filter(None, (options.output, options.rows)):
         if Path(name).exists() and not options.force:
-            raise MeasurementError(f"{name}: exists, choose another name or replace it with --force")
+            raise MeasurementError(
+                f"{name}: exists, choose another name or replace it with --force"
+            )
 
 
 def _problems(
@@ -88,9 +91,7 @@ def _problems(
             )
         return problems.of_operators(measured, base)
     scaled = tuple(group for group in options.groups if group != "eager")
-    return [
-        problems.of_iterations(measured, base, str(path), scaled, options.weight_dtype)
-    ]
+    return [problems.of_iterations(measured, base, str(path), scaled, options.weight_dtype)]
 
 
 def _fit(problem: Problem, options: Options) -> Fitted:
@@ -105,23 +106,29 @@ def _fit(problem: Problem, options: Options) -> Fitted:
     return Fitted(problem, values, rows)
 
 
+def _check_hold_out(options: Options, measured: Measurements) -> None:
+    """The column is a size of some of the rows; the others are split by shape."""
+    kinds = measured.frame["operator"].unique() if measured.kind == "operators" else [measured.kind]
+    known = list(dict.fromkeys(size for kind in kinds for size in problems.SIZES[kind]))
+    if options.hold_out is not None and options.hold_out not in known:
+        raise MeasurementError(
+            f"{options.csv}: --hold-out {options.hold_out} is not a size of these rows, choose one of "
+            f"{', '.join(known)}"
+        )
+
+
 def _parts(problem: Problem, options: Options) -> list[pd.Index]:
     """Rows that are held out together: those of one value of a column, or a fifth of the shapes."""
     frame, column = problem.frame, options.hold_out
-    if column is None:
+    if column not in problems.SIZES[problem.group]:
         shapes = frame.groupby(list(problems.SHAPES[problem.group]), sort=True).ngroup()
         parts = frame.groupby(shapes % FOLDS).groups
         return list(parts.values()) if len(parts) > 1 else []
-    if column not in problems.SIZES[problem.group]:
-        known = ", ".join(problems.SIZES[problem.group])
-        raise MeasurementError(
-            f"{options.csv}: --hold-out {column} is not a size of {problem.label}, choose of {known}"
-        )
     parts = frame.groupby(column).groups
     if len(parts) < 2:
         raise MeasurementError(
-            f"{options.csv}: --hold-out {column} leaves no rows of {problem.label} to fit, all have one value: "
-            "choose another column"
+            f"{options.csv}: --hold-out {column} leaves no rows of {problem.label} to fit, all have "
+            "one value: choose another column"
         )
     return list(parts.values())
 
@@ -146,11 +153,8 @@ def _content(
     if options.output:
         content["name"] = options.name or Path(options.output).stem
     text = f"{', '.join(labels)}: {source}; the rest: {rest}"
-    keys = list(content)
-    if "coefficients_source" not in content:  # before the coefficients
-        keys.insert(next((i for i, k in enumerate(keys) if isinstance(content[k], dict)), len(keys)), "coefficients_source")
     content["coefficients_source"] = text
-    return {key: content[key] for key in keys}
+    return content
 
 
 def _rows(fitted: list[Fitted]) -> pd.DataFrame:
@@ -168,11 +172,10 @@ def _report(
     lines = [f"{base['name']}: {count} {measured.kind} of {measured.path}"]
     lines += [f"  {remark}" for remark in measured.remarks]
     lines += [f"  {remark}" for one in fitted for remark in one.problem.remarks]
-    held = f"leaving out one {options.hold_out} at a time" if options.hold_out else f"{FOLDS} parts by shape"
+    held = f"one {options.hold_out} at a time" if options.hold_out else f"{FOLDS} parts by shape"
     lines += ["", f"relative errors in %; held out: {held}"]
-    lines.append(
-        f"{'':28}{'rows':>6}{'MAPE':>9}{'p95':>8}{'bias':>8}   {'held out':>8}{'p95':>8}{'bias':>8}"
-    )
+    head = f"{'p95':>8}{'bias':>8}"
+    lines.append(f"{'':28}{'rows':>6}{'MAPE':>10}{head}{'held out':>10}{head}")
     for one in fitted:
         lines += [_line(label, rows) for label, rows in _parts_shown(one)]
     lines += ["", f"{'coefficient':28}{'fitted':>12}{'was':>12}"]
@@ -190,20 +193,18 @@ def _parts_shown(one: Fitted) -> list[tuple[str, pd.DataFrame]]:
         if rows.empty:
             continue
         shown.append((phase, rows))
-        parts = [(f"  tensor_parallel {int(n)}", part) for n, part in rows.groupby("tensor_parallel")]
-        shown += parts if len(parts) > 1 else []
+        by_gpus = rows.groupby("tensor_parallel")
+        if len(by_gpus) > 1:
+            shown += [(f"  tensor_parallel {int(gpus)}", part) for gpus, part in by_gpus]
     return shown
 
 
 def _line(label: str, rows: pd.DataFrame) -> str:
-    numbers = [
-        errors(rows[column], rows["seconds"]) for column in ("fitted_s", "held_out_s")
-    ]
-    cells = [
-        "".join(f"{number:{width}.1f}" if np.isfinite(number) else f"{'-':>{width}}" for number, width in zip(n.values(), (9, 8, 8)))
-        for n in numbers
-    ]
-    return f"{label:28}{len(rows):6}{cells[0]}  {cells[1]}"
+    cells = f"{label:28}{len(rows):6}"
+    for column in ("fitted_s", "held_out_s"):
+        for value, width in zip(errors(rows[column], rows["seconds"]).values(), (10, 8, 8)):
+            cells += f"{value:{width}.1f}" if np.isfinite(value) else f"{'-':>{width}}"
+    return cells
 
 
 def _values_shown(one: Fitted, base: dict[str, Any]) -> list[str]:

@@ -110,7 +110,7 @@ def _calibrate(options: argparse.Namespace) -> str:
         *((group, "--fit", calibrate.GROUPS) for group in (options.fit or "eager").split(",")),
     ):
         if value is not None and value not in known:
-            raise measurements.MeasurementError(f"{name} {value}: choose of {', '.join(known)}")
+            raise measurements.MeasurementError(f"{name} {value}: choose one of {', '.join(known)}")
     for value, name in ((options.csv, "a CSV of measurements"), (options.gpu, "--gpu")):
         if not value:
             raise measurements.MeasurementError(

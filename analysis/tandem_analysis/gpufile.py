@@ -1,4 +1,4 @@
-"""GPU files: read as JSON, written with one line a key and one a group of coefficients, as those of clusters/gpus."""
+"""GPU files: read as JSON, written as those of clusters/gpus: a line a key and a group of coefficients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDED = ("name", "peak_bf16_tflops", "bandwidth_gb_per_s")
 
 
 def find(name: str) -> Path:
-    """The file of a GPU: a path, or a name of clusters/gpus here, in the folders of $TANDEM_PATH or of Tandem."""
+    """The file of a GPU: a path, or a name of ./clusters, the folders of $TANDEM_PATH, or Tandem's clusters."""
     if name.endswith(".json") or os.sep in name:
         return Path(name)
     folders = ["clusters", *filter(None, os.environ.get("TANDEM_PATH", "").split(":"))]
@@ -33,7 +33,9 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
     except ValueError as error:
         raise MeasurementError(f"{path}: not JSON ({error}), correct it") from error
-    missing = next((k for k in NEEDED if not isinstance(content, dict) or k not in content), None)
+    if not isinstance(content, dict):
+        content = {}
+    missing = next((k for k in NEEDED if k not in content), None)
     if missing:
         raise MeasurementError(f"{path}: no {missing}, it is not a GPU file (see tandem describe gpu)")
     return content
@@ -44,21 +46,20 @@ def text(content: dict[str, Any]) -> str:
     return _text(content, "") + "\n"
 
 
-def write(path: Path, content: dict[str, Any], force: bool) -> None:
-    """Writes the whole file or nothing; an existing one only if forced."""
-    if path.exists() and not force:
-        raise MeasurementError(f"{path}: exists, choose another -o or replace it with --force")
+def write(path: Path, words: str) -> None:
+    """Writes a whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text(content), encoding="utf-8")
+        draft.write_text(words, encoding="utf-8")
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
 
 def _text(value: Any, indent: str) -> str:
-    if not isinstance(value, dict) or indent and not any(isinstance(v, dict) for v in value.values()):
+    flat = not isinstance(value, dict) or not any(isinstance(v, dict) for v in value.values())
+    if flat and indent:
         return json.dumps(value, ensure_ascii=False)
     inner = indent + "  "
     lines = [f"{inner}{json.dumps(key)}: {_text(item, inner)}" for key, item in value.items()]

@@ -104,8 +104,8 @@ class Measurements:
 
 def columns_text() -> str:
     """The columns of each format, with units."""
-    lines = ["operators: a row is the time of one operator on one GPU", f"  {'operator':18}{_words(OPERATOR)}"]
-    lines += [f"  {TIME_US.name:18}{TIME_US.meaning}"]
+    lines = ["operators: a row is the time of one operator on one GPU"]
+    lines += [f"  {'operator':18}{_words(OPERATOR)}", f"  {TIME_US.name:18}{TIME_US.meaning}"]
     for operator, columns in OPERATORS.items():
         lines += [f"  {operator}", *(f"    {c.name:16}{_described(c)}" for c in columns)]
     lines += ["iterations: a row is the time of one iteration (forward pass) of one replica"]
@@ -227,7 +227,7 @@ def _rows(path: str, header: list[str], lines: Iterator[tuple[int, list[str]]]) 
 def _value(path: str, row: dict, column: Column) -> str | float:
     text = row.get(column.name)
     if text is None:
-        return float(column.default)
+        return int(column.default) if column.whole else column.default
     where = f"{path}:{row['line']}: column '{column.name}'"
     if column.choices or column.word:
         if column.choices and text not in column.choices or not text:
@@ -243,7 +243,7 @@ def _value(path: str, row: dict, column: Column) -> str | float:
         kind = "whole number" if column.whole else "number"
         expected = f"0 or a positive {kind}" if column.zero else f"a positive {kind}"
         raise MeasurementError(f"{where}: '{text}' is not {expected}, correct it or remove the line")
-    return number
+    return int(number) if column.whole else number
 
 
 def _taken(path: str, row: dict, columns: tuple[Column, ...]) -> dict:
