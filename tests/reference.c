@@ -465,7 +465,8 @@ struct timer *reference_timer(const char *model_name, int64_t tensor_parallel, d
         fprintf(stderr, "%s\n", error.text);
         exit(1);
     }
-    struct work_shape shape = model_shape(&model, tensor_parallel, DTYPE_BF16, DTYPE_BF16);
+    struct model_layout layout = model_layout(tensor_parallel, DTYPE_BF16, DTYPE_BF16);
+    struct work_shape shape = model_shape(&model, &layout, 0);
     struct timer *timer = timer_new(&gpu, &shape, &config);
     config_free(gpu_file);
     config_free(model_file);

@@ -24,6 +24,7 @@ SERIES_COLUMNS = (
     "prefill_tokens",
     "output_tokens",
     "sent_bytes",
+    "power_watts",
 )
 # Stages in the order in which a request goes through them, as the figure groups them.
 STAGES = {

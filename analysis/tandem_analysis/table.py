@@ -86,6 +86,7 @@ def sections(results: list[Result]) -> list[Section]:
         ),
         Section("Utilization", _utilization(results)),
         Section("Cost", _cost(results)),
+        Section("Energy", _energy(results)),
     ]
     for part in parts:
         part.rows = [row for row in part.rows if any(value is not None for value in row.values)]
@@ -322,8 +323,48 @@ def _cost(results: list[Result]) -> list[Row]:
     return rows
 
 
+def _energy(results: list[Result]) -> list[Row]:
+    rows = [
+        _row(results, key, unit, label, text, _known(key))
+        for key, unit, label, text in (
+            ("mean_power_watts", "W", "mean power", units.watts_text),
+            ("joules_per_output_token", "J", "per output token", units.joules_text),
+            (
+                "kwh_per_million_output_tokens",
+                "kWh",
+                "per million output tokens",
+                units.kwh_text,
+            ),
+        )
+    ]
+    for pool in _pool_names(results):
+        for column, unit, noun, text, change in (
+            ("mean_power_watts", "W", "mean power", units.watts_text, "relative"),
+            ("power_capped", "1", "busy time at its cap", units.percent_text, "points"),
+            ("joules_per_prefill_token", "J", "per prompt token", units.joules_text, "relative"),
+            ("joules_per_output_token", "J", "per output token", units.joules_text, "relative"),
+        ):
+            row = _row(
+                results,
+                f"pools[{pool}].{column}",
+                unit,
+                f"{pool}: {noun}",
+                text,
+                lambda result, name=pool, key=column: pool_value(result, name, key),
+                change,
+            )
+            if any(row.values):
+                rows.append(row)
+    return rows
+
+
 def _priced(name: str) -> Getter:
     return lambda result: result.value(name) or None
+
+
+def _known(name: str) -> Getter:
+    """Of /summary; None where it is 0, and in files from before there was energy."""
+    return lambda result: result.summary.get(name) or None
 
 
 def _pool_names(results: list[Result]) -> list[str]:
@@ -331,9 +372,10 @@ def _pool_names(results: list[Result]) -> list[str]:
 
 
 def pool_value(result: Result, pool: str, column: str) -> Value:
-    """A figure of a pool by its name; None where the deployment has no such pool."""
+    """A figure of a pool by its name; None where the deployment has no such pool, or its file no
+    such column (files from before there was energy)."""
     rows = result.pools[result.pools["name"] == pool]
-    return rows[column].iloc[0].item() if len(rows) else None
+    return rows[column].iloc[0].item() if len(rows) and column in rows else None
 
 
 def _hardware(result: Result, pool: str) -> Value:

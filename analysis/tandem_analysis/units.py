@@ -41,6 +41,24 @@ def usd_text(value: float) -> str:
     return f"${value:,.2f}" if value >= 1 or value == 0 else f"${digits(value)}"
 
 
+def watts_text(value: float) -> str:
+    """Power in W, kW or MW."""
+    for size, unit in ((1e6, "MW"), (1e3, "kW")):
+        if value >= size:
+            return f"{digits(value / size)} {unit}"
+    return f"{digits(value)} W"
+
+
+def joules_text(value: float) -> str:
+    """Energy in J."""
+    return f"{digits(value)} J"
+
+
+def kwh_text(value: float) -> str:
+    """Energy in kWh."""
+    return f"{digits(value)} kWh"
+
+
 def bytes_text(value: float) -> str:
     """Bytes in KiB, MiB, GiB or TiB."""
     for size, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):

@@ -62,6 +62,12 @@ CRITERIA = (
         units.usd_text,
         _slo(table.usd_per_thousand_good),
     ),
+    Criterion(
+        "energy per output token",
+        True,
+        units.joules_text,
+        lambda r: r.summary.get("joules_per_output_token") or None,
+    ),
 )
 
 
@@ -250,7 +256,7 @@ def remarks(results: list[Result]) -> list[str]:
     free = [result.label for result in results if not result.value("cost_usd_per_hour")]
     if free:
         lines.append(f"No price is set for {_list(free)}: cost is not judged.")
-    return lines
+    return lines + [line for result in results for line in _capped(result, f" of {result.label}")]
 
 
 def report(result: Result) -> list[str]:
@@ -276,7 +282,18 @@ def report(result: Result) -> list[str]:
         lines.append(
             f"A request spends most time in {top['stage']}: {mean}, {share} of its E2E time."
         )
-    return lines + [_pool(pool) for _, pool in result.pools.iterrows()]
+    return lines + [_pool(pool) for _, pool in result.pools.iterrows()] + _capped(result)
+
+
+def _capped(result: Result, of: str = "") -> list[str]:
+    """A sentence on each pool whose power a cap cuts for more than 1 % of its busy time."""
+    shares = result.pools.get("power_capped", pd.Series(dtype=float))
+    return [
+        f"GPUs of pool {name}{of} take all the power they may in {units.percent_text(share)} of their "
+        "busy time: there they would clock down, which times do not know."
+        for name, share in zip(result.pools["name"], shares)
+        if share > 0.01
+    ]
 
 
 def _refused(result: Result) -> str:
@@ -291,8 +308,10 @@ def _refused(result: Result) -> str:
 def _pool(pool: pd.Series) -> str:
     busy = units.percent_text(pool["utilization"])
     mean, peak = (units.percent_text(pool[f"kv_{name}_utilization"]) for name in ("mean", "peak"))
+    power = pool.get("mean_power_watts", 0)
     return (
-        f"Pool {pool['name']} ({table.pool_text(pool)}) is busy {busy} of the time; "
+        f"Pool {pool['name']} ({table.pool_text(pool)}) is busy {busy} of the time"
+        f"{f' and takes {units.watts_text(power)}' if power else ''}; "
         f"KV blocks in use: mean {mean}, peak {peak}; "
         f"preemptions {units.count_text(pool['preemptions'])}."
     )

@@ -33,6 +33,8 @@ struct instance_config {
     int64_t kv_bytes_per_block;     /* on the wire: B x bytes per token x copies */
     int64_t setup_ns;               /* of a transfer */
     double descriptor_ns_per_block; /* 2 x layers x descriptor_ns */
+    int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
+    bool longest_context;           /* the timer asks for it */
     struct timer *timer;
 };
 

@@ -11,13 +11,12 @@ struct meter_sums {
     uint64_t busy_ns[PHASE_COUNT];
     uint64_t running_ns, kv_block_ns, waiting_ns, moving_ns;
     uint64_t output_tokens, prefill_tokens, sent_bytes;
-    uint64_t iterations[PHASE_COUNT];
 };
 
 struct meter {
     int64_t lower_ns, limit_ns; /* between edges: times that may be summed up */
     struct meter_sums sums;
-    struct effort effort;
+    struct effort effort[PHASE_COUNT];
     struct metrics *metrics; /* borrowed */
     int64_t pool;
     int64_t longest_ns; /* between edges */
@@ -70,8 +69,7 @@ static inline void meter_iteration(struct meter *meter, int64_t at_ns, enum phas
     }
     meter->sums.prefill_tokens += prefill_tokens;
     meter->sums.output_tokens += output_tokens;
-    meter->sums.iterations[phase] += effort->iterations;
-    effort_add(&meter->effort, effort);
+    effort_add(&meter->effort[phase], effort);
 }
 
 /* A KV transfer from the instance ended. */

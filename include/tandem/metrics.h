@@ -76,7 +76,7 @@ static inline void effort_add(struct effort *into, const struct effort *from)
 }
 
 /* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
- * tokens, window and sent_bytes; the instance itself counts the rest. */
+ * tokens, iterations, window and sent_bytes; the instance itself counts the rest. */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
     wide_t kv_block_ns;            /* inside the window */
@@ -86,7 +86,7 @@ struct usage {
     uint64_t recomputed_tokens;               /* of them: computed again after a preemption */
     uint64_t output_tokens;                   /* visible tokens */
     uint64_t window_output_tokens;
-    struct effort window; /* of iterations that end inside the window */
+    struct effort window[PHASE_COUNT]; /* of iterations that end inside the window, by their phase */
     uint64_t preemptions;
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
@@ -123,10 +123,12 @@ struct metrics_counts {
 
 #define SERIES_MAX_BINS 4096
 
-/* One bin of one pool; integrals over the bin. PHASE_IDLE: only while something waits, runs or moves. */
+/* One bin of one pool; integrals over the bin, and what ended in it. PHASE_IDLE: only while something waits,
+ * runs or moves. */
 struct series_bin {
     wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
     uint64_t prefill_tokens, output_tokens, sent_bytes;
+    struct effort effort[PHASE_COUNT];
 };
 
 /* Whether there is anything to account: an idle tail must not stretch the series beyond the last completion.
@@ -186,9 +188,10 @@ static inline bool metrics_in_window(const struct metrics *metrics, int64_t at_n
 void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
                     uint64_t prefill_tokens, uint64_t output_tokens);
 
-/* At a time an iteration of that effort ended: its recomputed tokens, and all of it inside the window. */
-void metrics_effort(const struct metrics *metrics, struct usage *usage, int64_t at_ns,
-                    const struct effort *effort);
+/* At a time iterations of that phase and effort ended: their number and recomputed tokens, all of it inside
+ * the window, and time series. */
+void metrics_effort(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
+                    enum phase phase, const struct effort *effort);
 
 /* At a time a KV transfer from an instance of the pool ended. */
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes);

@@ -43,7 +43,23 @@ struct model {
     bool head_bias;
     int64_t position_embeddings; /* learned rows: 0 for rotary or ALiBi */
     int64_t max_context_tokens;  /* as published; for warnings */
+    int weight_dtype;            /* as published: of the layers' matrices */
+    int expert_dtype;            /* of the routed experts; resolved: never the choice `same` */
 };
+
+/* How a replica is divided: over tensor_parallel x pipeline_parallel x lanes GPUs. The routed experts of a
+ * stage are spread over all its tensor_parallel x lanes GPUs: expert_parallel groups of them, each with its
+ * share of the experts, whose matrices its GPUs divide. */
+struct model_layout {
+    int64_t tensor_parallel, pipeline_parallel, lanes, expert_parallel;
+    enum dtype weight_dtype, expert_dtype, kv_dtype;
+};
+
+/* A layout over tp GPUs and nothing else. */
+static inline struct model_layout model_layout(int64_t tensor_parallel, enum dtype weights, enum dtype kv)
+{
+    return (struct model_layout){tensor_parallel, 1, 1, 1, weights, weights, kv};
+}
 
 /* Keys of a model file: the members of struct model. */
 extern const struct option_table model_options;
@@ -54,10 +70,6 @@ extern const struct option_table model_options;
  * it filled in. Strings live as long as the tree. Errors: those of option_parse, an unknown architecture, and
  * sizes that do not fit together. */
 bool model_parse(const struct node *node, struct model *model, struct error *error);
-
-/* Whether the timer can time the model: not yet with experts, latent attention or sliding windows; the error
- * names them. node: the model's. */
-bool model_check_timed(const struct model *model, const struct node *node, struct error *error);
 
 /* Exact number of parameters of the whole model: embedding, positions, attention, MLP or experts, router,
  * biases, norms, and the head where it is not tied. Layers that only predict tokens ahead (DeepSeek's MTP)
@@ -76,25 +88,36 @@ int64_t model_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype)
 /* The part of them in layers with a sliding window, which only keep the last sliding_window tokens. */
 int64_t model_sliding_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype);
 
-/* Whether a replica can be split over tp GPUs (heads, widths of MLP and experts divisible; kv heads divisible
- * or replicated); the error says why not. node: where tensor_parallel was set, for the message. */
-bool model_check_tensor_parallel(const struct model *model, int64_t tensor_parallel, const struct node *node,
-                                 struct error *error);
+/* Whether a replica can be divided so: heads and widths divisible by tensor_parallel, KV heads divisible or
+ * replicated, a layer for each stage, experts divisible; lanes only with experts; the error says why not.
+ * node: the pool, for the message. */
+bool model_check_layout(const struct model *model, const struct model_layout *layout, const struct node *node,
+                        struct error *error);
 
-/* Bytes of weights on one GPU of tp, as vLLM divides them: matrices divided, norms, positions,
+/* Layers of a stage (from 0), as vLLM divides them: those left over go to the stages before the last. */
+int64_t model_stage_layers(const struct model *model, int64_t pipeline_parallel, int64_t stage);
+
+/* Bytes of weights on one GPU of a stage, as vLLM divides them: matrices divided, norms, positions,
  * routers, MLA's projections to latents and row-parallel biases replicated, KV projections replicated when tp
- * > kv heads, each expert divided, embedding and head divided by vocabulary (padded up to a multiple of tp).
- * weight_dtype is that of the layers' matrices (fp4: 9/16 byte, its block scales included); all else stays in
- * 16 bits, as quantized checkpoints have it. tp must pass model_check_tensor_parallel, here and below. */
-int64_t model_weight_bytes_per_gpu(const struct model *model, int64_t tensor_parallel,
-                                   enum dtype weight_dtype);
+ * > kv heads, routed experts as the layout says, embedding (first stage) and head (last; a tied one is there
+ * again when stages are several) divided by vocabulary, padded up to a multiple of tp. The data types are
+ * those of the layers' matrices and experts, with their scales (dtype_weight_bytes); all else stays in 16
+ * bits, as quantized checkpoints have it. The layout must pass model_check_layout, here and below. */
+int64_t model_weight_bytes_per_gpu(const struct model *model, const struct model_layout *layout,
+                                   int64_t stage);
 
-/* Copies of the KV cache over the GPUs of a replica: max(1, tp / kv_heads); MLA's latent is on each: tp. */
+/* The same of all GPUs of the replica together. */
+int64_t model_weight_bytes(const struct model *model, const struct model_layout *layout);
+
+/* Copies of the KV cache over the GPUs of a lane: max(1, tp / kv_heads); MLA's latent is on each: tp. */
 int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel);
 
-/* The shapes on one GPU, for the timer, of a model that passed model_check_timed. */
-struct work_shape model_shape(const struct model *model, int64_t tensor_parallel, enum dtype weight_dtype,
-                              enum dtype kv_dtype);
+/* Bytes that one GPU of a stage caches of a token of its lane. */
+int64_t model_kv_bytes_per_token_and_gpu(const struct model *model, const struct model_layout *layout,
+                                         int64_t stage);
+
+/* The shapes on one GPU of a stage, for the timer. */
+struct work_shape model_shape(const struct model *model, const struct model_layout *layout, int64_t stage);
 
 /* FLOPs that one token needs in the matrices (2 per multiply-add; all GPUs; only its own experts; embedding
  * look-up none, head apart), and of the head for one row of logits. For MFU. */
@@ -109,8 +132,12 @@ double model_attention_flops(const struct model *model, double context_tokens);
  */
 void model_describe(const struct model *model, struct text *text);
 
-/* "bf16" .., NULL-ended (choices of weight_dtype and kv_dtype); and bytes of one value (0.5 for fp4). */
+/* "bf16" .., NULL-ended; and bytes of one value (0.5 for fp4). */
 extern const char *const dtype_names[];
+extern const char *const dtype_choices[]; /* "auto" first */
 double dtype_bytes(enum dtype dtype);
+
+/* Bytes of a weight, its share of the block's scales included (fp4: 9/16). */
+double dtype_weight_bytes(enum dtype dtype);
 
 #endif

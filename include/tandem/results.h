@@ -5,6 +5,7 @@
 
 #include "tandem/column.h"
 #include "tandem/metrics.h"
+#include "tandem/power.h"
 
 /* One row of /instances. */
 struct instance_row {
@@ -22,7 +23,8 @@ struct instance_row {
     double kv_mean_utilization;                                         /* block-ns / (capacity x window) */
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
     uint64_t sent_bytes, received_bytes;
-    double cost_usd; /* of the window */
+    double cost_usd;                        /* of the window, as the next two */
+    double energy_joules, mean_power_watts; /* of all its GPUs */
 };
 
 /* One row of /pools. */
@@ -41,6 +43,9 @@ struct pool_row {
     double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
+    double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
+    double power_capped; /* share of busy time in phases whose power the cap cuts */
+    double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
 };
 
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
@@ -50,6 +55,7 @@ struct series_bin_row {
     double kv_used;                               /* share of the pool's blocks */
     double busy_prefill, busy_decode, busy_mixed; /* share of the pool's instance time */
     uint64_t prefill_tokens, output_tokens, sent_bytes;
+    double power_watts; /* of all GPUs of the pool */
 };
 
 /* One bucket of /histograms/<metric>. */
@@ -82,6 +88,7 @@ struct summary {
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, kv_allocated_blocks, kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
+    double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;
     uint8_t saturated;
 };
 
@@ -98,6 +105,8 @@ struct results_pool {
     double bandwidth;          /* of one GPU's memory, bytes/s */
     double weight_bytes;       /* read once an iteration, over all GPUs of an instance */
     double kv_bytes_per_token; /* with the copies on its GPUs */
+    double tdp_watts;          /* of one GPU */
+    struct power_config power;
 };
 
 struct results {

@@ -1,21 +1,17 @@
-/* Parsing of GPU files: datasheet, memory, price, and the coefficients of the timer in their JSON units. */
+/* Parsing of GPU files: datasheet, node, memory and price. */
 #include "tandem/gpu.h"
 
+#include "coefficients.h"
+#include "dtypes.h"
 #include "universal.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
-static const double MICROSECOND = 1e-6;
-static const double GIGA = 1e9;
-static const double TERA = 1e12;
 static const double GIB = 1024.0 * 1024.0 * 1024.0;
 
-/* Datasheets round: 1,979 is twice 989, 733 twice 362. */
-static const double PEAK_TOLERANCE = 0.02;
-
-static const char *const gemm_names[DTYPE_COUNT] = {"bf16", "fp16", "fp8", "fp4"};
+static const char *const architectures[] = {"ampere",        "ada",   "hopper", "blackwell",
+                                            "blackwell-rtx", "cdna3", NULL};
 
 /* A GPU as it stands in the file. */
 struct gpu_file {
@@ -23,9 +19,12 @@ struct gpu_file {
     const char *borrowed_from, *coefficients_source;
     double peak_bf16_tflops, peak_fp8_tflops, peak_fp4_tflops, peak_int8_tops;
     double bandwidth_gb_per_s, l2_mib, link_gb_per_s;
+    int architecture;
+    int64_t multiprocessors, gpus_per_node, nvlink_domain;
+    double host_factor;
     int64_t memory_bytes;
     double memory_gb, memory_gib, tdp_watts, price_usd_per_hour;
-    const struct node *gemm, *prefill_attention, *decode_attention, *allreduce;
+    struct coefficient_groups groups;
 };
 
 #define FIELD(member) offsetof(struct gpu_file, member)
@@ -43,7 +42,7 @@ static const struct option options[] = {
     {"peak_fp4_tflops", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(peak_fp4_tflops),
      "the same of FP4; 0: does not multiply FP4"},
     {"peak_int8_tops", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(peak_int8_tops),
-     "the same of INT8, 1e12 OP/s, to be shown only; 0: none or not known"},
+     "the same of INT8, 1e12 OP/s; 0: does not multiply INT8, or not known"},
     {"bandwidth_gb_per_s", OPTION_NUMBER, NULL, 1e-3, 1e6, NULL, FIELD(bandwidth_gb_per_s),
      "memory bandwidth, 1e9 bytes/s"},
     {"l2_mib", OPTION_NUMBER, "0", 0, 1e5, NULL, FIELD(l2_mib), "L2 cache, to be shown only; 0: not known"},
@@ -51,6 +50,16 @@ static const struct option options[] = {
      "what link_gb_per_s is of: the name of a link, or words"},
     {"link_gb_per_s", OPTION_NUMBER, NULL, 1e-3, 1e6, NULL, FIELD(link_gb_per_s),
      "GPU to GPU inside a node, one way, 1e9 bytes/s"},
+    {"architecture", OPTION_CHOICE, NULL, 0, 0, architectures, FIELD(architecture),
+     "generation of the chip, which decides on kernels: ampere, ada, hopper, blackwell, blackwell-rtx, "
+     "cdna3"},
+    {"multiprocessors", OPTION_INTEGER, "0", 0, 1e4, NULL, FIELD(multiprocessors),
+     "SMs or compute units; 0: not known, which mixed_attention has to"},
+    {"gpus_per_node", OPTION_INTEGER, "8", 1, 1e4, NULL, FIELD(gpus_per_node), "GPUs of a server or tray"},
+    {"nvlink_domain", OPTION_INTEGER, "0", 0, 1e4, NULL, FIELD(nvlink_domain),
+     "GPUs that reach each other at link_gb_per_s, without the network; 0: gpus_per_node"},
+    {"host_factor", OPTION_NUMBER, "1", 1e-3, 1e3, NULL, FIELD(host_factor),
+     "time of the host for an iteration relative to that of an x86 server"},
     {"memory_gb", OPTION_NUMBER, "0", 0, 1e5, NULL, FIELD(memory_gb),
      "memory as it is sold, to be shown only; 0: not known"},
     {"memory_gib", OPTION_NUMBER, "0", 0, 1e5, NULL, FIELD(memory_gib),
@@ -68,174 +77,46 @@ static const struct option options[] = {
      "the GPU that the coefficients were measured on, where it is another one"},
     {"coefficients_source", OPTION_STRING, "\"universal set\"", 0, 0, NULL, FIELD(coefficients_source),
      "what the coefficients were fitted to"},
-    {"gemm", OPTION_NODE, "null", 0, 0, NULL, FIELD(gemm),
-     "matrix coefficients by data type: bf16 (fp16 too), fp8, fp4; absent: universal set"},
-    {"prefill_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(prefill_attention),
+    {"gemm", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.gemm),
+     "matrix coefficients by data type: bf16 (fp16 too), fp8, fp8_block, fp4, int8; absent: universal set"},
+    {"prefill_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.prefill_attention),
      "coefficients of prefill attention; absent: universal set"},
-    {"decode_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(decode_attention),
+    {"decode_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.decode_attention),
      "coefficients of decode attention; absent: universal set"},
-    {"allreduce", OPTION_NODE, "null", 0, 0, NULL, FIELD(allreduce),
+    {"mixed_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.mixed_attention),
+     "coefficients of attention of prefill and decode together (FlashAttention-2); absent: each on its own"},
+    {"mla_prefill_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.mla_prefill_attention),
+     "coefficients of prefill with latent attention by KV cache: bf16, fp8; absent: universal set"},
+    {"mla_decode_attention", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.mla_decode_attention),
+     "coefficients of decode with latent attention by KV cache: bf16, fp8; absent: universal set"},
+    {"mla_bmm", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.mla_bmm),
+     "coefficients of the absorbed products of latent attention; absent: universal set"},
+    {"moe", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.moe),
+     "coefficients of routed experts: bf16, and fp8, fp4, mxfp4_a16, mxfp4_a8 by engine (vllm, trtllm); "
+     "absent: universal set of the architecture"},
+    {"allreduce", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.allreduce),
      "coefficients of the all-reduce; absent: universal set scaled by link_gb_per_s"},
+    {"all_to_all", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.all_to_all),
+     "coefficients of the all-to-all between experts: nccl, deepep_normal, deepep_low_latency, "
+     "trtllm_one_sided, trtllm_two_sided, each with dispatch and combine; absent: universal set scaled by "
+     "link_gb_per_s"},
+    {"nic_gb_per_s", OPTION_NUMBER, "50", 1e-3, 1e6, NULL, FIELD(groups.nic_gb_per_s),
+     "bandwidth of a GPU's NIC where all_to_all was measured over the network"},
+    {"send", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.send),
+     "sending to another GPU of the node; absent: universal set scaled by link_gb_per_s"},
+    {"eager", OPTION_NODE, "null", 0, 0, NULL, FIELD(groups.eager),
+     "the host's time of an iteration without CUDA graphs; absent: not known"},
 };
 
 OPTION_TABLE(gpu_options, "gpu", "a GPU: datasheet, memory, price and coefficients of the timer", options);
 
 #undef FIELD
 
-struct gemm_groups {
-    const struct node *bf16, *fp8, *fp4;
-};
-
-static const struct option gemm_group_rows[] = {
-    {"bf16", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct gemm_groups, bf16), "16-bit matrices"},
-    {"fp8", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct gemm_groups, fp8), "FP8 matrices"},
-    {"fp4", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct gemm_groups, fp4), "FP4 matrices"},
-};
-static OPTION_TABLE(gemm_groups_options, "gemm", "matrix coefficients by data type", gemm_group_rows);
-
-/* The rows of the coefficient groups fill the public structures with the numbers as written; the times and
- * bandwidths among them are brought to s and bytes/s afterwards. */
-#define FIELD(member) offsetof(struct gpu_gemm, member)
-static const struct option gemm_rows[] = {
-    {"ec", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(ec), "share of the peak reached"},
-    {"em", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(em), "share of the memory bandwidth reached"},
-    {"t0_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(t0), "fixed time of a kernel"},
-    {"p", OPTION_NUMBER, NULL, 1, 64, NULL, FIELD(p), "exponent that joins compute and memory time"},
-    {"kq", OPTION_NUMBER, "0", 0, 1000, NULL, FIELD(kq), "passes to quantize the activations"},
-    {"r", OPTION_NUMBER, "1", 1e-6, 1000, NULL, FIELD(r), "bandwidth of activations relative to weights"},
-    {"mul", OPTION_NUMBER, NULL, 1e-3, 64, NULL, FIELD(mul),
-     "peak of the data type relative to BF16: must agree with the peaks of the file"},
-    {"weight_bytes", OPTION_NUMBER, NULL, 1e-3, 8, NULL, FIELD(weight_bytes),
-     "bytes of a weight, scales included"},
-};
-#undef FIELD
-
-#define FIELD(member) offsetof(struct gpu_prefill_attention, member)
-static const struct option prefill_rows[] = {
-    {"t0_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(t0), "fixed time of a kernel"},
-    {"ec", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(ec), "share of the peak with very wide heads"},
-    {"hh", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(hh), "head width at which half of ec is reached"},
-    {"em", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(em), "share of the memory bandwidth reached"},
-    {"kw", OPTION_NUMBER, "0", 0, 1000, NULL, FIELD(kw), "passes to write keys and values to the cache"},
-};
-#undef FIELD
-
-#define FIELD(member) offsetof(struct gpu_decode_attention, member)
-static const struct option decode_rows[] = {
-    {"t0_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(t0), "fixed time of a kernel"},
-    {"ec", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(ec), "share of the peak reached"},
-    {"em", OPTION_NUMBER, NULL, 1e-6, 100, NULL, FIELD(em), "share of the memory bandwidth reached"},
-    {"ts_us", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(ts), "time of a sequence and KV head"},
-    {"p", OPTION_NUMBER, NULL, 1, 64, NULL, FIELD(p), "exponent that joins the terms"},
-};
-#undef FIELD
-
-#define FIELD(member) offsetof(struct gpu_allreduce, member)
-static const struct option allreduce_rows[] = {
-    {"a1_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(a1), "fixed time, one-shot"},
-    {"an_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(an), "time of each further GPU"},
-    {"b1_gb_per_s", OPTION_NUMBER, NULL, 1e-3, 1e6, NULL, FIELD(b1), "bandwidth, one-shot"},
-    {"a2_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(a2), "fixed time, two-shot"},
-    {"b2_gb_per_s", OPTION_NUMBER, NULL, 1e-3, 1e6, NULL, FIELD(b2), "bandwidth, two-shot"},
-};
-#undef FIELD
-
-OPTION_TABLE(gpu_gemm_options, "gemm.DTYPE", "coefficients of matrix multiplications", gemm_rows);
-OPTION_TABLE(gpu_prefill_attention_options, "prefill_attention", "coefficients of prefill attention",
-             prefill_rows);
-OPTION_TABLE(gpu_decode_attention_options, "decode_attention", "coefficients of decode attention",
-             decode_rows);
-OPTION_TABLE(gpu_allreduce_options, "allreduce", "coefficients of the all-reduce", allreduce_rows);
-
-static bool given(const struct node *node)
-{
-    return node && node_type(node) != NODE_NULL;
-}
-
-static bool parse_gemm(const struct node *node, struct gpu_gemm *gemm, struct error *error)
-{
-    if (!given(node))
-        return true;
-    if (!option_parse(&gpu_gemm_options, node, gemm, error))
-        return false;
-    gemm->present = true;
-    gemm->t0 *= MICROSECOND;
-    return true;
-}
-
-static bool parse_gemms(const struct gpu_file *file, struct gpu *gpu, struct error *error)
-{
-    if (!given(file->gemm))
-        return true;
-    struct gemm_groups groups = {0};
-    if (!option_parse(&gemm_groups_options, file->gemm, &groups, error))
-        return false;
-    gpu->calibrated = given(groups.bf16);
-    if (!parse_gemm(groups.bf16, &gpu->gemm[DTYPE_BF16], error) ||
-        !parse_gemm(groups.fp8, &gpu->gemm[DTYPE_FP8], error) ||
-        !parse_gemm(groups.fp4, &gpu->gemm[DTYPE_FP4], error))
-        return false;
-    gpu->gemm[DTYPE_FP16] = gpu->gemm[DTYPE_BF16];
-    return true;
-}
-
-static bool parse_attention(const struct gpu_file *file, struct gpu *gpu, struct error *error)
-{
-    if (given(file->prefill_attention)) {
-        struct gpu_prefill_attention *group = &gpu->prefill_attention;
-        if (!option_parse(&gpu_prefill_attention_options, file->prefill_attention, group, error))
-            return false;
-        group->t0 *= MICROSECOND;
-    }
-    if (given(file->decode_attention)) {
-        struct gpu_decode_attention *group = &gpu->decode_attention;
-        if (!option_parse(&gpu_decode_attention_options, file->decode_attention, group, error))
-            return false;
-        group->t0 *= MICROSECOND;
-        group->ts *= MICROSECOND;
-    }
-    return true;
-}
-
-static bool parse_allreduce(const struct gpu_file *file, struct gpu *gpu, struct error *error)
-{
-    if (!given(file->allreduce))
-        return true;
-    struct gpu_allreduce *group = &gpu->allreduce;
-    if (!option_parse(&gpu_allreduce_options, file->allreduce, group, error))
-        return false;
-    group->a1 *= MICROSECOND;
-    group->an *= MICROSECOND;
-    group->a2 *= MICROSECOND;
-    group->b1 *= GIGA;
-    group->b2 *= GIGA;
-    return true;
-}
-
-/* One truth: what the timer takes as the peak of a data type is what the datasheet says. */
-static bool check_peak(const struct node *node, const struct gpu *gpu, enum dtype dtype, struct error *error)
-{
-    const char *name = gemm_names[dtype];
-    const struct gpu_gemm *gemm = &gpu->gemm[dtype];
-    double peak = gpu_peak_flops(gpu, dtype), product = gemm->mul * gpu->peak_bf16_flops;
-    if (!gemm->present)
-        return true;
-    if (peak <= 0)
-        return node_error(node, error, "gemm.%s without peak_%s_tflops: add the datasheet's dense peak", name,
-                          name);
-    if (fabs(peak - product) > PEAK_TOLERANCE * product)
-        return node_error(node, error,
-                          "peak_%s_tflops %g is not %g x peak_bf16_tflops = %g, which the coefficients of %s "
-                          "are relative to: correct the peak or give gemm.%s a fitting mul (same ec x mul)",
-                          name, peak / TERA, gemm->mul, product / TERA, name, name);
-    return true;
-}
-
 static bool check_file(const struct node *node, const struct gpu_file *file, struct error *error)
 {
     if ((file->memory_bytes > 0) == (file->memory_gib > 0))
         return node_error(node, error, "give the memory once: memory_gib or memory_bytes");
-    if (file->borrowed_from[0] && !given(file->gemm))
+    if (file->borrowed_from[0] && !file->groups.gemm)
         return node_error(node, error, "borrowed_from '%s' without gemm: copy its coefficients or remove it",
                           file->borrowed_from);
     return true;
@@ -254,6 +135,11 @@ static void take_file(const struct gpu_file *file, struct gpu *gpu)
                         .l2_mib = file->l2_mib,
                         .link = file->link,
                         .link_bandwidth = file->link_gb_per_s * GIGA,
+                        .architecture = file->architecture,
+                        .multiprocessors = file->multiprocessors,
+                        .gpus_per_node = file->gpus_per_node,
+                        .nvlink_domain = file->nvlink_domain > 0 ? file->nvlink_domain : file->gpus_per_node,
+                        .host_factor = file->host_factor,
                         .memory_gb = file->memory_gb,
                         .memory_bytes = file->memory_bytes,
                         .memory_source = file->memory_source,
@@ -265,9 +151,6 @@ static void take_file(const struct gpu_file *file, struct gpu *gpu)
                         .coefficients_source = file->coefficients_source};
     if (file->memory_gib > 0)
         gpu->memory_bytes = (int64_t)(file->memory_gib * GIB);
-    gpu->gemm[DTYPE_BF16].present = true;
-    gpu->gemm[DTYPE_FP8].present = file->peak_fp8_tflops > 0;
-    gpu->gemm[DTYPE_FP4].present = file->peak_fp4_tflops > 0;
 }
 
 bool gpu_parse(const struct node *node, struct gpu *gpu, struct error *error)
@@ -278,37 +161,28 @@ bool gpu_parse(const struct node *node, struct gpu *gpu, struct error *error)
         return false;
     take_file(&file, gpu);
     gpu_use_universal(gpu);
-    return parse_gemms(&file, gpu, error) && check_peak(node, gpu, DTYPE_BF16, error) &&
-           check_peak(node, gpu, DTYPE_FP8, error) && check_peak(node, gpu, DTYPE_FP4, error) &&
-           parse_attention(&file, gpu, error) && parse_allreduce(&file, gpu, error);
+    return coefficients_parse(node, &file.groups, gpu, error);
 }
 
 void gpu_use_universal(struct gpu *gpu)
 {
-    gpu->calibrated = false;
-    gpu->gemm[DTYPE_FP16].present = gpu->gemm[DTYPE_BF16].present;
-    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++)
-        if (gpu->gemm[dtype].present)
-            gpu->gemm[dtype] = universal_gemm[dtype];
+    static const struct gpu_gemm no_gemm[DTYPE_COUNT];
+    static const struct gpu_moe no_moe[MOE_KIND_COUNT][GPU_KERNELS_COUNT];
+    gpu->calibrated = gpu->allreduce_measured = false;
+    dtypes_fill_gemm(gpu, no_gemm);
+    dtypes_fill_moe(gpu, no_moe);
     gpu->prefill_attention = universal_prefill_attention;
     gpu->decode_attention = universal_decode_attention;
+    gpu->mixed_attention = (struct gpu_mixed_attention){0};
+    for (int i = 0; i < 2; i++) {
+        gpu->mla_prefill[i] = universal_mla_prefill[i];
+        gpu->mla_decode[i] = universal_mla_decode[i];
+    }
+    gpu->mla_bmm = universal_mla_bmm;
     gpu->allreduce = universal_allreduce(gpu->link_bandwidth);
-}
-
-bool gpu_check_dtype(const struct gpu *gpu, enum dtype dtype, const struct node *node, struct error *error)
-{
-    if (gpu->gemm[dtype].present)
-        return true;
-    return node_error(node, error, "%s does not multiply %s matrices: it has bf16, fp16%s%s", gpu->name,
-                      gemm_names[dtype], gpu->gemm[DTYPE_FP8].present ? ", fp8" : "",
-                      gpu->gemm[DTYPE_FP4].present ? ", fp4" : "");
-}
-
-double gpu_peak_flops(const struct gpu *gpu, enum dtype dtype)
-{
-    if (dtype == DTYPE_FP8)
-        return gpu->peak_fp8_flops;
-    return dtype == DTYPE_FP4 ? gpu->peak_fp4_flops : gpu->peak_bf16_flops;
+    universal_all_to_all(gpu);
+    gpu->send = universal_send(gpu->link_bandwidth);
+    gpu->eager = (struct gpu_eager){0};
 }
 
 const char *gpu_basis(const struct gpu *gpu)
@@ -330,18 +204,6 @@ void gpu_list(const struct gpu *gpu, struct text *text)
                     strncmp(gpu->price_source, "assumed", 7) == 0 ? ", assumed" : "");
 }
 
-static void describe_gemm(const struct gpu *gpu, enum dtype dtype, struct text *text)
-{
-    const struct gpu_gemm *g = &gpu->gemm[dtype];
-    if (!g->present)
-        return;
-    text_append(text,
-                "  gemm %-5s              ec %.4g, em %.4g, t0 %.4g us, p %.4g, kq %.4g, r %.4g, mul %.4g, "
-                "weight bytes %.4g\n",
-                gemm_names[dtype], g->ec, g->em, g->t0 / MICROSECOND, g->p, g->kq, g->r, g->mul,
-                g->weight_bytes);
-}
-
 static void describe_number(const char *label, double value, const char *unit, struct text *text)
 {
     text_append(text, "  %-23s ", label);
@@ -360,11 +222,17 @@ static void describe_sheet(const struct gpu *gpu, struct text *text)
     describe_number("peak, dense bf16, fp16", gpu->peak_bf16_flops / TERA, "TFLOP/s", text);
     describe_number("peak, dense fp8", gpu->peak_fp8_flops / TERA, "TFLOP/s", text);
     describe_number("peak, dense fp4", gpu->peak_fp4_flops / TERA, "TFLOP/s", text);
-    describe_number("peak, dense int8", gpu->peak_int8_ops / TERA, "TOP/s (not timed)", text);
+    describe_number("peak, dense int8", gpu->peak_int8_ops / TERA, "TOP/s", text);
     describe_number("memory bandwidth", gpu->bandwidth / GIGA, "GB/s", text);
     describe_number("L2 cache", gpu->l2_mib, "MiB", text);
     text_append(text, "  GPU to GPU              %.6g GB/s one way%s%s\n", gpu->link_bandwidth / GIGA,
                 gpu->link[0] ? ": " : "", gpu->link);
+    text_append(text, "  architecture            %s", architectures[gpu->architecture]);
+    if (gpu->multiprocessors > 0)
+        text_append(text, ", %" PRId64 " multiprocessors", gpu->multiprocessors);
+    text_append(text, "\n  node                    %" PRId64 " GPUs, %" PRId64 " without the network",
+                gpu->gpus_per_node, gpu->nvlink_domain);
+    text_append(text, ", host time x %.6g\n", gpu->host_factor);
     text_append(text, "  memory                  %.2f GiB (%" PRId64 " bytes)",
                 (double)gpu->memory_bytes / GIB, gpu->memory_bytes);
     if (gpu->memory_gb > 0)
@@ -380,18 +248,6 @@ static void describe_sheet(const struct gpu *gpu, struct text *text)
 
 void gpu_describe(const struct gpu *gpu, struct text *text)
 {
-    const struct gpu_prefill_attention *pre = &gpu->prefill_attention;
-    const struct gpu_decode_attention *dec = &gpu->decode_attention;
-    const struct gpu_allreduce *all = &gpu->allreduce;
     describe_sheet(gpu, text);
-    describe_gemm(gpu, DTYPE_BF16, text);
-    describe_gemm(gpu, DTYPE_FP8, text);
-    describe_gemm(gpu, DTYPE_FP4, text);
-    text_append(text, "  prefill attention       t0 %.4g us, ec %.4g, hh %.4g, em %.4g, kw %.4g\n",
-                pre->t0 / MICROSECOND, pre->ec, pre->hh, pre->em, pre->kw);
-    text_append(text, "  decode attention        t0 %.4g us, ec %.4g, em %.4g, ts %.4g us, p %.4g\n",
-                dec->t0 / MICROSECOND, dec->ec, dec->em, dec->ts / MICROSECOND, dec->p);
-    text_append(
-        text, "  all-reduce              a1 %.4g us, an %.4g us, b1 %.4g GB/s, a2 %.4g us, b2 %.4g GB/s\n",
-        all->a1 / MICROSECOND, all->an / MICROSECOND, all->b1 / GIGA, all->a2 / MICROSECOND, all->b2 / GIGA);
+    coefficients_describe(gpu, text);
 }

@@ -31,6 +31,10 @@
     "an "                                                                                                    \
     "iteration, the KV cache of each context once, new tokens once) / (memory bandwidth x GPUs x window)."
 
+#define ENERGY_DOC(of)                                                                                       \
+    "Energy of " of " in the window: each phase (prefill, decode, mixed) at the power that its FLOPs (all, " \
+    "as in hfu) and bytes (as in mbu) over its busy time give, `tandem describe power`; the rest idle."
+
 #define COLUMN(member, unit, doc) NAMED(#member, row, member, unit, doc, NULL)
 static const struct column requests[] = {
     COLUMN(arrival_ns, "ns", "Time at which the client sends the request."),
@@ -96,6 +100,8 @@ static const struct column instances[] = {
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
     COLUMN(cost_usd, "USD", "Price of its GPUs during the window, busy or idle."),
+    COLUMN(energy_joules, "J", ENERGY_DOC("its GPUs")),
+    COLUMN(mean_power_watts, "W", "energy_joules / window."),
 };
 TABLE(instances, "/instances", "One row per instance, in order of pools.");
 #undef COLUMN
@@ -137,6 +143,16 @@ static const struct column pools[] = {
         usd_per_million_output_tokens, "USD",
         "Pool's cost / tokens made visible, both inside the window; 0 for prefill pools. Of a unified pool "
         "the whole cost, prefill included."),
+    COLUMN(energy_joules, "J", "Energy of its instances in the window, idle GPUs included."),
+    COLUMN(mean_power_watts, "W", "energy_joules / window."),
+    COLUMN(power_capped, "1",
+           "Share of busy time in phases of instances whose power the cap cuts. Times do not know of it: a "
+           "GPU at its cap would clock down."),
+    COLUMN(joules_per_prefill_token, "J",
+           "Pool's energy / prompt tokens computed for the first time, both inside the window; 0 for decode "
+           "pools. As with prices, the two figures of a unified pool do not add up."),
+    COLUMN(joules_per_output_token, "J",
+           "Pool's energy / tokens made visible, both inside the window; 0 for prefill pools."),
 };
 TABLE(pools, "/pools", "One row per pool.");
 #undef COLUMN
@@ -154,6 +170,11 @@ static const struct column timeseries[] = {
     COLUMN(prefill_tokens, "tokens", "Prompt tokens of iterations that ended in the bin."),
     COLUMN(output_tokens, "tokens", "Tokens that became visible in the bin."),
     COLUMN(sent_bytes, "bytes", "KV cache of transfers from the pool that ended in the bin."),
+    COLUMN(
+        power_watts, "W",
+        "Mean power of all GPUs of the pool: each phase at the power that what ended in the bin gives over "
+        "its busy time, the rest idle. Bins that are not much longer than an iteration jump; energies are "
+        "of the window, in /pools."),
 };
 TABLE(timeseries, "/timeseries/<pool>",
       "One row per bin of the attribute interval_ns, from time 0 to the end of the run; the last bin is cut "
@@ -239,6 +260,11 @@ static const struct column summary[] = {
     COLUMN(usd_per_million_output_tokens, "USD",
            "Cost / tokens that became visible, both inside the window."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
+    COLUMN(energy_joules, "J", "Energy of all GPUs in the window, idle ones included."),
+    COLUMN(mean_power_watts, "W", "energy_joules / window."),
+    COLUMN(joules_per_output_token, "J",
+           "Energy of all pools / tokens that became visible, both inside the window."),
+    COLUMN(kwh_per_million_output_tokens, "kWh", "The same for a million tokens: J / 3.6."),
     COLUMN(
         saturated, "1",
         "1 if requests pile up: arrivals less refusals, completions inside the window and the number that "

@@ -46,6 +46,19 @@ static struct series_bin bin_of(const struct meter_sums *sums)
     return bin;
 }
 
+/* All of it ended in one bin and on one side of the window's edges: any time of that is as good. */
+static void flush_effort(struct meter *meter)
+{
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        struct effort *effort = &meter->effort[phase];
+        if (effort->iterations == 0)
+            continue;
+        metrics_effort(meter->metrics, meter->pool, &meter->usage, meter->lower_ns, (enum phase)phase,
+                       effort);
+        *effort = (struct effort){0};
+    }
+}
+
 void meter_flush(struct meter *meter)
 {
     struct meter_sums *sums = &meter->sums;
@@ -53,26 +66,22 @@ void meter_flush(struct meter *meter)
     if (meter->lower_ns == SIMTIME_NEVER)
         return;
     bool inside = metrics_in_window(meter->metrics, meter->lower_ns);
-    for (int phase = 0; phase < PHASE_COUNT; phase++) {
-        usage->busy_ns[phase] += inside ? sums->busy_ns[phase] : 0;
-        usage->iterations[phase] += sums->iterations[phase];
-    }
     if (inside) {
+        for (int phase = 0; phase < PHASE_COUNT; phase++)
+            usage->busy_ns[phase] += sums->busy_ns[phase];
         usage->kv_block_ns += sums->kv_block_ns;
         usage->window_output_tokens += sums->output_tokens;
-        effort_add(&usage->window, &meter->effort);
     }
     usage->waiting_ns += sums->waiting_ns;
     usage->running_ns += sums->running_ns;
     usage->moving_ns += sums->moving_ns;
     usage->prefill_tokens += sums->prefill_tokens;
     usage->output_tokens += sums->output_tokens;
-    usage->recomputed_tokens += meter->effort.recomputed_tokens;
     usage->sent_bytes += sums->sent_bytes;
     struct series_bin bin = bin_of(sums);
     metrics_add_bin(meter->metrics, meter->pool, meter->lower_ns, &bin);
+    flush_effort(meter);
     *sums = (struct meter_sums){0};
-    meter->effort = (struct effort){0};
 }
 
 void meter_span_edge(struct meter *meter, int64_t from_ns, int64_t to_ns, const struct gauge *gauge)
@@ -86,9 +95,8 @@ void meter_iteration_edge(struct meter *meter, int64_t at_ns, enum phase phase, 
                           uint64_t output_tokens, const struct effort *effort)
 {
     meter_flush(meter);
-    meter->usage.iterations[phase] += effort->iterations;
     metrics_tokens(meter->metrics, meter->pool, &meter->usage, at_ns, prefill_tokens, output_tokens);
-    metrics_effort(meter->metrics, &meter->usage, at_ns, effort);
+    metrics_effort(meter->metrics, meter->pool, &meter->usage, at_ns, phase, effort);
     open_at(meter, at_ns);
 }
 

@@ -219,12 +219,16 @@ void metrics_tokens(struct metrics *metrics, int64_t pool, struct usage *usage, 
     }
 }
 
-void metrics_effort(const struct metrics *metrics, struct usage *usage, int64_t at_ns,
-                    const struct effort *effort)
+void metrics_effort(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns,
+                    enum phase phase, const struct effort *effort)
 {
+    usage->iterations[phase] += effort->iterations;
     usage->recomputed_tokens += effort->recomputed_tokens;
     if (metrics_in_window(metrics, at_ns))
-        effort_add(&usage->window, effort);
+        effort_add(&usage->window[phase], effort);
+    struct series_bin *bin = instant(metrics, pool, at_ns);
+    if (bin)
+        effort_add(&bin->effort[phase], effort);
 }
 
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes)

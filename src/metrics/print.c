@@ -189,6 +189,23 @@ static void print_costs(const struct results *results, struct text *text)
     }
 }
 
+static void print_energy(const struct results *results, struct text *text)
+{
+    const struct summary *summary = &results->summary;
+    text_append(text, LABEL "%.4g W in the mean: %.4g kWh per million output tokens, %.4g J each\n", "energy",
+                summary->mean_power_watts, summary->kwh_per_million_output_tokens,
+                summary->joules_per_output_token);
+    for (size_t i = 0; i < results->pool_count; i++) {
+        const struct pool_row *pool = &results->pools[i];
+        text_append(text, LABEL "%s: %.4g W", "", pool->name, pool->mean_power_watts);
+        if (pool->joules_per_prefill_token > 0)
+            text_append(text, ", %.4g J a prompt token", pool->joules_per_prefill_token);
+        if (pool->joules_per_output_token > 0)
+            text_append(text, ", %.4g J an output token", pool->joules_per_output_token);
+        text_append(text, "\n");
+    }
+}
+
 void results_print(const struct results *results, struct text *text)
 {
     print_requests(&results->summary, text);
@@ -197,4 +214,5 @@ void results_print(const struct results *results, struct text *text)
     print_stages(&results->summary, text);
     print_pools(results, text);
     print_costs(results, text);
+    print_energy(results, text);
 }

@@ -7,6 +7,8 @@
 #include "tandem/mem.h"
 #include "tandem/simtime.h"
 
+#define JOULES_PER_KWH 3.6e6
+
 /* What several parts below need. All quotients go through ratio(), so that no NaN or infinity reaches the
  * file. */
 struct build {
@@ -50,6 +52,7 @@ static void add_usage(struct usage *into, const struct usage *from)
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
         into->busy_ns[phase] += from->busy_ns[phase];
         into->iterations[phase] += from->iterations[phase];
+        effort_add(&into->window[phase], &from->window[phase]);
     }
     into->kv_block_ns += from->kv_block_ns;
     into->waiting_ns += from->waiting_ns;
@@ -59,7 +62,6 @@ static void add_usage(struct usage *into, const struct usage *from)
     into->recomputed_tokens += from->recomputed_tokens;
     into->output_tokens += from->output_tokens;
     into->window_output_tokens += from->window_output_tokens;
-    effort_add(&into->window, &from->window);
     into->preemptions += from->preemptions;
     if (from->kv_peak_blocks > into->kv_peak_blocks)
         into->kv_peak_blocks = from->kv_peak_blocks;
@@ -75,15 +77,13 @@ static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t l
            wide_to_double(context_x2) / 2 * pool->flops_per_context_token;
 }
 
-/* Shares of what so many GPUs can compute and move in the window. */
+/* Shares of what GPUs can compute and move in a time, all of it together gpu_s. */
 struct rates {
     double mfu, hfu, mbu;
 };
 
-static struct rates rates(const struct build *build, const struct results_pool *pool, uint32_t gpus,
-                          const struct effort *effort)
+static struct rates rates(const struct results_pool *pool, double gpu_s, const struct effort *effort)
 {
-    double gpu_s = (double)gpus * build->window_ns / (double)SIMTIME_SECOND_NS;
     double all = flops(pool, effort->tokens, effort->logit_rows, effort->context_x2);
     /* Recomputed tokens have no row of logits: each row samples a token that none has sampled before. */
     double useful = flops(pool, effort->tokens - effort->recomputed_tokens, effort->logit_rows,
@@ -95,12 +95,81 @@ static struct rates rates(const struct build *build, const struct results_pool *
                           .mbu = ratio(bytes, pool->bandwidth * gpu_s)};
 }
 
+static struct effort all_phases(const struct usage *usage)
+{
+    struct effort sum = {0};
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        effort_add(&sum, &usage->window[phase]);
+    return sum;
+}
+
+static struct rates window_rates(const struct build *build, const struct results_pool *pool, uint32_t gpus,
+                                 const struct effort *effort)
+{
+    return rates(pool, (double)gpus * build->window_ns / (double)SIMTIME_SECOND_NS, effort);
+}
+
+/* What an instance takes in the window. */
+struct energy {
+    double joules;
+    double capped_ns; /* busy time of phases whose power the cap cuts */
+};
+
+static void add_energy(struct energy *into, const struct energy *from)
+{
+    into->joules += from->joules;
+    into->capped_ns += from->capped_ns;
+}
+
+/* Of instances of a pool over time_ns, all of them together: each phase at the power of its mean rates, the
+ * rest idle. */
+static struct energy energy(const struct results_pool *pool, double time_ns, const double busy[PHASE_COUNT],
+                            const struct effort effort[PHASE_COUNT])
+{
+    const struct power_config *config = &pool->power;
+    double gpus = (double)pool->gpus_per_instance, idle_ns = time_ns, watt_ns = 0, capped_ns = 0;
+    for (int phase = PHASE_PREFILL; phase < PHASE_COUNT; phase++) {
+        struct rates used = rates(pool, gpus * busy[phase] / (double)SIMTIME_SECOND_NS, &effort[phase]);
+        double watts = power_watts(config, pool->tdp_watts, used.hfu, used.mbu);
+        watt_ns += watts * busy[phase];
+        capped_ns += watts >= power_cap_watts(config, pool->tdp_watts) ? busy[phase] : 0;
+        idle_ns -= busy[phase];
+    }
+    watt_ns += power_watts(config, pool->tdp_watts, 0, 0) * idle_ns;
+    return (struct energy){gpus * watt_ns / (double)SIMTIME_SECOND_NS, capped_ns};
+}
+
+static struct energy window_energy(const struct build *build, const struct results_pool *pool,
+                                   const struct usage *usage)
+{
+    double busy[PHASE_COUNT];
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        busy[phase] = (double)usage->busy_ns[phase];
+    return energy(pool, build->window_ns, busy, usage->window);
+}
+
+/* Mean over the bin of all GPUs of the pool. */
+static double bin_watts(const struct results_pool *pool, const struct series_bin *bin, double width_ns)
+{
+    double busy[PHASE_COUNT];
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        busy[phase] = wide_to_double(bin->busy_ns[phase]);
+    double joules = energy(pool, width_ns * (double)pool->instances, busy, bin->effort).joules;
+    return ratio(joules * (double)SIMTIME_SECOND_NS, width_ns);
+}
+
+static double mean_watts(const struct build *build, double joules)
+{
+    return ratio(joules * (double)SIMTIME_SECOND_NS, build->window_ns);
+}
+
 static struct instance_row instance_row(const struct build *build, const struct results_pool *pool,
-                                        const struct usage *usage)
+                                        const struct usage *usage, const struct energy *used_energy)
 {
     double price = pool->price_usd_per_gpu_hour * (double)pool->gpus_per_instance;
     double capacity = (double)pool->kv_capacity_blocks;
-    struct rates used = rates(build, pool, pool->gpus_per_instance, &usage->window);
+    struct effort effort = all_phases(usage);
+    struct rates used = window_rates(build, pool, pool->gpus_per_instance, &effort);
     return (struct instance_row){
         .pool = pool->name,
         .role = pool->role,
@@ -131,12 +200,14 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
         .cost_usd = window_cost(build, price),
+        .energy_joules = used_energy->joules,
+        .mean_power_watts = mean_watts(build, used_energy->joules),
     };
 }
 
-/* usage: the sum over the pool's instances (peak: the highest). */
+/* usage, used_energy: the sums over the pool's instances (peak: the highest). */
 static struct pool_row pool_row(const struct build *build, const struct results_pool *pool,
-                                const struct usage *usage)
+                                const struct usage *usage, const struct energy *used_energy)
 {
     uint32_t gpus = pool->instances * pool->gpus_per_instance;
     double price = pool->price_usd_per_gpu_hour * (double)gpus;
@@ -144,7 +215,8 @@ static struct pool_row pool_row(const struct build *build, const struct results_
     double time = build->window_ns * (double)pool->instances;
     double capacity = (double)pool->kv_capacity_blocks;
     double run_ns = (double)build->metrics->end_ns;
-    struct rates used = rates(build, pool, gpus, &usage->window);
+    struct effort effort = all_phases(usage);
+    struct rates used = window_rates(build, pool, gpus, &effort);
     bool prefills = strcmp(pool->role, "decode") != 0, decodes = strcmp(pool->role, "prefill") != 0;
     return (struct pool_row){
         .name = pool->name,
@@ -173,9 +245,14 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .preemptions = usage->preemptions,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
-        .usd_per_million_prefill_tokens =
-            prefills ? ratio(cost * 1e6, (double)usage->window.prompt_tokens) : 0,
+        .usd_per_million_prefill_tokens = prefills ? ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
         .usd_per_million_output_tokens = decodes ? ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
+        .energy_joules = used_energy->joules,
+        .mean_power_watts = mean_watts(build, used_energy->joules),
+        .power_capped = ratio(used_energy->capped_ns, (double)busy_ns(usage)),
+        .joules_per_prefill_token = prefills ? ratio(used_energy->joules, (double)effort.prompt_tokens) : 0,
+        .joules_per_output_token =
+            decodes ? ratio(used_energy->joules, (double)usage->window_output_tokens) : 0,
     };
 }
 
@@ -192,12 +269,17 @@ static struct usage build_instances(const struct build *build)
 
     size_t instance = 0;
     for (size_t i = 0; i < build->pool_count; i++) {
+        const struct results_pool *pool = &build->pools[i];
         struct usage sum = {0};
-        for (uint32_t k = 0; k < build->pools[i].instances; k++, instance++) {
-            results->instances[instance] = instance_row(build, &build->pools[i], &build->usages[instance]);
-            add_usage(&sum, &build->usages[instance]);
+        struct energy pool_energy = {0};
+        for (uint32_t k = 0; k < pool->instances; k++, instance++) {
+            const struct usage *usage = &build->usages[instance];
+            struct energy used_energy = window_energy(build, pool, usage);
+            results->instances[instance] = instance_row(build, pool, usage, &used_energy);
+            add_usage(&sum, usage);
+            add_energy(&pool_energy, &used_energy);
         }
-        results->pools[i] = pool_row(build, &build->pools[i], &sum);
+        results->pools[i] = pool_row(build, pool, &sum, &pool_energy);
         add_usage(&total, &sum);
     }
     return total;
@@ -219,6 +301,7 @@ static struct series_bin_row bin_row(const struct results_pool *pool, const stru
         .prefill_tokens = bin->prefill_tokens,
         .output_tokens = bin->output_tokens,
         .sent_bytes = bin->sent_bytes,
+        .power_watts = bin_watts(pool, bin, width_ns),
     };
 }
 
@@ -374,6 +457,7 @@ static void summarize_usage(const struct build *build, const struct usage *total
         const struct pool_row *pool = &build->results->pools[i];
         summary->gpus += pool->gpus;
         summary->cost_usd_per_hour += pool->cost_usd_per_hour;
+        summary->energy_joules += pool->energy_joules;
         busy += pool->utilization * (double)pool->gpus;
     }
     summary->utilization = ratio(busy, (double)summary->gpus);
@@ -386,6 +470,9 @@ static void summarize_usage(const struct build *build, const struct usage *total
     summary->usd_per_million_output_tokens =
         ratio(summary->cost_usd * 1e6, (double)total->window_output_tokens);
     summary->usd_per_thousand_requests = ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
+    summary->mean_power_watts = mean_watts(build, summary->energy_joules);
+    summary->joules_per_output_token = ratio(summary->energy_joules, (double)total->window_output_tokens);
+    summary->kwh_per_million_output_tokens = summary->joules_per_output_token * 1e6 / JOULES_PER_KWH;
 }
 
 /* Each request (or each of one_in) has exactly one row and its id gives the row's place, so rows are put

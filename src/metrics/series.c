@@ -24,8 +24,11 @@ void series_bin_merge(struct series_bin *into, const struct series_bin *from)
     into->running_ns += from->running_ns;
     into->moving_ns += from->moving_ns;
     into->kv_block_ns += from->kv_block_ns;
-    for (int phase = 0; phase < PHASE_COUNT; phase++)
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
         into->busy_ns[phase] += from->busy_ns[phase];
+        if (from->effort[phase].iterations > 0)
+            effort_add(&into->effort[phase], &from->effort[phase]);
+    }
     into->prefill_tokens += from->prefill_tokens;
     into->output_tokens += from->output_tokens;
     into->sent_bytes += from->sent_bytes;

@@ -5,12 +5,23 @@
 /* Elements on one GPU. */
 struct elements {
     int64_t matrices; /* of layers: in the weights' data type */
+    int64_t experts;  /* matrices of routed experts: in theirs */
     int64_t rest;     /* in 16 bits */
+};
+
+/* What of a model is counted: the part of one GPU, or all of it. */
+struct part {
+    int64_t tensor_parallel;
+    int64_t expert_tensor_parallel;
+    int64_t routed;              /* experts of each layer */
+    int64_t first_layer, layers; /* [first, first + layers) */
+    bool embedding, head;        /* the ends are in it */
 };
 
 static void add(struct elements *sum, int64_t times, struct elements part)
 {
     sum->matrices += times * part.matrices;
+    sum->experts += times * part.experts;
     sum->rest += times * part.rest;
 }
 
@@ -60,58 +71,120 @@ static struct elements count_mlp(const struct model *model, int64_t width)
                              .rest = model->mlp_bias ? columns + model->hidden : 0};
 }
 
-/* Experts of one layer, so many of the routed ones, and the router. */
-static struct elements count_experts(const struct model *model, int64_t tp, int64_t routed)
+/* Experts of one layer and the router. */
+static struct elements count_experts(const struct model *model, const struct part *part)
 {
     struct elements sum = {.rest = model->experts * (model->hidden + (model->router_bias ? 1 : 0))};
-    add(&sum, routed, count_mlp(model, model->expert_width / tp));
+    struct elements routed = count_mlp(model, model->expert_width / part->expert_tensor_parallel);
+    add(&sum, part->routed, (struct elements){.experts = routed.matrices, .rest = routed.rest});
     if (model->shared_expert_width > 0)
-        add(&sum, 1, count_mlp(model, model->shared_expert_width / tp));
+        add(&sum, 1, count_mlp(model, model->shared_expert_width / part->tensor_parallel));
     return sum;
 }
 
-/* The whole model's share of one of tp GPUs, with so many of each layer's routed experts. */
-static struct elements count(const struct model *model, int64_t tp, int64_t routed)
+/* Those of the layers [first, first + layers) that have no experts: the model's first ones. */
+static int64_t dense_layers_of(const struct model *model, int64_t first, int64_t layers)
 {
-    int64_t vocabulary = (model->vocabulary + tp - 1) / tp;
-    int64_t norms =
-        model->layers * model->norms + (model->final_norm ? 1 : 0) + (model->embedding_norm ? 1 : 0);
-    int64_t rows = (model->tied_embeddings ? 1 : 2) * vocabulary + model->position_embeddings;
+    int64_t left = model->dense_layers - first;
+    return left < 0 ? 0 : left < layers ? left : layers;
+}
+
+static struct elements count(const struct model *model, const struct part *part)
+{
+    int64_t tp = part->tensor_parallel, vocabulary = (model->vocabulary + tp - 1) / tp;
+    int64_t dense = dense_layers_of(model, part->first_layer, part->layers);
+    bool both = part->embedding && part->head;
+    int64_t rows = part->embedding ? vocabulary + model->position_embeddings : 0;
+    int64_t norms = part->layers * model->norms;
+    if (part->head && !(both && model->tied_embeddings))
+        rows += vocabulary;
+    norms += (part->head && model->final_norm ? 1 : 0) + (part->embedding && model->embedding_norm ? 1 : 0);
     struct elements sum = {.rest = rows * model->hidden + norms * norm_elements(model, model->hidden)};
-    if (model->head_bias)
+    if (part->head && model->head_bias)
         sum.rest += vocabulary;
-    add(&sum, model->layers, count_attention(model, tp));
-    add(&sum, model->dense_layers, count_mlp(model, model->mlp_width / tp));
-    add(&sum, model->layers - model->dense_layers, count_experts(model, tp, routed));
+    add(&sum, part->layers, count_attention(model, tp));
+    add(&sum, dense, count_mlp(model, model->mlp_width / tp));
+    add(&sum, part->layers - dense, count_experts(model, part));
     return sum;
+}
+
+static struct elements count_whole(const struct model *model, int64_t routed)
+{
+    return count(model, &(struct part){.tensor_parallel = 1,
+                                       .expert_tensor_parallel = 1,
+                                       .routed = routed,
+                                       .layers = model->layers,
+                                       .embedding = true,
+                                       .head = true});
 }
 
 int64_t model_parameters(const struct model *model)
 {
-    struct elements sum = count(model, 1, model->experts);
-    return sum.matrices + sum.rest;
+    struct elements sum = count_whole(model, model->experts);
+    return sum.matrices + sum.experts + sum.rest;
 }
 
 int64_t model_active_parameters(const struct model *model)
 {
-    struct elements sum = count(model, 1, model->experts_per_token);
-    return sum.matrices + sum.rest;
+    struct elements sum = count_whole(model, model->experts_per_token);
+    return sum.matrices + sum.experts + sum.rest;
+}
+
+int64_t model_stage_layers(const struct model *model, int64_t pipeline_parallel, int64_t stage)
+{
+    int64_t left = model->layers % pipeline_parallel;
+    bool gets_one = stage < pipeline_parallel - 1 && stage >= pipeline_parallel - 1 - left;
+    return model->layers / pipeline_parallel + (gets_one ? 1 : 0);
+}
+
+static int64_t first_layer(const struct model *model, int64_t pipeline_parallel, int64_t stage)
+{
+    int64_t first = 0;
+    for (int64_t i = 0; i < stage; i++)
+        first += model_stage_layers(model, pipeline_parallel, i);
+    return first;
+}
+
+static int64_t expert_tensor_parallel(const struct model_layout *layout)
+{
+    return layout->tensor_parallel * layout->lanes / layout->expert_parallel;
 }
 
 double dtype_bytes(enum dtype dtype)
 {
+    static const double bytes[DTYPE_COUNT] = {
+        [DTYPE_BF16] = 2, [DTYPE_FP16] = 2,   [DTYPE_FP8] = 1,     [DTYPE_FP8_BLOCK] = 1, [DTYPE_FP4] = 0.5,
+        [DTYPE_INT8] = 1, [DTYPE_INT4] = 0.5, [DTYPE_MXFP4] = 0.5, [DTYPE_MXFP4_A8] = 0.5};
+    CHECK((int)dtype >= 0 && dtype < DTYPE_COUNT, "no such data type: %d", (int)dtype);
+    return bytes[dtype];
+}
+
+/* Weights that share a scale, and its bytes: FP4 an FP8 scale (NVFP4), INT4 a 16-bit one (AWQ and GPTQ in
+ * groups of 128), MXFP4 an 8-bit exponent (OCP). Those of whole rows or of blocks of 128 x 128 do not count.
+ */
+struct scales {
+    int64_t weights, bytes;
+};
+
+static struct scales scales_of(enum dtype dtype)
+{
     switch (dtype) {
-    case DTYPE_BF16:
-    case DTYPE_FP16:
-        return 2;
-    case DTYPE_FP8:
-        return 1;
     case DTYPE_FP4:
-        return 0.5;
-    case DTYPE_COUNT:
-        break;
+        return (struct scales){16, 1};
+    case DTYPE_INT4:
+        return (struct scales){128, 2};
+    case DTYPE_MXFP4:
+    case DTYPE_MXFP4_A8:
+        return (struct scales){32, 1};
+    default:
+        return (struct scales){1, 0};
     }
-    check_failed(__FILE__, __LINE__, "dtype", "no such data type: %d", (int)dtype);
+}
+
+double dtype_weight_bytes(enum dtype dtype)
+{
+    struct scales scales = scales_of(dtype);
+    return dtype_bytes(dtype) + (double)scales.bytes / (double)scales.weights;
 }
 
 /* Bytes that so many layers cache of a token; half a byte is rounded up. */
@@ -132,19 +205,37 @@ int64_t model_sliding_kv_bytes_per_token(const struct model *model, enum dtype k
     return kv_bytes(model, model->sliding_window_layers, kv_dtype);
 }
 
-/* Bytes of matrix elements. FP4 in blocks of 16 values with an FP8 scale (NVFP4): 9 bytes for 16 values. */
+/* Bytes of so many weights with their scales. */
 static int64_t matrix_bytes(int64_t elements, enum dtype dtype)
 {
-    if (dtype == DTYPE_FP4)
-        return (elements * 9 + 15) / 16;
-    return elements * (int64_t)dtype_bytes(dtype);
+    struct scales scales = scales_of(dtype);
+    int64_t halves = (int64_t)(2 * dtype_bytes(dtype)); /* half bytes of a weight */
+    int64_t of_scales = (elements * scales.bytes + scales.weights - 1) / scales.weights;
+    return (elements * halves + 1) / 2 + of_scales;
 }
 
-int64_t model_weight_bytes_per_gpu(const struct model *model, int64_t tensor_parallel,
-                                   enum dtype weight_dtype)
+int64_t model_weight_bytes_per_gpu(const struct model *model, const struct model_layout *layout,
+                                   int64_t stage)
 {
-    struct elements sum = count(model, tensor_parallel, model->experts);
-    return matrix_bytes(sum.matrices, weight_dtype) + matrix_bytes(sum.rest, DTYPE_BF16);
+    int64_t stages = layout->pipeline_parallel;
+    struct part part = {.tensor_parallel = layout->tensor_parallel,
+                        .expert_tensor_parallel = expert_tensor_parallel(layout),
+                        .routed = model->experts / layout->expert_parallel,
+                        .first_layer = first_layer(model, stages, stage),
+                        .layers = model_stage_layers(model, stages, stage),
+                        .embedding = stage == 0,
+                        .head = stage == stages - 1};
+    struct elements sum = count(model, &part);
+    return matrix_bytes(sum.matrices, layout->weight_dtype) +
+           matrix_bytes(sum.experts, layout->expert_dtype) + matrix_bytes(sum.rest, DTYPE_BF16);
+}
+
+int64_t model_weight_bytes(const struct model *model, const struct model_layout *layout)
+{
+    int64_t sum = 0;
+    for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++)
+        sum += model_weight_bytes_per_gpu(model, layout, stage);
+    return sum * layout->tensor_parallel * layout->lanes;
 }
 
 int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel)
@@ -153,31 +244,61 @@ int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel)
     return tensor_parallel > kv_heads ? tensor_parallel / kv_heads : 1;
 }
 
-struct work_shape model_shape(const struct model *model, int64_t tensor_parallel, enum dtype weight_dtype,
-                              enum dtype kv_dtype)
+int64_t model_kv_bytes_per_token_and_gpu(const struct model *model, const struct model_layout *layout,
+                                         int64_t stage)
 {
-    int64_t tp = tensor_parallel;
-    CHECK(model->experts == 0 && model->mla_latent == 0 && model->sliding_window == 0,
-          "%s has no shape of a dense model", model->name);
+    int64_t tp = layout->tensor_parallel;
+    int64_t layers = model_stage_layers(model, layout->pipeline_parallel, stage);
+    return kv_bytes(model, layers, layout->kv_dtype) * model_kv_copies(model, tp) / tp;
+}
+
+int64_t model_sliding_layers_before(const struct model *model, int64_t layer)
+{
+    return layer * model->sliding_window_layers / model->layers;
+}
+
+struct work_shape model_shape(const struct model *model, const struct model_layout *layout, int64_t stage)
+{
+    int64_t tp = layout->tensor_parallel, stages = layout->pipeline_parallel;
+    int64_t first = first_layer(model, stages, stage), layers = model_stage_layers(model, stages, stage);
     return (struct work_shape){
-        .layers = model->layers,
+        .layers = layers,
+        .sliding_layers =
+            model_sliding_layers_before(model, first + layers) - model_sliding_layers_before(model, first),
+        .sliding_window = model->sliding_window,
+        .expert_layers = layers - dense_layers_of(model, first, layers),
         .hidden = model->hidden,
         .query_heads = model->heads / tp,
         .kv_heads = model->kv_heads > tp ? model->kv_heads / tp : 1,
         .head_dim = model->head_dim,
+        .mla_latent = model->mla_latent,
+        .mla_query_latent = model->mla_query_latent,
+        .mla_rope = model->mla_rope,
+        .mla_nope = model->mla_nope,
+        .mla_value = model->mla_value,
         .mlp_width = model->mlp_width / tp,
         .gated_mlp = model->gated_mlp,
-        .vocabulary = (model->vocabulary + tp - 1) / tp,
+        .experts = model->experts,
+        .experts_per_token = model->experts_per_token,
+        .expert_width = model->expert_width,
+        .shared_expert_width = model->shared_expert_width / tp,
+        .vocabulary = stage == stages - 1 ? (model->vocabulary + tp - 1) / tp : 0,
         .tensor_parallel = tp,
-        .weight_dtype = weight_dtype,
-        .kv_value_bytes = dtype_bytes(kv_dtype),
+        .lanes = layout->lanes,
+        .expert_parallel = layout->expert_parallel,
+        .expert_tensor_parallel = expert_tensor_parallel(layout),
+        .weight_dtype = layout->weight_dtype,
+        .expert_dtype = layout->expert_dtype,
+        .kv_dtype = layout->kv_dtype,
+        .kv_value_bytes = dtype_bytes(layout->kv_dtype),
     };
 }
 
 double model_linear_flops_per_token(const struct model *model)
 {
     int64_t routers = (model->layers - model->dense_layers) * model->experts * model->hidden;
-    return 2.0 * (double)(count(model, 1, model->experts_per_token).matrices + routers);
+    struct elements sum = count_whole(model, model->experts_per_token);
+    return 2.0 * (double)(sum.matrices + sum.experts + routers);
 }
 
 double model_head_flops_per_row(const struct model *model)

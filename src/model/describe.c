@@ -58,18 +58,24 @@ static void describe_kv(const struct model *model, struct text *text)
 /* Weights of a replica over tp GPUs, for every degree up to 16 that divides the model. */
 static void describe_weights(const struct model *model, struct text *text)
 {
+    static const enum dtype dtypes[] = {DTYPE_BF16, DTYPE_FP8, DTYPE_FP4};
     text_append(text, "  weights per GPU, GiB (layer matrices in the data type, the rest in 16 bits)\n");
-    text_append(text, "    %-16s %9s %9s %9s %10s\n", "tensor_parallel", "bf16", "fp8", "fp4", "KV copies");
+    text_append(text, "    %-16s %9s %9s %9s %9s %10s\n", "tensor_parallel", "published", "bf16", "fp8",
+                "fp4", "KV copies");
     for (int64_t tp = 1; tp <= 16; tp *= 2) {
         struct error error;
-        if (!model_splits(model, tp, &error))
+        struct model_layout layout = model_layout(tp, (enum dtype)model->weight_dtype, DTYPE_BF16);
+        layout.expert_dtype = (enum dtype)model->expert_dtype;
+        if (!model_divides(model, &layout, &error))
             continue;
         const double gib = 1024.0 * 1024.0 * 1024.0;
-        text_append(text, "    %-16" PRId64 " %9.2f %9.2f %9.2f %10" PRId64 "\n", tp,
-                    (double)model_weight_bytes_per_gpu(model, tp, DTYPE_BF16) / gib,
-                    (double)model_weight_bytes_per_gpu(model, tp, DTYPE_FP8) / gib,
-                    (double)model_weight_bytes_per_gpu(model, tp, DTYPE_FP4) / gib,
-                    model_kv_copies(model, tp));
+        text_append(text, "    %-16" PRId64 " %9.2f", tp,
+                    (double)model_weight_bytes_per_gpu(model, &layout, 0) / gib);
+        for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes; i++) {
+            layout.weight_dtype = layout.expert_dtype = dtypes[i];
+            text_append(text, " %9.2f", (double)model_weight_bytes_per_gpu(model, &layout, 0) / gib);
+        }
+        text_append(text, " %10" PRId64 "\n", model_kv_copies(model, tp));
     }
 }
 
@@ -84,6 +90,10 @@ void model_describe(const struct model *model, struct text *text)
     row(text, "position embeddings", model->position_embeddings, "");
     row(text, "longest context", model->max_context_tokens, "tokens");
     text_append(text, "  %-22s %s\n", "norm", model_norm_names[model->norm]);
+    text_append(text, "  %-22s %s", "weights, as published", dtype_names[model->weight_dtype]);
+    if (model->experts > 0)
+        text_append(text, ", experts %s", dtype_names[model->expert_dtype]);
+    text_append(text, "\n");
     row(text, "parameters", model_parameters(model), "");
     if (model->experts > 0)
         row(text, "active parameters", model_active_parameters(model), "(for one token)");

@@ -11,7 +11,7 @@
 /* The model, and keys that decide about its members. */
 struct reading {
     struct model model;
-    const struct node *layer_types;
+    const struct node *layer_types, *quantization;
     bool use_sliding_window;
     int64_t first_sliding_layer; /* layers below have no window */
     int64_t full_every;          /* each n-th layer has no window; 0: none */
@@ -52,6 +52,7 @@ static const struct option shared_rows[] = {
     COUNT("max_position_embeddings", "0", 1e9, max_context_tokens, "longest context"),
     {"sliding_window", OPTION_INTEGER, "0", 0, 1e9, NULL, FIELD(sliding_window), ""},
     {"layer_types", OPTION_NODE, "null", 0, 0, NULL, READING(layer_types), ""},
+    {"quantization_config", OPTION_NODE, "null", 0, 0, NULL, READING(quantization), ""},
     TIED("false"),
 };
 static OPTION_TABLE(shared_table, "model", "HuggingFace's config.json", shared_rows);
@@ -440,6 +441,36 @@ static bool count_windows(struct reading *reading, struct error *error)
     return true;
 }
 
+static const char *string_of(const struct node *node, const char *key)
+{
+    const struct node *member = node_get(node, key);
+    return member && node_type(member) == NODE_STRING ? node_string(member) : "";
+}
+
+/* How the checkpoint's weights are stored. expert_dtype is a choice: one more than the data type. */
+static bool read_quantization(struct reading *reading, struct error *error)
+{
+    const struct node *node = reading->quantization;
+    struct model *model = &reading->model;
+    if (!node || node_type(node) != NODE_OBJECT)
+        return true;
+    const char *method = string_of(node, "quant_method");
+    const struct node *bits = node_get(node, "bits");
+    int64_t width = bits && node_type(bits) == NODE_NUMBER ? (int64_t)node_number(bits) : 0;
+    if (strcmp(method, "fp8") == 0)
+        model->weight_dtype = node_get(node, "weight_block_size") ? DTYPE_FP8_BLOCK : DTYPE_FP8;
+    else if (strcmp(method, "mxfp4") == 0)
+        model->expert_dtype = DTYPE_MXFP4 + 1;
+    else if ((strcmp(method, "awq") == 0 || strcmp(method, "gptq") == 0) && (width == 4 || width == 8))
+        model->weight_dtype = width == 4 ? DTYPE_INT4 : DTYPE_INT8;
+    else
+        return node_error(node, error,
+                          "quantization '%s' is not understood (fp8, mxfp4, and awq or gptq with 4 or 8 bits "
+                          "are): remove quantization_config and set weight_dtype of the pools",
+                          method);
+    return true;
+}
+
 bool huggingface_parse(const struct node *node, struct model *model, struct error *error)
 {
     struct reading reading = {.use_sliding_window = true};
@@ -462,7 +493,7 @@ bool huggingface_parse(const struct node *node, struct model *model, struct erro
         return false;
     if (architecture->finish)
         architecture->finish(&reading);
-    if (!count_windows(&reading, error))
+    if (!count_windows(&reading, error) || !read_quantization(&reading, error))
         return false;
     *model = reading.model;
     return true;

@@ -2,11 +2,14 @@
 #include "tandem/model.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "huggingface.h"
 #include "parts.h"
 
-const char *const dtype_names[] = {"bf16", "fp16", "fp8", "fp4", NULL};
+#define DTYPE_NAMES "bf16", "fp16", "fp8", "fp8-block", "fp4", "int8", "int4", "mxfp4", "mxfp4-a8", NULL
+const char *const dtype_names[] = {DTYPE_NAMES};
+const char *const dtype_choices[] = {"auto", DTYPE_NAMES};
 
 const char *const model_norm_names[] = {"rms", "layer", NULL};
 
@@ -67,6 +70,10 @@ static const struct option options[] = {
      "rows of learned position embeddings; 0: rotary or ALiBi"},
     {"max_context_tokens", OPTION_INTEGER, NULL, 1, 1e9, NULL, FIELD(max_context_tokens),
      "longest context as published; only warned about"},
+    {"weight_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, dtype_names, FIELD(weight_dtype),
+     "of the layers' matrices as published; a pool may say otherwise"},
+    {"expert_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, FIELD(expert_dtype),
+     "of the routed experts; auto: as weight_dtype"},
 };
 
 OPTION_TABLE(model_options, "model", "a decoder-only transformer, or a config.json of HuggingFace", options);
@@ -152,65 +159,66 @@ bool model_parse(const struct node *node, struct model *model, struct error *err
     *model = (struct model){0};
     bool good = huggingface_is(node) ? huggingface_parse(node, model, error)
                                      : option_parse(&model_options, node, model, error);
+    model->expert_dtype = model->expert_dtype > 0 ? model->expert_dtype - 1 : model->weight_dtype;
     return good && complete_heads(node, model, error) && complete_experts(node, model, error) &&
            complete_windows(node, model, error);
 }
 
-bool model_check_timed(const struct model *model, const struct node *node, struct error *error)
+static bool divides_widths(const struct model *model, const struct model_layout *layout, struct error *error)
 {
+    static const char tensor[] = "tensor parallelism";
+    int64_t tp = layout->tensor_parallel, ep = layout->expert_parallel, etp = tp * layout->lanes / ep;
     const struct {
-        const char *what;
-        bool has;
-    } parts[] = {{"experts (MoE)", model->experts > 0},
-                 {"latent attention (MLA)", model->mla_latent > 0},
-                 {"sliding windows", model->sliding_window > 0}};
-    const size_t windows = 2;
-    struct text untimed = {0};
-    size_t count = 0;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (parts[i].has)
-            text_append(&untimed, "%s%s", count++ > 0 ? ", " : "", parts[i].what);
-    if (count == 0)
-        return true;
-    node_error(node, error, "%s can be described but not run: the timer does not know %s yet; %s",
-               model->name, text_string(&untimed),
-               parts[windows].has && count == 1
-                   ? "run another model, or set sliding_window to 0: every layer then keeps and reads the "
-                     "whole context"
-                   : "run another model");
-    text_clear(&untimed);
-    return false;
+        const char *form; /* of what is divided */
+        int64_t size, by;
+        const char *by_what;
+    } divisions[] = {{"%" PRId64 " heads", model->heads, tp, tensor},
+                     {"MLP width %" PRId64, model->dense_layers > 0 ? model->mlp_width : 0, tp, tensor},
+                     {"shared experts' width %" PRId64, model->shared_expert_width, tp, tensor},
+                     {"%" PRId64 " experts", model->experts, ep, "expert parallelism"},
+                     {"expert width %" PRId64, model->expert_width, etp,
+                      ep * layout->lanes == 1 ? tensor : "tensor parallelism of the experts"}};
+    for (size_t i = 0; i < sizeof divisions / sizeof *divisions; i++) {
+        char what[80];
+        if (divisions[i].size % divisions[i].by == 0)
+            continue;
+        snprintf(what, sizeof what, divisions[i].form, divisions[i].size);
+        return error_set(error, "%s %" PRId64 " does not divide the %s of %s", divisions[i].by_what,
+                         divisions[i].by, what, model->name);
+    }
+    return true;
 }
 
-bool model_splits(const struct model *model, int64_t tensor_parallel, struct error *error)
+bool model_divides(const struct model *model, const struct model_layout *layout, struct error *error)
 {
-    int64_t tp = tensor_parallel;
-    const struct {
-        const char *what;
-        int64_t width;
-    } widths[] = {{"MLP width", model->dense_layers > 0 ? model->mlp_width : 0},
-                  {"expert width", model->expert_width},
-                  {"shared experts' width", model->shared_expert_width}};
-    if (tp < 1)
-        return error_set(error, "tensor parallelism is at least 1");
-    if (model->heads % tp != 0)
-        return error_set(error, "tensor parallelism %" PRId64 " does not divide the %" PRId64 " heads of %s",
-                         tp, model->heads, model->name);
-    if (model->mla_latent == 0 && model->kv_heads % tp != 0 && tp % model->kv_heads != 0)
+    int64_t tp = layout->tensor_parallel, ep = layout->expert_parallel;
+    if (tp < 1 || layout->pipeline_parallel < 1 || layout->lanes < 1 || ep < 1)
+        return error_set(error, "parallelism of each kind is at least 1");
+    if (layout->pipeline_parallel > model->layers)
+        return error_set(error, "pipeline parallelism %" PRId64 " is more than the %" PRId64 " layers of %s",
+                         layout->pipeline_parallel, model->layers, model->name);
+    if (model->experts == 0 && layout->lanes * ep > 1)
+        return error_set(error,
+                         "%s has no experts to share: attention_data_parallel and expert_parallel are for "
+                         "models with experts; raise instances",
+                         model->name);
+    if (tp * layout->lanes % ep != 0)
+        return error_set(error,
+                         "expert parallelism %" PRId64 " does not divide the %" PRId64
+                         " GPUs of tensor_parallel x attention_data_parallel",
+                         ep, tp * layout->lanes);
+    if (model->heads % tp == 0 && model->mla_latent == 0 && model->kv_heads % tp != 0 &&
+        tp % model->kv_heads != 0)
         return error_set(error,
                          "tensor parallelism %" PRId64 " neither divides the %" PRId64
                          " KV heads of %s nor is a multiple of them",
                          tp, model->kv_heads, model->name);
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        if (widths[i].width % tp != 0)
-            return error_set(error, "tensor parallelism %" PRId64 " does not divide the %s %" PRId64 " of %s",
-                             tp, widths[i].what, widths[i].width, model->name);
-    return true;
+    return divides_widths(model, layout, error);
 }
 
-bool model_check_tensor_parallel(const struct model *model, int64_t tensor_parallel, const struct node *node,
-                                 struct error *error)
+bool model_check_layout(const struct model *model, const struct model_layout *layout, const struct node *node,
+                        struct error *error)
 {
     struct error problem;
-    return model_splits(model, tensor_parallel, &problem) || node_error(node, error, "%s", problem.text);
+    return model_divides(model, layout, &problem) || node_error(node, error, "%s", problem.text);
 }

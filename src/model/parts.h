@@ -8,7 +8,10 @@
 enum { NORM_RMS, NORM_LAYER };
 extern const char *const model_norm_names[];
 
-/* As model_check_tensor_parallel; the error has no place. */
-bool model_splits(const struct model *model, int64_t tensor_parallel, struct error *error);
+/* As model_check_layout; the error has no place. */
+bool model_divides(const struct model *model, const struct model_layout *layout, struct error *error);
+
+/* Layers with a sliding window among the first so many: they are taken as spread evenly. */
+int64_t model_sliding_layers_before(const struct model *model, int64_t layer);
 
 #endif

@@ -20,6 +20,8 @@ void batch_clear(struct instance *instance)
     mem_free(batch->residues);
     heap_clear(&batch->ends);
     heap_clear(&batch->growth);
+    heap_clear(&batch->windows);
+    heap_clear(&batch->longest);
     mem_free(batch->fresh);
     mem_free(batch->gaps);
 }
@@ -46,6 +48,64 @@ static int64_t blocks_now(const struct instance *instance, const struct sequence
     return used > sequence->blocks ? used : sequence->blocks;
 }
 
+/* Of so many cached tokens, those that layers with a window will still see beside the next one. */
+static int64_t sliding_part(const struct instance *instance, int64_t cached_tokens)
+{
+    int64_t most = instance->config->sliding_window - 1;
+    return cached_tokens < most ? cached_tokens : most;
+}
+
+/* A sequence comes in with its cached tokens as they are now. */
+static void join_contexts(struct instance *instance, uint32_t slot)
+{
+    struct batch *batch = &instance->batch;
+    const struct sequence *sequence = &instance->sequences[slot];
+    int64_t window = instance->config->sliding_window;
+    if (window > 0) {
+        batch->sliding_tokens += sliding_part(instance, sequence->cached_tokens);
+        if (!naive(instance) && sequence->cached_tokens < window - 1) {
+            batch->below_window++;
+            heap_set(&batch->windows, slot, batch->step + window - 1 - sequence->cached_tokens,
+                     sequence->admission);
+        }
+    }
+    if (instance->config->longest_context && !naive(instance))
+        heap_set(&batch->longest, slot, batch->step - sequence->cached_tokens, sequence->admission);
+}
+
+static void leave_contexts(struct instance *instance, uint32_t slot, int64_t cached_tokens)
+{
+    struct batch *batch = &instance->batch;
+    int64_t window = instance->config->sliding_window;
+    if (window > 0) {
+        batch->sliding_tokens -= sliding_part(instance, cached_tokens);
+        if (!naive(instance) && cached_tokens < window - 1) {
+            batch->below_window--;
+            heap_remove(&batch->windows, slot);
+        }
+    }
+    if (instance->config->longest_context && !naive(instance))
+        heap_remove(&batch->longest, slot);
+}
+
+int64_t batch_longest_context(const struct instance *instance)
+{
+    const struct batch *batch = &instance->batch;
+    const struct heap_entry *top = heap_top(&batch->longest);
+    int64_t longest = top ? batch->step - top->key : 0;
+    if (!instance->config->longest_context || batch->count == 0)
+        return 0;
+    if (naive(instance)) {
+        uint32_t slot = instance->first_running;
+        for (; slot != NO_SLOT; slot = instance->sequences[slot].next) {
+            const struct sequence *sequence = &instance->sequences[slot];
+            if (sequence->state == SEQUENCE_DECODE && sequence->cached_tokens > longest)
+                longest = sequence->cached_tokens;
+        }
+    }
+    return longest + 1;
+}
+
 void batch_join(struct instance *instance, uint32_t slot)
 {
     struct batch *batch = &instance->batch;
@@ -56,6 +116,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     batch->count++;
     batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
+    join_contexts(instance, slot);
     if (naive(instance))
         return;
     if (batch->fresh_count == batch->fresh_capacity)
@@ -106,6 +167,7 @@ void batch_leave(struct instance *instance, uint32_t slot)
     batch->count--;
     batch->window_count -= sequence->in_window;
     batch->cached_tokens -= cached_tokens;
+    leave_contexts(instance, slot, cached_tokens);
     if (!naive(instance)) {
         int64_t steps = batch->step - sequence->join_step;
         heap_remove(&batch->ends, slot);
@@ -162,7 +224,7 @@ static void list_ended(struct instance *instance, uint32_t slot)
 
 static void naive_step(struct instance *instance, int64_t now_ns)
 {
-    int64_t count = 0, window_count = 0, cached_tokens = 0;
+    int64_t count = 0, window_count = 0, cached_tokens = 0, sliding_tokens = 0;
     for (uint32_t slot = instance->first_running; slot != NO_SLOT; slot = instance->sequences[slot].next) {
         struct sequence *sequence = &instance->sequences[slot];
         if (sequence->state != SEQUENCE_DECODE)
@@ -173,6 +235,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
         count++;
         window_count += sequence->in_window;
         cached_tokens += sequence->cached_tokens;
+        sliding_tokens += sliding_part(instance, sequence->cached_tokens);
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
         if (sequence->request->generated_tokens == sequence->request->output_tokens)
@@ -182,6 +245,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
               cached_tokens == instance->batch.cached_tokens,
           "the batch's sums are off: %lld sequences, %lld of the window, %lld tokens", (long long)count,
           (long long)window_count, (long long)cached_tokens);
+    instance->batch.sliding_tokens = sliding_tokens;
 }
 
 static void aggregate_step(struct instance *instance, int64_t now_ns)
@@ -213,6 +277,11 @@ void batch_step(struct instance *instance, int64_t now_ns)
     struct batch *batch = &instance->batch;
     batch->step++;
     batch->cached_tokens += batch->count;
+    batch->sliding_tokens += batch->below_window;
+    while (batch_window_step(instance) <= batch->step) {
+        heap_remove(&batch->windows, heap_top(&batch->windows)->id);
+        batch->below_window--;
+    }
     instance->ended_count = 0;
     if (naive(instance))
         naive_step(instance, now_ns);

@@ -77,7 +77,13 @@ struct batch {
     int64_t *residues;  /* by (cached - step) mod block size: growing sequences; block size of them */
     struct heap ends;   /* key: step at which a sequence has all its tokens; tie: admission */
     struct heap growth; /* key: step from which a sequence needs blocks beyond its reserved ones */
-    uint32_t *fresh;    /* slots that joined since the last step */
+    /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes
+     * w. */
+    int64_t sliding_tokens; /* sum over the batch */
+    int64_t below_window;   /* sequences that count fewer: the sum rises by as many each step */
+    struct heap windows;    /* those; key: step from which a sequence counts w - 1 */
+    struct heap longest;    /* where the timer asks for the longest context; key: step - cached */
+    uint32_t *fresh;        /* slots that joined since the last step */
     size_t fresh_count, fresh_capacity;
     struct gap_entry *gaps;
     size_t gap_count, gap_capacity;
@@ -154,6 +160,8 @@ void batch_leave(struct instance *instance, uint32_t slot);
 /* Blocks that the next step needs, over the batch and of one sequence. */
 int64_t batch_blocks_needed(struct instance *instance);
 int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot);
+/* The longest context of the next step, its new token included; 0 where the timer does not ask for it. */
+int64_t batch_longest_context(const struct instance *instance);
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
 void batch_step(struct instance *instance, int64_t now_ns);
 
@@ -163,6 +171,14 @@ static inline int64_t batch_growth_step(const struct instance *instance)
     const struct heap_entry *top = heap_top(&instance->batch.growth);
     return top ? top->key - instance->kv.block_tokens + 1 : INT64_MAX;
 }
+
+/* The step at which the next sequence outgrows the window, INT64_MAX for none. */
+static inline int64_t batch_window_step(const struct instance *instance)
+{
+    const struct heap_entry *top = heap_top(&instance->batch.windows);
+    return top ? top->key : INT64_MAX;
+}
+
 /* A gap of the step just done, for the longest of each sequence. */
 static inline void batch_push_gap(struct batch *batch, int64_t gap_ns)
 {

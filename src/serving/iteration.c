@@ -74,20 +74,34 @@ static struct effort iteration_effort(const struct instance *instance)
     return effort;
 }
 
+/* Twice the attention work of the first so many tokens of a sequence, where only a window of them is seen. */
+static int64_t sliding_work_x2(int64_t tokens, int64_t window)
+{
+    return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
+}
+
 /* What the timer has to know of the planned batch. */
 static struct work describe_work(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     struct work work = {.prefill_tokens = schedule->prefill_tokens};
+    int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
         work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work.logit_rows = instance->batch.count;
+        work.longest_context_tokens = batch_longest_context(instance);
+        if (window > 0)
+            work.sliding_context_tokens = instance->batch.sliding_tokens + instance->batch.count;
     }
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
         int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
         work.prefill_work_x2 += (end - before) * (before + end);
+        work.prefill_kv_tokens += end;
+        work.prefill_scores += (end - before) * end;
+        if (window > 0)
+            work.sliding_prefill_work_x2 += sliding_work_x2(end, window) - sliding_work_x2(before, window);
         work.logit_rows += end == sequence->known_tokens;
     }
     return work;

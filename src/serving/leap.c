@@ -59,7 +59,8 @@ static bool uneventful(const struct instance *instance, int64_t until_ns)
 static void start_next(struct instance *instance)
 {
     const struct batch *batch = &instance->batch;
-    instance->iteration_ns = timer_decode_ns(&instance->decode, batch->cached_tokens + batch->count);
+    instance->iteration_ns = timer_decode_ns(&instance->decode, batch->cached_tokens + batch->count,
+                                             batch->sliding_tokens + batch->count);
     instance->iteration_end_ns += instance->iteration_ns;
 }
 
@@ -81,20 +82,28 @@ static int64_t residue_at(int64_t step, int64_t block_tokens)
     return rest > 0 ? block_tokens - rest : 0;
 }
 
+static int64_t least3(int64_t a, int64_t b, int64_t c)
+{
+    int64_t least = a < b ? a : b;
+    return c < least ? c : least;
+}
+
 /* Boundaries up to limit_ns at once: what pass_boundary does, on sums. The meter is open over all of them. */
 static void run_over(struct instance *instance, int64_t limit_ns)
 {
     struct batch *batch = &instance->batch;
     const int64_t count = batch->count, block_tokens = instance->kv.block_tokens;
-    const int64_t growth_step = batch_growth_step(instance);
-    const int64_t last_step = growth_step < instance->eventful_step ? growth_step : instance->eventful_step;
+    const int64_t last_step =
+        least3(batch_growth_step(instance), batch_window_step(instance), instance->eventful_step);
+    const int64_t below_window = batch->below_window;
     struct gauge gauge = instance_gauge(instance);
     struct histogram *itl = &instance->metrics->histograms[METRIC_ITL];
     const uint64_t each = (uint64_t)batch->window_count; /* a gap counts as often */
     const int64_t begin_ns = instance->accounted_ns, begin_step = batch->step,
                   before_ns = batch->last_step_ns;
     int64_t from_ns = begin_ns, end_ns = instance->iteration_end_ns, length_ns;
-    int64_t context = batch->cached_tokens + count, used = instance->kv.used_blocks;
+    int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
+            used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
     wide_t contexts = 0;
     uint64_t block_ns = 0;
@@ -110,9 +119,10 @@ static void run_over(struct instance *instance, int64_t limit_ns)
         batch_push_gap(batch, gap_ns);
         from_ns = end_ns;
         context += count;
+        sliding += below_window;
         residue = residue > 0 ? residue - 1 : block_tokens - 1;
         used += batch->residues[residue];
-        length_ns = timer_decode_ns(&instance->decode, context);
+        length_ns = timer_decode_ns(&instance->decode, context, sliding);
         end_ns += length_ns;
     } while (batch->step + 1 < last_step && end_ns <= limit_ns);
 
@@ -131,6 +141,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     histogram_add_counted(itl, steps * each, (wide_t)(uint64_t)(from_ns - before_ns) * each, least_ns,
                           most_ns);
     batch->cached_tokens = context - count;
+    batch->sliding_tokens = sliding - count;
     kv_take(&instance->kv, used - instance->kv.used_blocks);
     instance->accounted_ns = from_ns;
     instance->iteration_ns = length_ns;
@@ -143,6 +154,7 @@ void leap_to(struct instance *instance, int64_t until_ns)
     const struct meter *meter = &instance->meter;
     while (instance->busy && !instance->boundary_due && uneventful(instance, until_ns)) {
         if (batch->fresh_count == 0 && batch->step + 1 < batch_growth_step(instance) &&
+            batch->step + 1 < batch_window_step(instance) &&
             meter_open(meter, instance->accounted_ns, instance->iteration_end_ns))
             run_over(instance, meter->limit_ns < until_ns ? meter->limit_ns : until_ns);
         else

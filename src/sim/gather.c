@@ -83,23 +83,25 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
     struct results_pool *pools = mem_array(plan->pool_count, sizeof *pools);
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct plan_pool *pool = &plan->pools[i];
-        enum dtype weights = (enum dtype)pool->weight_dtype;
+        enum dtype weights = pool->layout.weight_dtype;
         int64_t tp = pool->tensor_parallel;
         pools[i] = (struct results_pool){.name = pool->name,
                                          .role = role_names[pool->role],
                                          .gpu = pool->gpu.name,
                                          .instances = (uint32_t)pool->instances,
-                                         .gpus_per_instance = (uint32_t)pool->tensor_parallel,
+                                         .gpus_per_instance = (uint32_t)pool->gpus,
                                          .tensor_parallel = (uint32_t)pool->tensor_parallel,
                                          .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
                                          .kv_capacity_blocks = (uint64_t)pool->capacity_blocks,
-                                         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour};
+                                         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
+                                         .tdp_watts = pool->gpu.tdp_watts,
+                                         .power = pool->power};
         pools[i].flops_per_token = model_linear_flops_per_token(&plan->model);
         pools[i].flops_per_logit_row = model_head_flops_per_row(&plan->model);
         pools[i].flops_per_context_token = model_attention_flops(&plan->model, 1);
         pools[i].peak_flops = gpu_peak_flops(&pool->gpu, weights);
         pools[i].bandwidth = pool->gpu.bandwidth;
-        pools[i].weight_bytes = (double)(model_weight_bytes_per_gpu(&plan->model, tp, weights) * tp);
+        pools[i].weight_bytes = (double)model_weight_bytes(&plan->model, &pool->layout);
         pools[i].kv_bytes_per_token =
             (double)(model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
                      model_kv_copies(&plan->model, tp));

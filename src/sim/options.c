@@ -11,6 +11,7 @@ const struct config_reference sim_references[] = {
     {"cluster", "", "cluster"},
     {"cluster.pools[*].gpu", "gpus", "GPU"},
     {"cluster.network.kv_link", "links", "link"},
+    {"cluster.network.node_link", "links", "link"},
     {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
 };
@@ -24,7 +25,6 @@ static const char *const reserve_names[] = {"after-prefill", NULL};
 static const char *const reserve_tokens_names[] = {"prompt", NULL};
 static const char *const overlap_names[] = {"none", NULL};
 static const char *const recompute_names[] = {"decode", NULL};
-static const char *const weight_dtypes[] = {"bf16", "fp16", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
 
 #define OF(member) offsetof(struct plan, member)
@@ -101,6 +101,8 @@ static OPTION_TABLE(cluster_table, "cluster", "pools, network and router", clust
 static const struct option network_rows[] = {
     {"kv_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.kv_link_node),
      "name or file of the link of each GPU, for KV transfers; required with prefill and decode pools"},
+    {"node_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.node_link_node),
+     "name or file of the link of each GPU between the nodes of an instance; default: kv_link"},
     {"control_latency_us", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(network.control_latency_us),
      "of every control message; also the lookahead of parallel runs"},
     {"sharing", OPTION_CHOICE, "\"max-min\"", 0, 0, sharing_names, OF(network.sharing),
@@ -134,15 +136,30 @@ static const struct option pool_rows[] = {
     {"role", OPTION_CHOICE, NULL, 0, 0, role_names, POOL(role), "unified, prefill or decode"},
     {"gpu", OPTION_NODE, NULL, 0, 0, NULL, POOL(gpu_node), "name or file of the GPU, or the GPU itself"},
     {"instances", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, POOL(instances), "model replicas"},
-    {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel), "GPUs of an instance"},
-    {"weight_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, weight_dtypes, POOL(weight_dtype),
-     "of weights and activations"},
+    {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel),
+     "GPUs that share each matrix"},
+    {"pipeline_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(pipeline_parallel),
+     "stages, each with its share of the layers; as many micro-batches are in flight"},
+    {"attention_data_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(attention_data_parallel),
+     "lanes with requests and KV cache of their own, whose experts are shared"},
+    {"expert_parallel", OPTION_INTEGER, "1", 1, 4096, NULL, POOL(expert_parallel),
+     "groups that the experts are spread over, of the tensor_parallel x attention_data_parallel GPUs"},
+    {"gpus_per_node", OPTION_INTEGER, "0", 0, 4096, NULL, POOL(gpus_per_node), "0: the GPU's own"},
+    {"nodes", OPTION_INTEGER, "0", 0, 1 << 20, NULL, POOL(nodes),
+     "nodes of the pool, as a limit; 0: as many as the instances need"},
+    {"weight_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(weight_choice),
+     "of the layers' matrices; auto: as the model is published"},
+    {"expert_dtype", OPTION_CHOICE, "\"auto\"", 0, 0, dtype_choices, POOL(expert_choice),
+     "of the routed experts; auto: as published, or as weight_dtype where that is given and they do not "
+     "differ "
+     "in the publication"},
     {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_dtype), "of the KV cache"},
     {"max_model_len", OPTION_INTEGER, "0", 0, 1 << 30, NULL, POOL(max_model_len),
      "requests with more prompt and output tokens are refused; 0: no limit"},
     {"scheduler", OPTION_NODE, "null", 0, 0, NULL, POOL(scheduler_node), "batch scheduler"},
     {"kv", OPTION_NODE, "null", 0, 0, NULL, POOL(kv_node), "KV cache"},
     {"timer", OPTION_NODE, "null", 0, 0, NULL, POOL(timer_node), "how iterations are timed"},
+    {"power", OPTION_NODE, "null", 0, 0, NULL, POOL(power_node), "how the power of its GPUs is computed"},
     {"price_usd_per_gpu_hour", OPTION_NUMBER, "-1", -1, 1e6, NULL, POOL(price_usd_per_gpu_hour),
      "negative: the GPU's own; a month is 730 h"},
 };
@@ -150,7 +167,7 @@ static OPTION_TABLE(pool_table, "pool", "instances of one role and one configura
 
 const struct option_table *const *sim_option_tables(void)
 {
-    static const struct option_table *tables[24];
+    static const struct option_table *tables[32];
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
                                         &output_table,
@@ -161,6 +178,7 @@ const struct option_table *const *sim_option_tables(void)
                                         scheduler_option_table(),
                                         &kv_options,
                                         &timer_options,
+                                        &power_options,
                                         &network_table,
                                         &handoff_table,
                                         router_option_table(),

@@ -67,46 +67,79 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
     return true;
 }
 
-/* KV blocks of an instance; an error with the figures when there is no room. */
+/* Columns of the widest layer of the MLP or the experts on one GPU: what activations are sized by. */
+static int64_t widest_mlp(const struct work_shape *shape)
+{
+    int64_t experts = shape->experts_per_token * shape->expert_width / shape->expert_tensor_parallel +
+                      shape->shared_expert_width;
+    return shape->mlp_width > experts ? shape->mlp_width : experts;
+}
+
+/* KV blocks of a lane; an error with the figures when there is no room on the fullest stage. */
 static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                           struct error *error)
 {
-    struct work_shape shape = model_shape(&plan->model, pool->tensor_parallel, (enum dtype)pool->weight_dtype,
-                                          (enum dtype)pool->kv_dtype);
-    double token_bytes =
-        2.0 * (double)(shape.layers * shape.kv_heads * shape.head_dim) * shape.kv_value_bytes;
-    struct kv_capacity capacity = {
-        .memory_bytes = pool->gpu.memory_bytes,
-        .weight_bytes =
-            model_weight_bytes_per_gpu(&plan->model, pool->tensor_parallel, (enum dtype)pool->weight_dtype),
-        .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
-        .hidden = shape.hidden,
-        .mlp_width_per_gpu = shape.mlp_width,
-        .block_bytes = (int64_t)(token_bytes * (double)pool->kv.block_tokens),
-    };
-    pool->capacity_blocks = kv_capacity_blocks(&pool->kv, &capacity);
-    return pool->capacity_blocks > 0 || kv_capacity_error(&pool->kv, &capacity, node, error);
+    const struct model_layout *layout = &pool->layout;
+    int64_t least_blocks = INT64_MAX;
+    struct kv_capacity least = {0};
+    for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
+        struct work_shape shape = model_shape(&plan->model, layout, stage);
+        struct kv_capacity capacity = {
+            .memory_bytes = pool->gpu.memory_bytes,
+            .weight_bytes = model_weight_bytes_per_gpu(&plan->model, layout, stage),
+            .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
+            .hidden = shape.hidden,
+            .mlp_width_per_gpu = widest_mlp(&shape),
+            .block_bytes =
+                model_kv_bytes_per_token_and_gpu(&plan->model, layout, stage) * pool->kv.block_tokens,
+        };
+        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
+        if (blocks < least_blocks) {
+            least_blocks = blocks;
+            least = capacity;
+        }
+    }
+    pool->capacity_blocks = least_blocks;
+    return least_blocks > 0 || kv_capacity_error(&pool->kv, &least, node, error);
 }
 
-/* What a part of a pool cannot check alone. */
-static bool check_timer(const struct plan_pool *pool, const struct node *node, struct error *error)
+/* Data types and parallelism, as the model and the pool together say. */
+static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                           struct error *error)
 {
-    const struct timer_config *timer = &pool->timer;
-    if (timer->level == TIMER_FIXED && timer->prefill_ms <= 0 && timer->decode_ms <= 0)
-        return node_error(pool->timer_node ? pool->timer_node : node, error,
-                          "level fixed takes its times from prefill_ms and decode_ms; set them");
-    return true;
+    const struct model *model = &plan->model;
+    int weights = pool->weight_choice > 0 ? pool->weight_choice - 1 : model->weight_dtype;
+    int experts = pool->expert_choice > 0                      ? pool->expert_choice - 1
+                  : model->expert_dtype != model->weight_dtype ? model->expert_dtype
+                                                               : weights;
+    pool->layout = (struct model_layout){.tensor_parallel = pool->tensor_parallel,
+                                         .pipeline_parallel = pool->pipeline_parallel,
+                                         .lanes = pool->attention_data_parallel,
+                                         .expert_parallel = pool->expert_parallel,
+                                         .weight_dtype = (enum dtype)weights,
+                                         .expert_dtype = (enum dtype)experts,
+                                         .kv_dtype = (enum dtype)pool->kv_dtype};
+    pool->gpus = pool->tensor_parallel * pool->pipeline_parallel * pool->attention_data_parallel;
+    return model_check_layout(model, &pool->layout, node, error);
 }
 
-static bool parse_pool(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
+                        struct error *error)
+{
+    struct work_shape shape = plan_shape(plan, pool, 0);
+    return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
+}
+
+static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
     if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
+        !parse_part("power", pool->power_node, &pool->power, error) ||
+        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
         !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !model_check_tensor_parallel(&plan->model, pool->tensor_parallel, node, error) ||
-        !gpu_check_dtype(&pool->gpu, (enum dtype)pool->weight_dtype, node, error) ||
-        !check_timer(pool, node, error))
+        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+        !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
@@ -184,11 +217,21 @@ static bool parse_pools(struct plan *plan, struct error *error)
     return check_names(plan, error) && check_roles(plan, error);
 }
 
+/* Before the pools: their instances may span nodes. */
 static bool parse_network(struct plan *plan, struct error *error)
 {
+    const struct node *kv = NULL, *between;
     if (!parse_part("network", plan->network_node, plan, error))
         return false;
     plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
+    kv = plan->network.kv_link_node;
+    between = plan->network.node_link_node ? plan->network.node_link_node : kv;
+    return (!kv || link_parse(kv, &plan->link, error)) &&
+           (!between || link_parse(between, &plan->node_link, error));
+}
+
+static bool set_ports(struct plan *plan, struct error *error)
+{
     if (!plan->disaggregated)
         return true;
     if (!plan->network.kv_link_node)
@@ -196,36 +239,12 @@ static bool parse_network(struct plan *plan, struct error *error)
                           "%skv_link is missing: prefill and decode pools need a link to move KV over; see "
                           "`tandem list links`",
                           plan->network_node ? "" : "network.");
-    if (!link_parse(plan->network.kv_link_node, &plan->link, error))
-        return false;
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
         plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                   (double)(plan->network.nics_per_gpu * plan->pools[i].tensor_parallel);
+                                   (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
     return true;
-}
-
-/* Options that are set and cannot act, most likely a mistake, and what the model of time does not know. */
-static void warn_about_options(const struct plan *plan)
-{
-    if (!plan->disaggregated && plan->handoff_node)
-        log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
-    for (size_t i = 0; i < plan->pool_count; i++) {
-        const struct plan_pool *pool = &plan->pools[i];
-        if (pool->tensor_parallel > 8)
-            log_warning(
-                "pool %s: tensor parallelism %lld is timed as within one NVLink domain; across nodes it "
-                "is slower",
-                pool->name, (long long)pool->tensor_parallel);
-        bool chunks = schedulers[pool->limits.policy]->chunks || pool->limits.chunked_prefill;
-        if (pool->limits.chunked_prefill && pool->role != ROLE_PREFILL)
-            log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
-                        role_names[pool->role]);
-        if (pool->limits.long_prefill_token_threshold > 0 && !chunks)
-            log_warning("pool %s: scheduler.long_prefill_token_threshold has no effect on whole prompts",
-                        pool->name);
-    }
 }
 
 static bool parse_output(struct plan *plan, struct error *error)
@@ -249,13 +268,12 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
                 parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
-                model_check_timed(&plan->model, plan->model_node, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
-                parse_part("handoff", plan->handoff_node, plan, error) && parse_pools(plan, error) &&
-                parse_network(plan, error);
+                parse_part("handoff", plan->handoff_node, plan, error) && parse_network(plan, error) &&
+                parse_pools(plan, error) && set_ports(plan, error);
     if (good)
-        warn_about_options(plan);
+        plan_warn(plan);
     return good;
 }
 

@@ -9,6 +9,7 @@
 #include "tandem/kv.h"
 #include "tandem/link.h"
 #include "tandem/model.h"
+#include "tandem/power.h"
 #include "tandem/router.h"
 #include "tandem/sim.h"
 
@@ -21,12 +22,22 @@ extern const char *const plan_partition_names[];
 struct plan_pool {
     const char *name;
     int role;
-    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node;
-    int64_t instances, tensor_parallel, max_model_len;
-    int weight_dtype, kv_dtype;
+    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
+    int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
+    int64_t max_model_len;
+    int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
+    struct model_layout layout;                 /* resolved */
+    int64_t gpus;                               /* of an instance */
+    int64_t gpus_per_node, nodes;               /* nodes 0: as many as it takes */
+    struct {
+        int64_t reach; /* GPUs that are joined without the network */
+        bool crosses;  /* an instance spans several such groups */
+        int64_t nodes; /* needed */
+    } place;
     double price_usd_per_gpu_hour; /* resolved */
     struct gpu gpu;
     struct timer_config timer;
+    struct power_config power;
     struct kv_config kv;
     struct scheduler_limits limits; /* resolved */
     int64_t capacity_blocks;
@@ -56,7 +67,7 @@ struct plan {
     const char *cluster_name;
     const struct node *pools_node, *network_node, *router_node, *handoff_node;
     struct {
-        const struct node *kv_link_node;
+        const struct node *kv_link_node, *node_link_node;
         double control_latency_us, setup_ms;
         int sharing;
         int64_t nics_per_gpu;
@@ -67,6 +78,7 @@ struct plan {
     struct router_config router;
     struct model model;
     struct link link;
+    struct link node_link;   /* between the nodes of an instance; bandwidth 0: none is given */
     struct plan_pool *pools; /* owned: plan_clear */
     size_t pool_count;
     uint32_t entities;
@@ -81,6 +93,17 @@ const struct option_table *plan_table(const char *name);
 /* Fills a plan from a resolved experiment and checks that it all fits together. */
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
+
+/* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
+ * nodes, no link between them. node: the pool's. */
+bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* The shapes on one GPU of a stage of the pool, where it is placed. */
+struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
+
+/* Warnings: one line for each limit that the plan meets, and for options without effect. */
+void plan_warn(const struct plan *plan);
+void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */
 void plan_partition(const struct plan *plan, int ranks, uint32_t *owners);

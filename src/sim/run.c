@@ -80,8 +80,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
-    struct work_shape shape = model_shape(&plan->model, pool->tensor_parallel, (enum dtype)pool->weight_dtype,
-                                          (enum dtype)pool->kv_dtype);
+    struct work_shape shape = plan_shape(plan, pool, 0);
     run->configs[index] = (struct instance_config){
         .role = pool->role,
         .pool = (int64_t)index,
@@ -100,6 +99,8 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? 2.0 * (double)plan->model.layers * plan->link.descriptor_ns : 0,
+        .sliding_window = plan->model.sliding_window,
+        .longest_context = pool->gpu.mixed_attention.present,
         .timer = timer_new(&pool->gpu, &shape, &pool->timer),
     };
 }

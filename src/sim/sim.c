@@ -109,6 +109,21 @@ static void warn_about_refusals(const struct summary *summary)
                     (unsigned long long)summary->refused_kv_capacity);
 }
 
+/* Above that share of busy time at the cap: an iteration that the window cuts can look like it. */
+#define CAPPED_SHARE 0.01
+
+static void warn_about_power(const struct results *results)
+{
+    for (size_t i = 0; i < results->pool_count; i++) {
+        const struct pool_row *pool = &results->pools[i];
+        if (pool->power_capped > CAPPED_SHARE)
+            log_warning(
+                "pool %s: its GPUs take all the power they may in %.0f %% of their busy time; energy is "
+                "cut there, times are not stretched",
+                pool->name, 100 * pool->power_capped);
+    }
+}
+
 /* The trace's path made absolute, so that config.used.json runs from anywhere; results.h5 has it as written.
  */
 static void make_trace_absolute(struct run *run)
@@ -226,6 +241,7 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {
         warn_about_refusals(&results.summary);
+        warn_about_power(&results);
         if (options->output && !options->quiet)
             log_info("results are in %s", options->output);
         struct text table = {0};

@@ -85,11 +85,12 @@ class Synthetic:
         schema_version: int = 1,
         model: str = "llama-2-70b",
         one_token: bool = False,
+        capped: float = 0.0,
     ):
         self.arguments = dict(locals())
         self.rows, self.series, self.schema_version = rows, series, schema_version
         self.random = np.random.default_rng(seed)
-        self.pools, self.price, self.slo = pools, price, slo
+        self.pools, self.price, self.slo, self.capped = pools, price, slo, capped
         self.moved = any(role == "decode" for _, role, _, _ in pools)
         self.requests = self._requests(count, rate, slow, saturated, refused, one_token)
         self.summary = self._summary(saturated)
@@ -270,6 +271,10 @@ class Synthetic:
             "cost_usd": cost,
             "usd_per_million_output_tokens": cost * 1e6 / tokens,
             "usd_per_thousand_requests": cost * 1e3 / count,
+            "energy_joules": 400.0 * gpus * window / 1e9,
+            "mean_power_watts": 400.0 * gpus,
+            "joules_per_output_token": 400.0 * gpus * window / 1e9 / tokens,
+            "kwh_per_million_output_tokens": 400.0 * gpus * window / 3.6e9 / tokens,
             "saturated": int(saturated),
         }
         return summary
@@ -319,6 +324,11 @@ class Synthetic:
                 "received_bytes": 10**9 * i,
                 "usd_per_million_prefill_tokens": 0.0 if role == "decode" else 0.21,
                 "usd_per_million_output_tokens": 0.0 if role == "prefill" else 1.5,
+                "energy_joules": 1e6,
+                "mean_power_watts": 400.0 * instances * each,
+                "power_capped": self.capped,
+                "joules_per_prefill_token": 0.0 if role == "decode" else 0.35,
+                "joules_per_output_token": 0.0 if role == "prefill" else 2.25,
             }
             for column, value in row.items():
                 rows[column].append(value)
@@ -370,6 +380,7 @@ class Synthetic:
             "prefill_tokens": (20_000 * active * noise).astype(np.uint64),
             "output_tokens": (3_000 * active * noise).astype(np.uint64),
             "sent_bytes": (10**8 * active * noise).astype(np.uint64),
+            "power_watts": 180.0 + 500.0 * sum(busy),
         }
 
     def write(self, folder: Path) -> Path:

@@ -31,6 +31,11 @@ class Units(unittest.TestCase):
         self.assertEqual(units.percent_text(0.98765), "98.77 %")
         self.assertEqual(units.bytes_text(3 * 2**30), "3.000 GiB")
         self.assertEqual(units.bound_text(0), "none")
+        self.assertEqual(units.watts_text(929.4), "929.4 W")
+        self.assertEqual(units.watts_text(2530.2), "2.530 kW")
+        self.assertEqual(units.watts_text(3.2e6), "3.200 MW")
+        self.assertEqual(units.joules_text(0.2014), "0.2014 J")
+        self.assertEqual(units.kwh_text(1.567), "1.567 kWh")
 
     def test_changes(self) -> None:
         self.assertEqual(units.change_text(100, 75), "-25.0 %")
@@ -71,6 +76,9 @@ class Table(Folder):
             "utilization",
             "cost_usd_per_hour",
             "usd_per_million_output_tokens",
+            "mean_power_watts",
+            "joules_per_output_token",
+            "kwh_per_million_output_tokens",
         ):
             self.assertEqual(self.values(results, key), [run.summary[key] for run in runs], key)
         self.assertEqual(
@@ -82,6 +90,13 @@ class Table(Folder):
         self.assertEqual(self.values(results, "pools[prefill].hfu"), [None, 0.43])
         self.assertEqual(self.values(results, "pools[decode].mbu"), [None, 0.55])
         self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm"])
+        self.assertEqual(self.values(results, "pools[prefill].mean_power_watts"), [None, 3200.0])
+        self.assertEqual(self.values(results, "pools[prefill].joules_per_prefill_token"), [None, 0.35])
+        self.assertEqual(self.values(results, "pools[decode].joules_per_output_token"), [None, 2.25])
+        self.assertEqual(self.values(results, "pools[unified].joules_per_output_token"), [2.25, None])
+        keys = set(table.frame(results)["metric"])
+        self.assertNotIn("pools[decode].joules_per_prefill_token", keys)
+        self.assertNotIn("pools[decode].power_capped", keys)
 
     def test_derived_values(self) -> None:
         (result,) = self.made(Synthetic(count=300))
@@ -133,6 +148,23 @@ class Table(Folder):
         ):
             self.assertNotIn(key, keys)
         self.assertIn("SLO: TTFT at most", table.render(runs))
+
+    def test_energy_is_shown_and_may_be_missing(self) -> None:
+        capped, old = self.made(
+            Synthetic(name="capped", count=100, capped=0.25), Synthetic(name="old", count=100)
+        )
+        energy = [name for name in old.summary if "joules" in name or "kwh" in name]
+        for name in [*energy, "mean_power_watts"]:
+            del old.summary[name]
+        old.pools = old.pools.drop(
+            columns=[name for name in old.pools if "joules" in name or "power" in name]
+        )
+        self.assertEqual(self.values([capped, old], "mean_power_watts"), [6400.0, None])
+        self.assertEqual(self.values([capped, old], "pools[unified].power_capped"), [0.25, None])
+        text = table.render([capped, old])
+        self.assertRegex(text, r"Energy\n  mean power +6\.400 kW +-\n")
+        self.assertRegex(text, r"  unified: busy time at its cap +25\.00 % +-\n")
+        self.assertNotIn("Energy", table.render([old]))
 
     def test_saturated_is_shown(self) -> None:
         self.assertIn("YES", table.render(self.made(Synthetic(count=100, saturated=True))))

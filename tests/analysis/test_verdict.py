@@ -136,6 +136,22 @@ class Verdict(Folder):
         self.assertNotIn("goodput:", text)
         self.assertNotIn("million output tokens:", text)
 
+    def test_energy(self) -> None:
+        self.a.summary["joules_per_output_token"] = 1.5
+        self.b.summary["joules_per_output_token"] = 1.2
+        words = "energy per output token: b 1.200 J against a 1.500 J (20.0 % lower)"
+        self.assertIn(words, self.text())
+        self.assertNotIn("all the power they may", self.text())
+        del self.a.summary["joules_per_output_token"]
+        self.assertNotIn("energy per output", self.text())
+
+    def test_capped_power(self) -> None:
+        self.b.pools["power_capped"] = [0.005, 0.25]
+        words = "GPUs of pool decode{} take all the power they may in 25.00 % of their busy time"
+        self.assertIn(words.format(" of b"), self.text())
+        self.assertIn(words.format(""), "\n".join(verdict.report(self.b)))
+        self.assertNotIn("pool prefill of b", self.text())
+
     def test_report(self) -> None:
         self.a.summary.update(saturated=1, refused=3, refused_model_length=1, refused_kv_capacity=2)
         text = "\n".join(verdict.report(self.a))
@@ -144,7 +160,9 @@ class Verdict(Folder):
             "3 of 200 requests were refused (1 too long for the model, 2 for the KV cache)", text
         )
         self.assertIn("most time in decode", text)
-        self.assertIn("Pool unified (4x4 h100-sxm) is busy 75.00 %", text)
+        self.assertIn(
+            "Pool unified (4x4 h100-sxm) is busy 75.00 % of the time and takes 6.400 kW;", text
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-/* MFU, HFU and MBU of whole runs from the shapes of the model alone, what a prompt token costs where tokens
- * are recomputed, and whose gaps ITL counts after a warm-up. */
+/* MFU, HFU, MBU and energy of whole runs from the shapes of the model alone, what a prompt token costs where
+ * tokens are recomputed, and whose gaps ITL counts after a warm-up. */
 #include "test.h"
 
 #include "experiment.h"
@@ -7,6 +7,7 @@
 #define LATENCY_NS 1000000
 #define PEAK       989e12 /* h100-sxm, bf16, FLOP/s */
 #define BANDWIDTH  3350e9 /* bytes/s */
+#define TDP        700.0  /* W */
 
 /* llama-2-7b: 32 layers of width 4096, 32 heads of 128 for queries, keys and values, MLP 11008, vocabulary
  * 32000. */
@@ -47,27 +48,57 @@ static void add_steps(struct sums *sums, double first_context, int steps)
     }
 }
 
+static struct sums both(struct sums a, struct sums b)
+{
+    return (struct sums){a.iterations + b.iterations, a.tokens + b.tokens, a.rows + b.rows,
+                         a.context + b.context, a.read + b.read};
+}
+
 static double flops_of(const struct sums *sums)
 {
     return sums->tokens * TOKEN_FLOPS + sums->rows * ROW_FLOPS + sums->context * CONTEXT_FLOPS;
 }
 
+static double bytes_of(const struct sums *sums, int tp)
+{
+    return sums->iterations * weight_bytes(tp) + (sums->read + sums->tokens) * KV_BYTES;
+}
+
+/* Joules of tp GPUs beyond those of idle ones, the whole of it in busy_ns. */
+static double joules_of(const struct sums *sums, int tp, uint64_t busy_ns)
+{
+    double time_s = (double)busy_ns * 1e-9, gpu_s = tp * time_s;
+    if (busy_ns == 0)
+        return 0;
+    return TDP * gpu_s *
+           (0.518 * pow(flops_of(sums) / (PEAK * gpu_s), 0.448) +
+            0.735 * bytes_of(sums, tp) / (BANDWIDTH * gpu_s));
+}
+
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 * (expected))
 
-/* The window is the whole run: one request, or all at once. */
-static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *sums)
+/* The window is the whole run: one request, or all at once. The pool has one instance, and no iteration that
+ * both prefills and decodes. */
+static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *prefill,
+                       const struct sums *decode)
 {
     double gpu_s = tp * (double)outcome->summary.end_ns * 1e-9;
-    double bytes = sums->iterations * weight_bytes(tp) + (sums->read + sums->tokens) * KV_BYTES;
+    struct sums sums = both(*prefill, *decode);
+    const struct instance_row *instance = &outcome->instances[pool];
     const struct pool_row *row = &outcome->pools[pool];
     CU_ASSERT_EQUAL(outcome->summary.window_start_ns, 0);
     CU_ASSERT_EQUAL(outcome->summary.window_end_ns, outcome->summary.end_ns);
-    NEAR(row->hfu, flops_of(sums) / (PEAK * gpu_s));
+    NEAR(row->hfu, flops_of(&sums) / (PEAK * gpu_s));
     CU_ASSERT_EQUAL(row->mfu, row->hfu);
-    NEAR(row->mbu, bytes / (BANDWIDTH * gpu_s));
-    CU_ASSERT_EQUAL(outcome->instances[pool].hfu, row->hfu); /* its only instance */
-    CU_ASSERT_EQUAL(outcome->instances[pool].mbu, row->mbu);
+    NEAR(row->mbu, bytes_of(&sums, tp) / (BANDWIDTH * gpu_s));
+    CU_ASSERT_EQUAL(instance->hfu, row->hfu);
+    CU_ASSERT_EQUAL(instance->mbu, row->mbu);
     CU_ASSERT(row->mfu < 1 && row->mbu < 1);
+    double joules = 0.255 * TDP * gpu_s + joules_of(prefill, tp, instance->busy_prefill_ns) +
+                    joules_of(decode, tp, instance->busy_decode_ns);
+    NEAR(row->energy_joules, joules);
+    CU_ASSERT_EQUAL(instance->energy_joules, row->energy_joules);
+    CU_ASSERT_EQUAL(row->power_capped, 0);
 }
 
 static void test_unified_alone(void)
@@ -78,11 +109,12 @@ static void test_unified_alone(void)
         experiment_set(experiment, "cluster.pools[0].tensor_parallel=%d", tp);
         experiment_set(experiment, "cluster.pools[0].scheduler.max_num_batched_tokens=600");
         struct outcome outcome = experiment_run_well(experiment);
-        struct sums sums = {0};
-        add_chunk(&sums, 0, 600, 0);
-        add_chunk(&sums, 600, 400, 1);
-        add_steps(&sums, 1001, 199);
-        check_pool(&outcome, 0, tp, &sums);
+        struct sums prefill = {0}, decode = {0};
+        add_chunk(&prefill, 0, 600, 0);
+        add_chunk(&prefill, 600, 400, 1);
+        add_steps(&decode, 1001, 199);
+        check_pool(&outcome, 0, tp, &prefill, &decode);
+        NEAR(outcome.summary.joules_per_output_token, outcome.pools[0].energy_joules / 200);
         outcome_clear(&outcome);
         experiment_free(experiment);
     }
@@ -97,10 +129,12 @@ static void disaggregated_alone(const char *first_token, double first_context, i
     experiment_set(experiment, "cluster.pools[decode].tensor_parallel=2");
     struct outcome outcome = experiment_run_well(experiment);
     struct sums prefill = {0}, decode = {0};
+    const struct sums none = {0};
     add_chunk(&prefill, 0, 1000, 1);
     add_steps(&decode, first_context, steps);
-    check_pool(&outcome, 0, 1, &prefill);
-    check_pool(&outcome, 1, 2, &decode);
+    check_pool(&outcome, 0, 1, &prefill, &none);
+    check_pool(&outcome, 1, 2, &none, &decode);
+    NEAR(outcome.summary.energy_joules, outcome.pools[0].energy_joules + outcome.pools[1].energy_joules);
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
@@ -140,10 +174,9 @@ static void test_preempted(void)
     add_chunk(&useful, 80, 1, 1); /* of the 81 tokens only the last one is new */
     add_steps(&useful, 82, 39 - 17);
     double time_s = (double)outcome.summary.end_ns * 1e-9;
-    double bytes = sums.iterations * weight_bytes(1) + (sums.read + sums.tokens) * KV_BYTES;
     NEAR(outcome.pools[0].hfu, flops_of(&sums) / (PEAK * time_s));
     NEAR(outcome.pools[0].mfu, flops_of(&useful) / (PEAK * time_s));
-    NEAR(outcome.pools[0].mbu, bytes / (BANDWIDTH * time_s));
+    NEAR(outcome.pools[0].mbu, bytes_of(&sums, 1) / (BANDWIDTH * time_s));
     CU_ASSERT(outcome.pools[0].hfu > outcome.pools[0].mfu);
     outcome_clear(&outcome);
     experiment_free(experiment);

@@ -83,21 +83,70 @@ static int64_t differences(struct timer *timer)
         struct work mixed = {.prefill_tokens = draw(3) ? 0 : draw_log(8192),
                              .decode_sequences = sequences,
                              .decode_context_tokens = contexts,
+                             .longest_context_tokens = contexts / sequences,
+                             .sliding_context_tokens = contexts / 3,
                              .logit_rows = sequences};
+        mixed.prefill_kv_tokens = 2 * mixed.prefill_tokens;
         mixed.prefill_work_x2 = mixed.prefill_tokens * mixed.prefill_tokens;
         different += timer_iteration_ns(timer, &mixed) != exact_ns(timer, &mixed);
         struct timer_decode decode = timer_decode_begin(timer, sequences);
         int64_t before_ns = 0;
         for (int step = 0; step < 20; step++, contexts += sequences) {
-            struct work work = {
-                .decode_sequences = sequences, .decode_context_tokens = contexts, .logit_rows = sequences};
-            int64_t ns = timer_decode_ns(&decode, contexts);
+            struct work work = {.decode_sequences = sequences,
+                                .decode_context_tokens = contexts,
+                                .sliding_context_tokens = contexts / 3,
+                                .logit_rows = sequences};
+            int64_t ns = timer_decode_ns(&decode, contexts, contexts / 3);
             different += ns != exact_ns(timer, &work) || ns != timer_iteration_ns(timer, &work);
             different += ns < before_ns - TIMER_SLACK_NS;
             before_ns = ns;
         }
     }
     return different;
+}
+
+/* Shapes of other kinds: windows, experts, latent attention, several lanes. */
+static void vary(struct work_shape *shape, size_t kind)
+{
+    if (kind == 1) {
+        shape->sliding_layers = shape->layers / 2;
+        shape->sliding_window = 1024;
+    }
+    if (kind == 2) {
+        shape->expert_layers = shape->layers - 1;
+        shape->experts = 64;
+        shape->experts_per_token = 4;
+        shape->expert_width = 1024;
+        shape->lanes = shape->expert_parallel = shape->expert_tensor_parallel = 1;
+        shape->expert_dtype = DTYPE_FP8;
+    }
+    if (kind == 3) {
+        shape->mla_latent = 512;
+        shape->mla_query_latent = 1536;
+        shape->mla_rope = 64;
+        shape->mla_nope = shape->mla_value = 128;
+    }
+}
+
+static void test_kinds(void)
+{
+    static const char *const gpus[] = {"h100-sxm", "a100-sxm-80gb", "rtx-4090", "b200-sxm"};
+    for (size_t g = 0; g < sizeof gpus / sizeof gpus[0]; g++) {
+        struct config *config;
+        struct gpu gpu = timer_test_gpu(gpus[g], &config);
+        for (size_t kind = 0; kind < 4; kind++) {
+            struct work_shape shape = timer_test_shape("llama-3.1-8b", 2, DTYPE_BF16, 2);
+            struct timer_config options = {.iteration_overhead_ms = -1, .eager_factor = 1};
+            vary(&shape, kind);
+            options.host = gpu.eager.present && kind % 2 == 0 ? 2 : 0; /* eager */
+            options.attention = kind == 0 && g > 1 ? TIMER_MATERIALIZED : TIMER_FLASH;
+            struct timer *timer = timer_new(&gpu, &shape, &options);
+            CU_ASSERT_EQUAL(differences(timer), 0);
+            timer_free(timer);
+        }
+        config_free(config);
+    }
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
 static void test_timers(void)
@@ -131,6 +180,7 @@ int main(void)
         {"norm against powers", test_norm},
         {"a norm too steep for its table", test_steep_norm},
         {"the same nanosecond", test_timers},
+        {"the same of other kinds", test_kinds},
     };
     return test_main("quick times", cases, sizeof cases / sizeof cases[0]);
 }

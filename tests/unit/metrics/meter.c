@@ -65,9 +65,8 @@ static void live(struct life *life, int i)
         uint64_t prefill = (uint64_t)draw(9) + 1, output = (uint64_t)draw(9);
         enum phase phase = (enum phase)draw(PHASE_COUNT);
         meter_iteration(&life->meters[i], to_ns, phase, prefill, output, &effort);
-        life->usages[i].iterations[phase]++;
         metrics_tokens(&life->direct, pool, &life->usages[i], to_ns, prefill, output);
-        metrics_effort(&life->direct, &life->usages[i], to_ns, &effort);
+        metrics_effort(&life->direct, pool, &life->usages[i], to_ns, phase, &effort);
     }
     if (draw(6) == 0) {
         meter_sent(&life->meters[i], to_ns, 77);
@@ -89,9 +88,11 @@ static bool same_usage(const struct usage *a, const struct usage *b)
                 a->running_ns == b->running_ns && a->moving_ns == b->moving_ns &&
                 a->prefill_tokens == b->prefill_tokens && a->recomputed_tokens == b->recomputed_tokens &&
                 a->output_tokens == b->output_tokens && a->window_output_tokens == b->window_output_tokens &&
-                a->sent_bytes == b->sent_bytes && same_effort(&a->window, &b->window);
+                a->sent_bytes == b->sent_bytes;
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        same = same && a->busy_ns[phase] == b->busy_ns[phase] && a->iterations[phase] == b->iterations[phase];
+        same = same && a->busy_ns[phase] == b->busy_ns[phase] &&
+               a->iterations[phase] == b->iterations[phase] &&
+               same_effort(&a->window[phase], &b->window[phase]);
     return same;
 }
 
@@ -102,7 +103,8 @@ static bool same_bin(const struct series_bin *a, const struct series_bin *b)
                 a->prefill_tokens == b->prefill_tokens && a->output_tokens == b->output_tokens &&
                 a->sent_bytes == b->sent_bytes;
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        same = same && a->busy_ns[phase] == b->busy_ns[phase];
+        same = same && a->busy_ns[phase] == b->busy_ns[phase] &&
+               same_effort(&a->effort[phase], &b->effort[phase]);
     return same;
 }
 

@@ -222,7 +222,8 @@ static void spans_are_clipped_to_the_window(void)
     metrics_clear(&metrics);
 }
 
-/* Iterations count by their end, both ends of the window included; recomputed tokens always. */
+/* Iterations count by their end, both ends of the window included, for their phase alone; recomputed tokens
+ * and bins always. */
 static void effort_is_summed_inside_the_window(void)
 {
     struct metrics_config config = plain;
@@ -241,17 +242,26 @@ static void effort_is_summed_inside_the_window(void)
                                 .context_x2 = (wide_t)1 << (62 + i),
                                 .recomputed_context_x2 = (wide_t)1 << (61 + i),
                                 .kv_read_tokens = (wide_t)3 << (60 + i)};
-        metrics_effort(&metrics, &usage, ends_ns[i], &effort);
+        metrics_effort(&metrics, 1, &usage, ends_ns[i], PHASE_MIXED, &effort);
     }
     CU_ASSERT_EQUAL(usage.recomputed_tokens, 1 + 2 + 4 + 8 + 16);
-    CU_ASSERT_EQUAL(usage.window.iterations, 3);
-    CU_ASSERT_EQUAL(usage.window.tokens, 140);
-    CU_ASSERT_EQUAL(usage.window.recomputed_tokens, 14);
-    CU_ASSERT_EQUAL(usage.window.prompt_tokens, 28);
-    CU_ASSERT_EQUAL(usage.window.logit_rows, 42);
-    CU_ASSERT(usage.window.context_x2 == (wide_t)7 << 63);
-    CU_ASSERT(usage.window.recomputed_context_x2 == (wide_t)7 << 62);
-    CU_ASSERT(usage.window.kv_read_tokens == (wide_t)21 << 61);
+    CU_ASSERT_EQUAL(usage.iterations[PHASE_MIXED], 5);
+    const struct effort *window = &usage.window[PHASE_MIXED];
+    CU_ASSERT_EQUAL(window->iterations, 3);
+    CU_ASSERT_EQUAL(window->tokens, 140);
+    CU_ASSERT_EQUAL(window->recomputed_tokens, 14);
+    CU_ASSERT_EQUAL(window->prompt_tokens, 28);
+    CU_ASSERT_EQUAL(window->logit_rows, 42);
+    CU_ASSERT(window->context_x2 == (wide_t)7 << 63);
+    CU_ASSERT(window->recomputed_context_x2 == (wide_t)7 << 62);
+    CU_ASSERT(window->kv_read_tokens == (wide_t)21 << 61);
+    CU_ASSERT_EQUAL(usage.window[PHASE_DECODE].iterations + usage.window[PHASE_PREFILL].iterations, 0);
+    CU_ASSERT_EQUAL(metrics.series[0].count, 0);
+    const struct series_bin *bins = metrics.series[1].bins;
+    CU_ASSERT_EQUAL(bins[1].effort[PHASE_MIXED].tokens, 10 + 20);
+    CU_ASSERT_EQUAL(bins[2].effort[PHASE_MIXED].tokens, 40);
+    CU_ASSERT(bins[4].effort[PHASE_MIXED].kv_read_tokens == (wide_t)9 << 63);
+    CU_ASSERT_EQUAL(bins[1].effort[PHASE_DECODE].tokens, 0);
     metrics_clear(&metrics);
 }
 
@@ -307,6 +317,8 @@ static void feed(struct metrics *metrics, int part, int parts, int64_t length_ns
             continue;
         metrics_span(metrics, pool, &usage, from, to, &gauge);
         metrics_tokens(metrics, pool, &usage, to, 17, 3);
+        metrics_effort(metrics, pool, &usage, to, gauge.phase,
+                       &(struct effort){.iterations = 1, .tokens = 20, .kv_read_tokens = 1000});
         metrics_sent(metrics, pool, &usage, to, 1000);
         if (metrics_in_window(metrics, from))
             metrics_gaps(metrics, to - from, 4);

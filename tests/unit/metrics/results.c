@@ -9,8 +9,42 @@
 #define S  SIMTIME_SECOND_NS
 
 static const struct results_pool two_pools[] = {
-    {"prefill", "prefill", "h100-sxm", 2, 4, 4, 16, 1000, 3.0, 14e9, 2e8, 1e6, 1e15, 3e12, 16e9, 5e5},
-    {"decode", "decode", "h200", 1, 2, 2, 16, 500, 4.5, 14e9, 2e8, 1e6, 2e15, 4e12, 16e9, 1e6},
+    {"prefill",
+     "prefill",
+     "h100-sxm",
+     2,
+     4,
+     4,
+     16,
+     1000,
+     3.0,
+     14e9,
+     2e8,
+     1e6,
+     1e15,
+     3e12,
+     16e9,
+     5e5,
+     700,
+     {0.25, 0.5, 0.5, 0.75, 0}},
+    {"decode",
+     "decode",
+     "h200",
+     1,
+     2,
+     2,
+     16,
+     500,
+     4.5,
+     14e9,
+     2e8,
+     1e6,
+     2e15,
+     4e12,
+     16e9,
+     1e6,
+     600,
+     {0.25, 0.5, 0.5, 0.75, 0}},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
@@ -34,7 +68,7 @@ static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int6
 }
 
 /* Four arrivals in [0 s, 10 s] (the first three meet the SLO, the third with one token), one refused. */
-static void build_small(struct results *results, struct metrics *metrics)
+static void build_pools(struct results *results, struct metrics *metrics, const struct results_pool *pools)
 {
     const struct metrics_config config = {.pools = 2,
                                           .window_end_ns = 10 * S,
@@ -62,7 +96,7 @@ static void build_small(struct results *results, struct metrics *metrics)
     metrics_span(metrics, 0, &usages[1], 0, 1 * S, &prefill);
     metrics_span(metrics, 1, &usages[2], 0, 13 * S + 100 * MS, &decode); /* to the end of the run */
     metrics_tokens(metrics, 0, &usages[0], 5 * S, 4000, 0);
-    metrics_effort(metrics, &usages[0], 5 * S,
+    metrics_effort(metrics, 0, &usages[0], 5 * S, PHASE_PREFILL,
                    &(struct effort){.iterations = 3,
                                     .tokens = 4000,
                                     .recomputed_tokens = 1000,
@@ -71,22 +105,26 @@ static void build_small(struct results *results, struct metrics *metrics)
                                     .context_x2 = 6000000,
                                     .recomputed_context_x2 = 1000000,
                                     .kv_read_tokens = 6000});
-    metrics_effort(metrics, &usages[2], 10 * S,
+    metrics_effort(metrics, 1, &usages[2], 10 * S, PHASE_DECODE,
                    &(struct effort){.iterations = 500,
                                     .tokens = 2000,
                                     .logit_rows = 2000,
                                     .context_x2 = 4000000,
                                     .kv_read_tokens = 2000000});
-    metrics_effort(metrics, &usages[2], 13 * S,
+    metrics_effort(metrics, 1, &usages[2], 13 * S, PHASE_DECODE,
                    &(struct effort){.iterations = 9, .tokens = 9}); /* too late */
     metrics_tokens(metrics, 1, &usages[2], 10 * S, 0, 154);
     metrics_tokens(metrics, 1, &usages[2], 13 * S, 0, 100);
     usages[2].kv_peak_blocks = 400;
     usages[2].kv_allocated_blocks = usages[2].kv_freed_blocks = 77;
-    usages[2].iterations[PHASE_DECODE] = 9;
     struct row *kept = metrics->rows;
     metrics->rows = NULL;
-    results_build(results, metrics, two_pools, 2, usages, kept, metrics->row_count);
+    results_build(results, metrics, pools, 2, usages, kept, metrics->row_count);
+}
+
+static void build_small(struct results *results, struct metrics *metrics)
+{
+    build_pools(results, metrics, two_pools);
 }
 
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, fabs((double)(expected)) * 1e-12)
@@ -148,7 +186,7 @@ static void usage_and_costs(void)
     NEAR(results.instances[0].kv_mean_utilization, 0.05);
     NEAR(results.instances[0].cost_usd, 4 * 3.0 * 10 / 3600);
     CU_ASSERT_EQUAL(results.instances[2].waiting_request_ns, (uint64_t)(26200 * MS));
-    CU_ASSERT_EQUAL(results.instances[2].decode_iterations, 9);
+    CU_ASSERT_EQUAL(results.instances[2].decode_iterations, 509);
 
     NEAR(prefill->utilization, 0.3);
     NEAR(prefill->utilization_prefill, 0.3);
@@ -180,6 +218,12 @@ static void usage_and_costs(void)
     metrics_clear(&metrics);
 }
 
+/* What the two pools compute and move in the window. */
+#define PREFILLED       (4000 * 14e9 + 10 * 2e8 + 3e6 * 1e6)
+#define PREFILLED_BYTES (3 * 16e9 + (6000 + 4000) * 5e5)
+#define DECODED         (2000 * 14e9 + 2000 * 2e8 + 2e6 * 1e6)
+#define DECODED_BYTES   (500 * 16e9 + (2e6 + 2000) * 1e6)
+
 /* Over 10 s: FLOPs of 4,000 tokens, 10 rows and 3e6 context tokens on the first of two instances of 4 GPUs;
  * without 1,000 tokens and 5e5 context tokens that were recomputed. */
 static void hardware_utilization(void)
@@ -187,8 +231,7 @@ static void hardware_utilization(void)
     struct metrics metrics;
     struct results results;
     build_small(&results, &metrics);
-    const double all = 4000 * 14e9 + 10 * 2e8 + 3e6 * 1e6, useful = all - 1000 * 14e9 - 5e5 * 1e6;
-    const double bytes = 3 * 16e9 + (6000 + 4000) * 5e5;
+    const double all = PREFILLED, useful = all - 1000 * 14e9 - 5e5 * 1e6, bytes = PREFILLED_BYTES;
     NEAR(results.instances[0].hfu, all / (1e15 * 4 * 10));
     NEAR(results.instances[0].mfu, useful / (1e15 * 4 * 10));
     NEAR(results.instances[0].mbu, bytes / (3e12 * 4 * 10));
@@ -197,10 +240,65 @@ static void hardware_utilization(void)
     NEAR(results.pools[0].hfu, all / (1e15 * 8 * 10));
     NEAR(results.pools[0].mfu, useful / (1e15 * 8 * 10));
     NEAR(results.pools[0].mbu, bytes / (3e12 * 8 * 10));
-    const double decoded = 2000 * 14e9 + 2000 * 2e8 + 2e6 * 1e6;
-    NEAR(results.pools[1].hfu, decoded / (2e15 * 2 * 10));
+    NEAR(results.pools[1].hfu, DECODED / (2e15 * 2 * 10));
     CU_ASSERT_EQUAL(results.pools[1].mfu, results.pools[1].hfu); /* nothing was recomputed: the same double */
-    NEAR(results.pools[1].mbu, (500 * 16e9 + (2e6 + 2000) * 1e6) / (4e12 * 2 * 10));
+    NEAR(results.pools[1].mbu, DECODED_BYTES / (4e12 * 2 * 10));
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+/* Watts of one GPU of a pool above; shares of what it can compute and move. */
+static double watts(double tdp, double mfu, double mbu)
+{
+    return tdp * (0.25 + 0.5 * sqrt(mfu) + 0.75 * mbu);
+}
+
+/* The first instance prefills for 5 of the 10 s, the second for 1 s without finishing anything, the third
+ * decodes all the time. */
+static void energy(void)
+{
+    struct metrics metrics;
+    struct results results;
+    build_small(&results, &metrics);
+    const double busy = 4 * 5 * watts(700, PREFILLED / (1e15 * 4 * 5), PREFILLED_BYTES / (3e12 * 4 * 5));
+    const double first = busy + 4 * 5 * 175, second = 4 * 10 * 175;
+    const double third = 2 * 10 * watts(600, DECODED / (2e15 * 2 * 10), DECODED_BYTES / (4e12 * 2 * 10));
+    NEAR(results.instances[0].energy_joules, first);
+    NEAR(results.instances[0].mean_power_watts, first / 10);
+    NEAR(results.instances[1].energy_joules, second);
+    NEAR(results.instances[2].energy_joules, third);
+    NEAR(results.pools[0].energy_joules, first + second);
+    NEAR(results.pools[0].mean_power_watts, (first + second) / 10);
+    NEAR(results.pools[0].joules_per_prefill_token, (first + second) / 2500);
+    CU_ASSERT_EQUAL(results.pools[0].joules_per_output_token, 0);
+    CU_ASSERT_EQUAL(results.pools[0].power_capped, 0);
+    CU_ASSERT_EQUAL(results.pools[1].joules_per_prefill_token, 0);
+    NEAR(results.pools[1].joules_per_output_token, third / 154);
+    const double all = first + second + third;
+    NEAR(results.summary.energy_joules, all);
+    NEAR(results.summary.mean_power_watts, all / 10);
+    NEAR(results.summary.joules_per_output_token, all / 154);
+    NEAR(results.summary.kwh_per_million_output_tokens, all / 154 / 3.6);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
+/* Caps of 176 W, just above idle, and of 300 W: the first cuts the prefills of 5 s, but not the 1 s that
+ * computes nothing; the second nothing. */
+static void energy_is_capped(void)
+{
+    struct metrics metrics;
+    struct results results;
+    struct results_pool pools[2] = {two_pools[0], two_pools[1]};
+    pools[0].power.cap_watts = 176;
+    pools[1].power.cap_watts = 300;
+    build_pools(&results, &metrics, pools);
+    NEAR(results.instances[0].energy_joules, 4 * (5 * 176 + 5 * 175));
+    NEAR(results.instances[1].energy_joules, 4 * 10 * 175);
+    NEAR(results.pools[0].power_capped, 5.0 / 6);
+    CU_ASSERT_EQUAL(results.pools[1].power_capped, 0);
+    NEAR(results.pools[1].energy_joules,
+         2 * 10 * watts(600, DECODED / (2e15 * 2 * 10), DECODED_BYTES / (4e12 * 2 * 10)));
     results_clear(&results);
     metrics_clear(&metrics);
 }
@@ -222,6 +320,11 @@ static void series_and_histograms(void)
     NEAR(decode[13].running, 4); /* over the 0.1 s that the run still takes */
     NEAR(decode[13].kv_used, 0.5);
     CU_ASSERT_EQUAL(decode[13].start_ns, 13 * S);
+    NEAR(prefill[0].power_watts, 8 * 175); /* busy, but nothing ended */
+    NEAR(prefill[7].power_watts, 8 * 175);
+    NEAR(decode[10].power_watts, 2 * 600); /* all that is known to have ended did so in this second: cut */
+    NEAR(decode[13].power_watts,
+         2 * watts(600, 9 * 14e9 / (2e15 * 2 * 0.1), (9 * 16e9 + 9 * 1e6) / (4e12 * 2 * 0.1)));
 
     CU_ASSERT_EQUAL(results.histogram_counts[METRIC_TTFT], 3);
     CU_ASSERT_EQUAL(results.histograms[METRIC_TTFT][0].count, 2);
@@ -373,6 +476,8 @@ static void the_table_says_what_matters(void)
                                     "137.5 ms",
                                     "2x4",
                                     "33.00 USD/h",
+                                    "1868 W in the mean: 33.69 kWh per million output tokens, 121.3 J each",
+                                    "prefill: 1439 W, 5.756 J a prompt token\n",
                                     "4.00 MiB"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), expected[i]));
@@ -425,6 +530,8 @@ int main(void)
         {"requests, goodput and latency", requests_goodput_and_latency},
         {"usage and costs", usage_and_costs},
         {"hardware utilization", hardware_utilization},
+        {"energy", energy},
+        {"energy is capped", energy_is_capped},
         {"series and histograms", series_and_histograms},
         {"saturation", saturation},
         {"the window of a closed loop ends with the run", closed_loop_window_ends_with_the_run},

@@ -65,7 +65,8 @@ static const struct published {
      "'moe_intermediate_size': 2048, 'moe_layer_freq': 1, 'n_routed_experts': 256, 'n_shared_experts': 1, "
      "'num_attention_heads': 128, 'num_experts_per_tok': 8, 'num_hidden_layers': 61, 'num_key_value_heads': "
      "128, 'num_nextn_predict_layers': 1, 'q_lora_rank': 1536, 'qk_nope_head_dim': 128, 'qk_rope_head_dim': "
-     "64, 'v_head_dim': 128, 'vocab_size': 129280",
+     "64, 'v_head_dim': 128, 'vocab_size': 129280, 'quantization_config': {'activation_scheme': 'dynamic', "
+     "'fmt': 'e4m3', 'quant_method': 'fp8', 'weight_block_size': [128, 128]}",
      "deepseek-v3", 0},
     /* DeepSeek-V2-Lite: no latent of queries. */
     {"'architectures': ['DeepseekV2ForCausalLM'], 'first_k_dense_replace': 1, 'hidden_size': 2048, "
@@ -77,7 +78,7 @@ static const struct published {
     {"'architectures': ['GptOssForCausalLM'], 'attention_bias': true, 'head_dim': 64, 'hidden_size': 2880, "
      "'intermediate_size': 2880, 'max_position_embeddings': 131072, 'num_attention_heads': 64, "
      "'num_experts_per_tok': 4, 'num_hidden_layers': 36, 'num_key_value_heads': 8, 'num_local_experts': 128, "
-     "'sliding_window': 128, 'vocab_size': 201088",
+     "'sliding_window': 128, 'vocab_size': 201088, 'quantization_config': {'quant_method': 'mxfp4'}",
      "gpt-oss-120b", 0},
     {"'architectures': ['Gemma3ForConditionalGeneration'], 'model_type': 'gemma3', 'text_config': {"
      "'hidden_size': 2560, 'intermediate_size': 10240, 'model_type': 'gemma3_text', 'num_hidden_layers': 34, "
@@ -254,6 +255,32 @@ static void test_variants(void)
     config_free(config);
 }
 
+/* What the checkpoint is stored in. */
+static void test_quantization(void)
+{
+    static const struct {
+        const char *keys;
+        enum dtype weights, experts;
+    } rows[] = {
+        {"'model_type': 'llama', " LLAMA, DTYPE_BF16, DTYPE_BF16},
+        {"'model_type': 'llama', 'quantization_config': null, " LLAMA, DTYPE_BF16, DTYPE_BF16},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'fp8'}, " LLAMA, DTYPE_FP8, DTYPE_FP8},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'awq', 'bits': 4}, " LLAMA, DTYPE_INT4,
+         DTYPE_INT4},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 8}, " LLAMA, DTYPE_INT8,
+         DTYPE_INT8},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct config *config = object(rows[i].keys);
+        struct model model;
+        struct error error = {{0}};
+        CU_ASSERT_TRUE(model_parse(config_root(config), &model, &error));
+        CU_ASSERT_EQUAL(model.weight_dtype, (int)rows[i].weights);
+        CU_ASSERT_EQUAL(model.expert_dtype, (int)rows[i].experts);
+        config_free(config);
+    }
+}
+
 static void test_refused(void)
 {
     static const struct {
@@ -289,6 +316,9 @@ static void test_refused(void)
         {"'model_type': 'qwen3_moe', 'num_experts': 4, 'num_experts_per_tok': 2, 'moe_intermediate_size': 8, "
          "'mlp_only_layers': 1, " LLAMA,
          "config.json: mlp_only_layers: expected a list of layers, not a number"},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 3}, " LLAMA,
+         "config.json: quantization_config: quantization 'gptq' is not understood (fp8, mxfp4, and awq or gptq "
+         "with 4 or 8 bits are): remove quantization_config and set weight_dtype of the pools"},
         {"'model_type': 'llama', 'num_hidden_layers': '4'",
          "config.json: num_hidden_layers: expected an integer, not a string"},
         {"'model_type': 'llama', 'num_key_value_heads': 3, " LLAMA,
@@ -328,6 +358,7 @@ int main(void)
         {"architectures", test_architectures},
         {"sliding windows", test_windows},
         {"variants", test_variants},
+        {"quantization", test_quantization},
         {"refused", test_refused},
     };
     return test_main("huggingface", cases, sizeof cases / sizeof *cases);

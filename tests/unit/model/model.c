@@ -57,7 +57,8 @@ static void test_parameters(void)
         CU_ASSERT_EQUAL(model_parameters(&model), published[i].parameters);
         CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_BF16), published[i].kv_bytes);
         /* On one GPU in 16 bits nothing is padded or copied. */
-        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, 1, DTYPE_BF16), 2 * published[i].parameters);
+        struct model_layout layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+        CU_ASSERT_EQUAL(model_weight_bytes(&model, &layout), 2 * published[i].parameters);
         config_free(config);
     }
 }
@@ -154,29 +155,10 @@ static void test_sliding_windows(void)
     }
 }
 
-static void test_timed(void)
+static bool splits(const struct model *model, int64_t tp, const struct node *node, struct error *error)
 {
-    struct config *config = NULL;
-    struct error error = {{0}};
-    struct model model = load("phi-4", &config);
-    CU_ASSERT_TRUE(model_check_timed(&model, config_root(config), &error));
-    config_free(config);
-    model = load("mixtral-8x7b", &config);
-    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
-    CU_ASSERT(strstr(error.text, "mixtral-8x7b can be described but not run: the timer does not know experts "
-                                 "(MoE) yet; run another model") != NULL);
-    config_free(config);
-    model = load("gpt-oss-20b", &config);
-    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
-    CU_ASSERT(strstr(error.text, "experts (MoE), sliding windows yet; run another model") != NULL);
-    config_free(config);
-    model = load("gemma-3-4b", &config);
-    CU_ASSERT_FALSE(model_check_timed(&model, config_root(config), &error));
-    CU_ASSERT(strstr(error.text, "sliding windows yet; run another model, or set sliding_window to 0") !=
-              NULL);
-    model.sliding_window = 0;
-    CU_ASSERT_TRUE(model_check_timed(&model, config_root(config), &error));
-    config_free(config);
+    struct model_layout layout = model_layout(tp, DTYPE_BF16, DTYPE_BF16);
+    return model_check_layout(model, &layout, node, error);
 }
 
 /* Another program's sums over the tensors as vLLM divides them. */
@@ -196,7 +178,8 @@ static void test_weights_per_gpu(void)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct config *config = NULL;
         struct model model = load(rows[i].name, &config);
-        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, rows[i].tp, rows[i].dtype), rows[i].bytes);
+        struct model_layout layout = model_layout(rows[i].tp, rows[i].dtype, DTYPE_BF16);
+        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rows[i].bytes);
         config_free(config);
     }
 }
@@ -221,8 +204,9 @@ static void test_weights_of_latents_and_experts(void)
         int64_t matrices = 2 * attention + 3 * 96 * (384 + 8 * 64 + 128) / tp;
         int64_t layers = 2 * (48 + 32 + (48 + 32 + 8) + 2 * 96) + 8 * 96 + 8; /* norms, biases, router */
         int64_t rest = 2 * 1000 / tp * 96 + layers + 96;
-        CU_ASSERT_TRUE(model_check_tensor_parallel(&model, tp, config_root(config), &error));
-        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, tp, DTYPE_FP8), matrices + 2 * rest);
+        struct model_layout layout = model_layout(tp, DTYPE_FP8, DTYPE_BF16);
+        CU_ASSERT_TRUE(model_check_layout(&model, &layout, config_root(config), &error));
+        CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), matrices + 2 * rest);
         CU_ASSERT_EQUAL(model_kv_copies(&model, tp), tp);
         if (tp == 1)
             CU_ASSERT_EQUAL(model_parameters(&model), matrices + rest);
@@ -236,13 +220,13 @@ static void test_weights_of_latents_and_experts(void)
     model.sliding_window = 4;
     model.sliding_window_layers = 1;
     CU_ASSERT_EQUAL(model_attention_flops(&model, 10), 2.0 * 12 * (24 + 24) * (10 + 4));
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 5, config_root(config), &error));
+    CU_ASSERT_FALSE(splits(&model, 5, config_root(config), &error));
     model.expert_width = 65;
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 2, config_root(config), &error));
+    CU_ASSERT_FALSE(splits(&model, 2, config_root(config), &error));
     CU_ASSERT(strstr(error.text, "does not divide the expert width 65 of m") != NULL);
     model.expert_width = 64;
     model.shared_expert_width = 65;
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&model, 2, config_root(config), &error));
+    CU_ASSERT_FALSE(splits(&model, 2, config_root(config), &error));
     CU_ASSERT(strstr(error.text, "does not divide the shared experts' width 65 of m") != NULL);
     config_free(config);
 }
@@ -254,18 +238,100 @@ static void test_tensor_parallel(void)
     struct model llama = load("llama-2-70b", &config);
     const struct node *node = config_root(config);
     for (int64_t tp = 1; tp <= 64; tp *= 2)
-        CU_ASSERT_TRUE(model_check_tensor_parallel(&llama, tp, node, &error));
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&llama, 3, node, &error));
-    CU_ASSERT(strstr(error.text, "3 does not divide the 64 heads of llama-2-70b") != NULL);
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&llama, 0, node, &error));
+        CU_ASSERT_TRUE(splits(&llama, tp, node, &error));
+    CU_ASSERT_FALSE(splits(&llama, 3, node, &error));
+    CU_ASSERT(strstr(error.text, "tensor parallelism 3 does not divide the 64 heads of llama-2-70b") != NULL);
+    CU_ASSERT_FALSE(splits(&llama, 0, node, &error));
     llama.kv_heads = 6;
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&llama, 4, node, &error));
+    CU_ASSERT_FALSE(splits(&llama, 4, node, &error));
     CU_ASSERT(strstr(error.text, "KV heads") != NULL);
     llama.kv_heads = 8;
     llama.mlp_width = 1001;
-    CU_ASSERT_FALSE(model_check_tensor_parallel(&llama, 2, node, &error));
+    CU_ASSERT_FALSE(splits(&llama, 2, node, &error));
     CU_ASSERT(strstr(error.text, "MLP width 1001") != NULL);
     config_free(config);
+}
+
+/* The stages of a replica together have the whole model once, and each what belongs to it. */
+static void test_stages(void)
+{
+    struct config *config = NULL;
+    struct model model = load("deepseek-v3", &config); /* 61 layers, the first 3 dense */
+    struct model_layout layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+    int64_t whole = model_weight_bytes(&model, &layout), sum = 0, layers = 0, experts = 0;
+    layout.pipeline_parallel = 4;
+    const int64_t of_stage[] = {15, 15, 16, 15}; /* one is left over: before the last */
+    for (int64_t stage = 0; stage < 4; stage++) {
+        struct work_shape shape = model_shape(&model, &layout, stage);
+        CU_ASSERT_EQUAL(model_stage_layers(&model, 4, stage), of_stage[stage]);
+        CU_ASSERT_EQUAL(shape.layers, of_stage[stage]);
+        CU_ASSERT_EQUAL(shape.expert_layers, of_stage[stage] - (stage == 0 ? 3 : 0));
+        CU_ASSERT_EQUAL(shape.vocabulary, stage == 3 ? 129280 : 0);
+        CU_ASSERT_EQUAL(model_kv_bytes_per_token_and_gpu(&model, &layout, stage), of_stage[stage] * 576 * 2);
+        layers += shape.layers;
+        experts += shape.expert_layers;
+        sum += model_weight_bytes_per_gpu(&model, &layout, stage);
+    }
+    CU_ASSERT_EQUAL(layers, 61);
+    CU_ASSERT_EQUAL(experts, 58);
+    CU_ASSERT_EQUAL(sum, whole);
+    config_free(config);
+
+    model = load("gemma-3-4b", &config); /* tied: the last stage has the embedding again */
+    layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+    whole = model_weight_bytes(&model, &layout);
+    layout.pipeline_parallel = 3;
+    CU_ASSERT_EQUAL(model_weight_bytes(&model, &layout), whole + 2 * model.vocabulary * model.hidden);
+    int64_t sliding = 0;
+    for (int64_t stage = 0; stage < 3; stage++)
+        sliding += model_shape(&model, &layout, stage).sliding_layers;
+    CU_ASSERT_EQUAL(sliding, model.sliding_window_layers);
+    config_free(config);
+}
+
+/* 16 GPUs: 2 for a matrix, 8 lanes; experts whole on each GPU, or each over 4 of them. */
+static void test_expert_layouts(void)
+{
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model = load("deepseek-v3", &config);
+    const struct node *node = config_root(config);
+    struct model_layout layout = {2, 1, 8, 16, DTYPE_FP8_BLOCK, DTYPE_FP8_BLOCK, DTYPE_BF16};
+    struct model_layout alone = {2, 1, 1, 1, DTYPE_FP8_BLOCK, DTYPE_FP8_BLOCK, DTYPE_BF16};
+    int64_t experts = INT64_C(58) * 256 * 3 * 7168 * 2048; /* bytes in 8 bits */
+    CU_ASSERT_TRUE(model_check_layout(&model, &layout, node, &error));
+    /* What is not of experts is the same on each GPU of a lane however many lanes there are. */
+    int64_t rest = model_weight_bytes_per_gpu(&model, &alone, 0) - experts / 2;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16);
+    struct work_shape shape = model_shape(&model, &layout, 0);
+    CU_ASSERT_EQUAL(shape.expert_tensor_parallel, 1);
+    CU_ASSERT_EQUAL(shape.lanes, 8);
+    CU_ASSERT_EQUAL(shape.query_heads, 64);
+    layout.expert_parallel = 4;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16);
+    CU_ASSERT_EQUAL(model_shape(&model, &layout, 0).expert_tensor_parallel, 4);
+    CU_ASSERT_EQUAL(model_weight_bytes(&model, &layout), 16 * rest + experts);
+    /* Experts in 4 bits with a scale for 32 of them. */
+    layout.expert_dtype = DTYPE_MXFP4;
+    CU_ASSERT_EQUAL(model_weight_bytes_per_gpu(&model, &layout, 0), rest + experts / 16 * 17 / 32);
+    config_free(config);
+}
+
+/* Bytes of weights as they are divided and as the GPU files' matrices have them. */
+static void test_data_types(void)
+{
+    static const double bytes[DTYPE_COUNT] = {2, 2, 1, 1, 0.5625, 1, 0.515625, 0.53125, 0.53125};
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++)
+        CU_ASSERT_EQUAL(dtype_weight_bytes((enum dtype)dtype), bytes[dtype]);
+    CU_ASSERT_EQUAL(dtype_bytes(DTYPE_FP4), 0.5);
+    CU_ASSERT_STRING_EQUAL(dtype_names[DTYPE_MXFP4_A8], "mxfp4-a8");
+    CU_ASSERT_STRING_EQUAL(dtype_choices[DTYPE_INT4 + 1], "int4");
+}
+
+static struct work_shape shape_of(const struct model *model, int64_t tp, enum dtype weights, enum dtype kv)
+{
+    struct model_layout layout = model_layout(tp, weights, kv);
+    return model_shape(model, &layout, 0);
 }
 
 static void test_replication(void)
@@ -275,7 +341,7 @@ static void test_replication(void)
     CU_ASSERT_EQUAL(model_kv_copies(&model, 1), 1);
     CU_ASSERT_EQUAL(model_kv_copies(&model, 8), 1);
     CU_ASSERT_EQUAL(model_kv_copies(&model, 16), 2);
-    struct work_shape shape = model_shape(&model, 4, DTYPE_FP8, DTYPE_FP16);
+    struct work_shape shape = shape_of(&model, 4, DTYPE_FP8, DTYPE_FP16);
     CU_ASSERT_EQUAL(shape.query_heads, 16);
     CU_ASSERT_EQUAL(shape.kv_heads, 2);
     CU_ASSERT_EQUAL(shape.mlp_width, 7168);
@@ -284,14 +350,13 @@ static void test_replication(void)
     CU_ASSERT_EQUAL(shape.tensor_parallel, 4);
     CU_ASSERT_EQUAL(shape.weight_dtype, DTYPE_FP8);
     CU_ASSERT_EQUAL(shape.kv_value_bytes, 2);
-    shape = model_shape(&model, 16, DTYPE_BF16, DTYPE_FP8);
+    shape = shape_of(&model, 16, DTYPE_BF16, DTYPE_FP8);
     CU_ASSERT_EQUAL(shape.query_heads, 4);
     CU_ASSERT_EQUAL(shape.kv_heads, 1);
     CU_ASSERT_EQUAL(shape.kv_value_bytes, 1);
     config_free(config);
     model = load("gpt-3-175b", &config);
-    CU_ASSERT_EQUAL(model_shape(&model, 8, DTYPE_BF16, DTYPE_BF16).vocabulary,
-                    6283); /* 50257 / 8, rounded up */
+    CU_ASSERT_EQUAL(shape_of(&model, 8, DTYPE_BF16, DTYPE_BF16).vocabulary, 6283); /* 50257 / 8, rounded up */
     config_free(config);
 }
 
@@ -394,12 +459,15 @@ static void test_refused(void)
 int main(void)
 {
     const struct test_case cases[] = {
+        {"stages", test_stages},
+        {"layouts of experts", test_expert_layouts},
+        {"data types", test_data_types},
         {"published parameter counts", test_parameters},
         {"active parameters", test_active_parameters},
         {"all files", test_all_files},
         {"KV bytes", test_kv_bytes},
         {"sliding windows", test_sliding_windows},
-        {"what is timed", test_timed},
+
         {"weights per GPU", test_weights_per_gpu},
         {"weights of latents and experts", test_weights_of_latents_and_experts},
         {"tensor parallelism", test_tensor_parallel},

@@ -1,0 +1,110 @@
+/* Limits of the model of time, said where a run meets them; and options that cannot act. */
+#include "plan.h"
+
+#include <string.h>
+
+#include "tandem/log.h"
+
+/* What the anchor of eager hosts was fitted to: decoders of Llama's kind. */
+static bool is_like_llama(const struct model *model)
+{
+    return model->gated_mlp && model->norm == 0 && model->norms == 2 && model->experts == 0 &&
+           model->mla_latent == 0 && model->sliding_window == 0 && !model->qk_norm && !model->qkv_bias;
+}
+
+static void warn_about_gpu(const struct plan_pool *pool)
+{
+    const struct gpu *gpu = &pool->gpu;
+    const char *basis = gpu_basis(gpu);
+    if (pool->timer.level == TIMER_UNIVERSAL || strcmp(basis, "universal") == 0)
+        log_warning("pool %s: times of %s are from the universal set, no measurement of it: expect %s",
+                    pool->name, gpu->name,
+                    gpu->architecture == ARCHITECTURE_CDNA3
+                        ? "more than 15 % error in TPOT (no AMD GPU was measured)"
+                        : "8 to 14 % error in TPOT");
+    else if (strcmp(basis, "borrowed") == 0)
+        log_warning("pool %s: times of %s are from shares of the datasheet measured on %s, untested here: "
+                    "expect 8 to "
+                    "14 %% error in TPOT",
+                    pool->name, gpu->name, gpu->borrowed_from);
+    if (pool->layout.tensor_parallel > 1 && !gpu->allreduce_measured)
+        log_warning(
+            "pool %s: the all-reduce of tensor_parallel %lld over %s of %s was not measured: expect 30 %% "
+            "error and more in it; give the GPU's file an allreduce group",
+            pool->name, (long long)pool->layout.tensor_parallel, gpu->link, gpu->name);
+}
+
+static void warn_about_dtypes(const struct plan *plan, const struct plan_pool *pool)
+{
+    const struct model_layout *layout = &pool->layout;
+    bool experts = plan->model.experts > 0;
+    if (gpu_weight_only(&pool->gpu, layout->weight_dtype))
+        log_warning(
+            "pool %s: %s computes with %s weights in 16 bits; such kernels were not measured: expect 20 %% "
+            "error and more in matrices",
+            pool->name, pool->gpu.name, dtype_names[layout->weight_dtype]);
+    if (experts && layout->expert_dtype != layout->weight_dtype && layout->expert_dtype != DTYPE_MXFP4 &&
+        gpu_weight_only(&pool->gpu, layout->expert_dtype))
+        log_warning(
+            "pool %s: %s computes with %s experts in 16 bits; such kernels were not measured: expect 20 %% "
+            "error and more in experts",
+            pool->name, pool->gpu.name, dtype_names[layout->expert_dtype]);
+    if (layout->weight_dtype == DTYPE_INT8 && !gpu_weight_only(&pool->gpu, DTYPE_INT8))
+        log_warning(
+            "pool %s: INT8 matrices take the coefficients of FP8 with the INT8 peak: expect 20 %% error and "
+            "more in matrices",
+            pool->name);
+}
+
+static void warn_about_model(const struct plan *plan, const struct plan_pool *pool)
+{
+    const struct model *model = &plan->model;
+    bool eager = timer_host(&pool->timer)->kind == TIMER_HOST_EAGER;
+    if (eager && !is_like_llama(model) && pool->timer.eager_factor == 1)
+        log_warning(
+            "pool %s: the eager host's time has no anchor for the architecture of %s (timer.eager_factor): "
+            "expect 10 to 20 %% error in decode",
+            pool->name, model->name);
+    if (model->sliding_window > 0)
+        log_warning(
+            "pool %s: KV of the %lld layers of %s with a window is kept whole, as engines without a hybrid "
+            "cache do: fewer requests fit than in those that have one",
+            pool->name, (long long)model->sliding_window_layers, model->name);
+}
+
+static void warn_about_scheduler(const struct plan_pool *pool)
+{
+    const struct scheduler_limits *limits = &pool->limits;
+    bool chunks = schedulers[limits->policy]->chunks || limits->chunked_prefill;
+    int64_t threshold = limits->long_prefill_token_threshold;
+    int64_t longest = threshold > 0 && threshold < limits->max_num_batched_tokens
+                          ? threshold
+                          : limits->max_num_batched_tokens;
+    if (chunks && pool->role != ROLE_DECODE && longest < 64 && pool->timer.level != TIMER_FIXED)
+        log_warning("pool %s: prefill chunks of at most %lld tokens are below the 64 that attention was "
+                    "measured from: "
+                    "expect more than its 10 to 14 %% error over long contexts",
+                    pool->name, (long long)longest);
+    if (limits->chunked_prefill && pool->role != ROLE_PREFILL)
+        log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
+                    role_names[pool->role]);
+    if (threshold > 0 && !chunks)
+        log_warning("pool %s: scheduler.long_prefill_token_threshold has no effect on whole prompts",
+                    pool->name);
+}
+
+void plan_warn(const struct plan *plan)
+{
+    if (!plan->disaggregated && plan->handoff_node)
+        log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        const struct plan_pool *pool = &plan->pools[i];
+        if (pool->timer.level != TIMER_FIXED) {
+            warn_about_gpu(pool);
+            warn_about_dtypes(plan, pool);
+            warn_about_model(plan, pool);
+            plan_warn_about_place(pool);
+        }
+        warn_about_scheduler(pool);
+    }
+}
