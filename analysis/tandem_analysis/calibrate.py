@@ -1,4 +1,4 @@
-"""Fits the coefficients of a GPU file to measurements, and tells how good the fit is on rows that it did not see."""
+"""Fits coefficients of a GPU file to measurements, and tells how good that is on rows it did not see."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Options:
 
 @dataclass
 class Fitted:
-    """A problem, its figures, and its rows with the times that they give (`fitted_s`) and that figures fitted without
-    the row give (`held_out_s`, NaN where none are held out)."""
+    """A problem, its figures, and its rows with the times that they give (`fitted_s`) and that figures
+    fitted without the row give (`held_out_s`, NaN where none are held out)."""
 
     problem: Problem
     values: Values
@@ -87,7 +87,7 @@ def _problems(
     if measured.kind == "operators":
         if options.groups != ("eager",):
             raise MeasurementError(
-                f"{options.csv}: --fit chooses what iterations fit; operators fit what there are rows of"
+                f"{options.csv}: --fit is of iterations; operators fit what there are rows of"
             )
         return problems.of_operators(measured, base)
     scaled = tuple(group for group in options.groups if group != "eager")
@@ -112,8 +112,8 @@ def _check_hold_out(options: Options, measured: Measurements) -> None:
     known = list(dict.fromkeys(size for kind in kinds for size in problems.SIZES[kind]))
     if options.hold_out is not None and options.hold_out not in known:
         raise MeasurementError(
-            f"{options.csv}: --hold-out {options.hold_out} is not a size of these rows, choose one of "
-            f"{', '.join(known)}"
+            f"{options.csv}: --hold-out {options.hold_out} is not a size of these rows, "
+            f"choose one of {', '.join(known)}"
         )
 
 

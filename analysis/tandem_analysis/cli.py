@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog=f"python3 -m {PROGRAM}", description="Tables, verdicts and figures from results of Tandem; coefficients from measurements."
+        prog=f"python3 -m {PROGRAM}",
+        description="Tables, verdicts and figures on results of Tandem; coefficients from measurements.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare = commands.add_parser(

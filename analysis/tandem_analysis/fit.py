@@ -1,8 +1,8 @@
 """Fits positive parameters to measured times: Levenberg-Marquardt on relative errors, in numpy.
 
-The loss is Huber's: errors of more than 10 % count by their size and not by its square, so that a few odd rows do not
-decide. Parameters are searched as logarithms, from several starts that are always the same: the same rows give the
-same figures.
+The loss is Huber's: errors of more than 10 % count by their size and not by its square, so that a few odd
+rows do not decide. Parameters are searched as logarithms, from several starts that are always the same: the
+same rows give the same figures.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parameter:
 
 
 def fit(predict: Predict, measured: np.ndarray, parameters: list[Parameter]) -> dict[str, float]:
-    """Figures with which predict(figures in order) is nearest to the measured times, rounded as written."""
+    """Figures, rounded, with which predict(figures in order) is nearest to the measured times."""
     low = np.log([parameter.low for parameter in parameters])
     high = np.log([parameter.high for parameter in parameters])
 

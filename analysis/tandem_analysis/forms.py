@@ -1,7 +1,7 @@
-"""The operator forms of the roofline timer (src/hardware/README.md), in numpy, for fitting their coefficients.
+"""The operator forms of the roofline timer (src/hardware/README.md) in numpy, to fit their coefficients.
 
-Coefficients are a group of a GPU file as it stands there: times in us, bandwidths in GB/s. Sizes may be arrays;
-the result is in seconds.
+Coefficients are a group of a GPU file as it stands there: times in us, bandwidths in GB/s. Sizes may be
+arrays; the result is in seconds.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Datasheet:
 
 
 def pnorm(p: float, *terms: Sizes) -> np.ndarray:
-    """(x^p + y^p + ..)^(1/p), relative to the largest term so that no power leaves the range of a double."""
+    """(x^p + y^p + ..)^(1/p), by the largest term so that no power leaves the range of a double."""
     top = np.maximum.reduce([np.asarray(term, dtype=float) for term in terms])
     scale = np.where(top > 0, top, 1.0)
     return scale * sum((term / scale) ** p for term in terms) ** (1 / p) * (top > 0)
 
 
 def gemm(gpu: Datasheet, c: Group, m: Sizes, n: Sizes, k: Sizes) -> np.ndarray:
-    """m x k by k x n. Form: src/hardware/README.md; `tk_us` and `ko` are of GPU files that have them."""
+    """m x k by k x n. Form: src/hardware/README.md, `gemm`."""
     weight_bytes = c["weight_bytes"]
     act_bytes = c.get("act_bytes", weight_bytes)
     memory = gpu.bandwidth * c["em"]
@@ -87,7 +87,7 @@ def decode_attention(
 
 
 def allreduce(c: Group, size: Sizes, gpus: Sizes) -> np.ndarray:
-    """size: bytes. One-shot or two-shot, whichever is faster. Form: src/hardware/README.md, `allreduce`."""
+    """size: bytes. One-shot or two-shot, what is faster. Form: src/hardware/README.md, `allreduce`."""
     others = np.asarray(gpus, dtype=float) - 1
     hops = c["an_us"] * others
     one_shot = (c["a1_us"] + hops) * MICROSECOND + others * size / (c["b1_gb_per_s"] * GIGA)
@@ -98,8 +98,9 @@ def allreduce(c: Group, size: Sizes, gpus: Sizes) -> np.ndarray:
 
 
 def eager_host(c: Group, layers: Sizes, prefill: Sizes, sequences: Sizes) -> np.ndarray:
-    """Time of the host of an engine without CUDA graphs. layers: times the architecture's factor; prefill:
-    whether the iteration has prefill tokens; sequences: of decode. Form: src/hardware/README.md, `eager`."""
+    """Time of the host of an engine without CUDA graphs. layers: times the architecture's factor;
+    prefill: whether the iteration has prefill tokens; sequences: that decode. Form:
+    src/hardware/README.md, `eager`."""
     constant = np.where(prefill, c["prefill_us"], c["decode_us"])
     return MICROSECOND * (constant + c["layer_us"] * layers + c["sequence_us"] * sequences)
 

@@ -1,4 +1,4 @@
-"""GPU files: read as JSON, written as those of clusters/gpus: a line a key and a group of coefficients."""
+"""GPU files: read as JSON, written as those of clusters/gpus: a line a key, a line a group."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NEEDED = ("name", "peak_bf16_tflops", "bandwidth_gb_per_s")
 
 
 def find(name: str) -> Path:
-    """The file of a GPU: a path, or a name of ./clusters, the folders of $TANDEM_PATH, or Tandem's clusters."""
+    """The file of a GPU: a path, or a name of ./clusters, $TANDEM_PATH, or Tandem's clusters."""
     if name.endswith(".json") or os.sep in name:
         return Path(name)
     folders = ["clusters", *filter(None, os.environ.get("TANDEM_PATH", "").split(":"))]
@@ -29,7 +29,8 @@ def load(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise MeasurementError(
-            f"{path}: cannot read ({error.strerror}), give --gpu a file or a name of `tandem list gpus`"
+            f"{path}: cannot read ({error.strerror}), give --gpu a file or a name of "
+            "`tandem list gpus`"
         ) from error
     except ValueError as error:
         raise MeasurementError(f"{path}: not JSON ({error}), correct it") from error
@@ -37,7 +38,9 @@ def load(path: Path) -> dict[str, Any]:
         content = {}
     missing = next((k for k in NEEDED if k not in content), None)
     if missing:
-        raise MeasurementError(f"{path}: no {missing}, it is not a GPU file (see tandem describe gpu)")
+        raise MeasurementError(
+            f"{path}: no {missing}, it is not a GPU file (see tandem describe gpu)"
+        )
     return content
 
 

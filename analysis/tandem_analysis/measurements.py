@@ -66,7 +66,7 @@ ITERATIONS = (
     Column("model", "name of a model of Tandem, or a config.json", word=True),
     Column("tensor_parallel", "GPUs that share the model", whole=True),
     Column("prefill_tokens", "tokens of each prompt; 0: no prompts", zero=True, whole=True),
-    Column("prompts", "that are prefilled; counts only with prefill_tokens", zero=True, default=1, whole=True),
+    Column("prompts", "of prefill_tokens each", zero=True, default=1, whole=True),
     Column("decode_sequences", "that decode a token each", zero=True, whole=True),
     Column("context_tokens", "mean context of a sequence, its new token included", zero=True),
     Column(
@@ -116,8 +116,8 @@ def columns_text() -> str:
 
 
 def read(path: str, form: str | None, hardware: str | None, gpu: str) -> Measurements:
-    """Rows of a file; form: one of FORMATS, None: by its header; hardware: rows of a splitwise file to take, None:
-    those of the GPU of that name."""
+    """Rows of a file; form: one of FORMATS, None: by its header; hardware: rows of a splitwise file to
+    take, None: those of the GPU of that name."""
     content = _content(path)
     lines = _lines(path, content)
     header = _header(path, lines)
@@ -281,7 +281,8 @@ def _iterations(
             )
         if new["decode_sequences"] > 0 and new["context_tokens"] == 0:
             raise MeasurementError(
-                f"{where}: column 'context_tokens': 0 with decode_sequences, give their mean context"
+                f"{where}: column 'context_tokens': 0 with decode_sequences, "
+                "give their mean context"
             )
         taken.append(new)
     frame = pd.DataFrame(taken)
@@ -301,15 +302,15 @@ def _splitwise(
         return table, remarks
     if hardware.endswith("-pcap"):
         raise MeasurementError(
-            f"{path}: rows of {hardware} are derived (prompt_time is 1.3 times that of the card without a "
-            "power cap) and not measured, choose another --hardware"
+            f"{path}: rows of {hardware} are derived (prompt_time is 1.3 times that of the card "
+            "without a power cap) and not measured, choose another --hardware"
         )
     there = sorted(set(table["hardware"]))
     table = table[(table["hardware"] == hardware) & table["model"].isin(SPLITWISE_MODELS)]
     if table.empty:
         raise MeasurementError(
-            f"{path}: no rows of {' or '.join(SPLITWISE_MODELS)} on {hardware}, the file has {', '.join(there)}: "
-            "choose with --hardware"
+            f"{path}: no rows of {' or '.join(SPLITWISE_MODELS)} on {hardware}, the file has "
+            f"{', '.join(there)}: choose with --hardware"
         )
     again = table.duplicated([column.name for column in SPLITWISE])
     table = table[~again]
@@ -317,7 +318,7 @@ def _splitwise(
     pieces = table["e2e_time"] > IN_PIECES * parts
     for left_out, why in (
         (again, "the same measurement again"),
-        (pieces, "longer than prefill and steps together: the batch did not fit and ran in pieces"),
+        (pieces, "longer than prefill and steps together, so the batch did not fit at once"),
     ):
         if left_out.any():
             remarks.append(f"{int(left_out.sum())} rows of {hardware} left out: {why}")
@@ -325,8 +326,8 @@ def _splitwise(
 
 
 def _two_iterations(table: pd.DataFrame) -> pd.DataFrame:
-    """Generation may have stopped before token_size: e2e_time tells how many steps there were. Step i has the prompt
-    and i tokens in its context, the new one included."""
+    """Generation may have stopped before token_size: e2e_time tells how many steps there were. Step i has
+    the prompt and i tokens in its context, the new one included."""
     steps = ((table["e2e_time"] - table["prompt_time"]) / table["token_time"]).round()
     steps = np.clip(steps, 1, np.maximum(table["token_size"] - 1, 1))
     common = {
@@ -340,7 +341,7 @@ def _two_iterations(table: pd.DataFrame) -> pd.DataFrame:
             **common,
             "prefill_tokens": table["prompt_size"],
             "prompts": table["batch_size"],
-            "decode_sequences": 0.0,
+            "decode_sequences": 0,
             "context_tokens": 0.0,
             "seconds": table["prompt_time"] / 1e3,
         }
@@ -348,8 +349,8 @@ def _two_iterations(table: pd.DataFrame) -> pd.DataFrame:
     decode = pd.DataFrame(
         {
             **common,
-            "prefill_tokens": 0.0,
-            "prompts": 0.0,
+            "prefill_tokens": 0,
+            "prompts": 0,
             "decode_sequences": table["batch_size"],
             "context_tokens": table["prompt_size"] + (steps + 1) / 2,
             "seconds": table["token_time"] / 1e3,

@@ -17,7 +17,7 @@ Values = dict[str, float]
 
 TIME, SHARE, NORM = (1e-2, 1e4), (1e-2, 2.0), (1.0, 16.0)
 BANDWIDTH = (1e-1, 1e5)
-# Bounds, and whether a coefficient may be 0. A term that the base file switches off (kq 0, r 1) stays off.
+# Bounds. A term that the base file switches off (kq 0, r 1) stays off.
 BOUNDS = {
     "gemm": {
         "ec": SHARE,
@@ -99,7 +99,7 @@ EAGER = {
     "decode_us": (1000.0, 1.0, 1e7, True),
     "sequence_us": (300.0, 1e-2, 1e5, True),
 }
-# How the coefficients of a group follow when its time is multiplied: (times, shares of peaks or bandwidths).
+# What is multiplied and what divided when the time of a group of operators is multiplied.
 SCALED = {
     "gemm": (("t0_us", "tk_us", "kq", "ko"), ("ec", "em")),
     "prefill_attention": (("t0_us",), ("ec", "em")),
@@ -165,8 +165,8 @@ def _operator(
     start = group_of_base(base, operator, dtype)
     if start.get("mul", 1) <= 0:
         raise MeasurementError(
-            f"{path}: rows of {dtype}, and {base['name']} has no peak_{dtype.split('_')[0]}_tflops: add it to "
-            "the GPU's file or remove the rows"
+            f"{path}: rows of {dtype}, and {base['name']} has no peak_{dtype.split('_')[0]}_tflops: "
+            "add it to the GPU's file or remove the rows"
         )
     parameters = [
         Parameter(name, float(start[name]), low, high, name in MAY_BE_ZERO)
@@ -197,7 +197,7 @@ def of_iterations(
     scaled: tuple[str, ...],
     weight_dtype: str,
 ) -> Problem:
-    """The host's figures, and of each scaled group of operators one factor of its time. gpu: base's name or path."""
+    """The host's figures, and a factor of the time of each scaled group of operators. gpu: base's file."""
     frame = _with_operators(measured, gpu, weight_dtype)
     free, kept, remarks = _host_parameters(frame, base.get("eager") or {})
     for group in scaled:
@@ -205,7 +205,8 @@ def of_iterations(
         own = (base.get(group) or {}).get(dtype) if dtype else base.get(group)
         if not own:
             raise MeasurementError(
-                f"{measured.path}: {base['name']} has no coefficients {group} to scale, leave it out of --fit"
+                f"{measured.path}: {base['name']} has no coefficients {group} to scale, "
+                "leave it out of --fit"
             )
         free.append(Parameter(group, *FACTOR))
 
@@ -295,7 +296,7 @@ def _host_parameters(
     constants += ["decode_us"] * ("decode" in phases)
     reasons = {}
     if one_depth:
-        reasons[constants[-1]] = "all rows have the same layers, whose time a constant is not told from"
+        reasons[constants[-1]] = "all rows have the same layers, whose time looks like a constant"
     for name in ("prefill_us", "decode_us"):
         if name not in constants:
             reasons[name] = "no rows of that phase"
@@ -314,6 +315,6 @@ def _check_enough(path: str, problem: Problem) -> None:
     needed = len(problem.parameters) + 1
     if there < needed:
         raise MeasurementError(
-            f"{path}: {problem.label} has {there} different sizes for {len(problem.parameters)} coefficients, "
-            f"measure {needed} or more"
+            f"{path}: {problem.label} has {there} different sizes for {len(problem.parameters)} "
+            f"coefficients, measure {needed} or more"
         )

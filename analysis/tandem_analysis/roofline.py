@@ -1,4 +1,4 @@
-"""Asks the program: `tandem roofline` for the operators of an iteration, `tandem describe model` for layers."""
+"""Asks the program: `tandem roofline` for iterations, `tandem describe model` for layers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+AGAIN = "build it from this version of Tandem"
 SIXTEEN_BIT = ("bf16", "fp16")
-# Operators by the group of coefficients of a GPU file that they are timed with; others are in no group.
+# Operators by the group of a GPU file that they are timed with; others are in no group.
 MATRICES = (
     "QKV projection",
     "output projection",
@@ -67,7 +68,7 @@ def group_seconds(iteration: Iteration, gpu: str, weight_dtype: str) -> dict[str
     expected = answer["iteration"]["gpu_seconds"]
     if abs(sum(sums.values()) - expected) > 1e-6 * expected:
         raise RooflineError(
-            f"{program()}: its operators do not add up to its iteration, build it from this version of Tandem"
+            f"{program()}: its operators do not add up to its iteration, {AGAIN}"
         )
     return sums
 
@@ -81,7 +82,8 @@ def iteration_seconds(iteration: Iteration, gpu: str, host: str, weight_dtype: s
 def ask(iteration: Iteration, gpu: str, host: str, weight_dtype: str) -> dict:
     """What `tandem roofline` says; gpu: a name or a file."""
     words = ["roofline", "--model", iteration.model, "--gpu", gpu, "--host", host, "--json"]
-    words += ["--weight-dtype", weight_dtype, "--tensor-parallel", iteration.tensor_parallel]
+    words += ["--weight-dtype", weight_dtype.replace("_", "-")]
+    words += ["--tensor-parallel", iteration.tensor_parallel]
     if iteration.prefill_tokens * iteration.prompts > 0:
         words += ["--prefill", iteration.prefill_tokens, "--prompts", iteration.prompts]
     if iteration.decode_sequences > 0:
@@ -90,7 +92,7 @@ def ask(iteration: Iteration, gpu: str, host: str, weight_dtype: str) -> dict:
         return json.loads(_run(words))
     except json.JSONDecodeError as error:
         raise RooflineError(
-            f"{program()}: `tandem roofline --json` gave no JSON, build it from this version of Tandem"
+            f"{program()}: `tandem roofline --json` gave no JSON, {AGAIN}"
         ) from error
 
 
@@ -100,7 +102,7 @@ def layers(model: str) -> int:
     found = re.search(r"^\s+layers\s+(\d+)\s*$", _run(["describe", "model", model]), re.MULTILINE)
     if not found:
         raise RooflineError(
-            f"{program()}: `tandem describe model {model}` tells no layers, build it from this version of Tandem"
+            f"{program()}: `tandem describe model {model}` tells no layers, {AGAIN}"
         )
     return int(found[1])
 
@@ -120,7 +122,8 @@ def _run(words: list[object]) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise RooflineError(
-            f"{command[0]}: cannot run ({error.strerror}), build it (cmake --build build) or set TANDEM to it"
+            f"{command[0]}: cannot run ({error.strerror}), build it (cmake --build build) or set "
+            "TANDEM to it"
         ) from error
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
