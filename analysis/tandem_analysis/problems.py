@@ -259,7 +259,6 @@ def scale(base: dict[str, Any], values: Values, weight_dtype: str) -> dict[str, 
 def _with_operators(measured: Measurements, gpu: str, weight_dtype: str) -> pd.DataFrame:
     frame = measured.frame.copy()
     columns: dict[str, list[float]] = {f"{group}_s": [] for group in (*SCALED, "other")}
-    frame["layers"] = 0.0
     layers = []
     for row in frame.itertuples():
         prefill = row.prefill_tokens if row.prompts > 0 else 0
@@ -272,10 +271,10 @@ def _with_operators(measured: Measurements, gpu: str, weight_dtype: str) -> pd.D
             round(row.context_tokens),
         )
         try:
-            seconds = roofline.group_seconds(one, gpu, weight_dtype)
-            layers.append(row.eager_factor * roofline.layers(row.model))
+            seconds, depth = roofline.group_seconds(one, gpu, weight_dtype)
         except roofline.RooflineError as error:
             raise MeasurementError(f"{measured.path}:{row.line}: {error}") from error
+        layers.append(row.eager_factor * depth)
         for group in (*SCALED, "other"):
             columns[f"{group}_s"].append(seconds.get(group, 0.0))
     frame = frame.assign(**columns, layers=layers)

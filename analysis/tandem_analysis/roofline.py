@@ -1,11 +1,10 @@
-"""Asks the program: `tandem roofline` for iterations, `tandem describe model` for layers."""
+"""Asks `tandem roofline` for the time of iterations and of their operators."""
 
 from __future__ import annotations
 
 import functools
 import json
 import os
-import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -58,19 +57,21 @@ def group_of(operator: str, weight_dtype: str) -> str:
     return GROUPS.get(operator, "other")
 
 
-def group_seconds(iteration: Iteration, gpu: str, weight_dtype: str) -> dict[str, float]:
-    """Time of the GPUs by group of coefficients, in s."""
+def group_seconds(
+    iteration: Iteration, gpu: str, weight_dtype: str
+) -> tuple[dict[str, float], int]:
+    """Time of the GPUs by group of coefficients, in s, and the layers of the model."""
     answer = ask(iteration, gpu, "vllm-v1", weight_dtype)
     sums: dict[str, float] = {}
     for operator in answer["operators"]:
         group = group_of(operator["name"], weight_dtype)
-        sums[group] = sums.get(group, 0.0) + operator["count"] * operator["seconds"]
+        sums[group] = sums.get(group, 0.0) + operator["seconds"]
     expected = answer["iteration"]["gpu_seconds"]
     if abs(sum(sums.values()) - expected) > 1e-6 * expected:
         raise RooflineError(
             f"{program()}: its operators do not add up to its iteration, {AGAIN}"
         )
-    return sums
+    return sums, int(answer["stage"]["layers"])
 
 
 def iteration_seconds(iteration: Iteration, gpu: str, host: str, weight_dtype: str) -> float:
@@ -94,17 +95,6 @@ def ask(iteration: Iteration, gpu: str, host: str, weight_dtype: str) -> dict:
         raise RooflineError(
             f"{program()}: `tandem roofline --json` gave no JSON, {AGAIN}"
         ) from error
-
-
-@functools.cache
-def layers(model: str) -> int:
-    """Layers of a model."""
-    found = re.search(r"^\s+layers\s+(\d+)\s*$", _run(["describe", "model", model]), re.MULTILINE)
-    if not found:
-        raise RooflineError(
-            f"{program()}: `tandem describe model {model}` tells no layers, {AGAIN}"
-        )
-    return int(found[1])
 
 
 def program() -> str:

@@ -23,13 +23,10 @@ from tandem_analysis import cli, fit, forms, gpufile, measurements, problems, ro
 
 A100 = ROOT / "clusters/gpus/a100-sxm-80gb.json"
 H100 = ROOT / "clusters/gpus/h100-sxm.json"
-# A program with the answers of `tandem roofline` and `tandem describe model` that calibration asks for.
+# A program with what calibration takes from the answers of `tandem roofline`.
 PROGRAM = """
 import json, sys
 words = sys.argv[1:]
-if words[0] == "describe":
-    print("m\\n  layers                 " + {"deep": "80", "flat": "20"}[words[2]])
-    sys.exit()
 if "unknown" in words:
     sys.exit("tandem: error: no model 'unknown'")
 value = {k: int(v) for k, v in zip(words, words[1:]) if k.startswith("--") and v.isdigit()}
@@ -38,9 +35,9 @@ layers = 80 if "deep" in words else 20
 each = {"QKV projection": 2e-4 + 1e-6 * tokens / value["--tensor-parallel"],
         "decode attention": 1e-9 * value.get("--batch", 0) * value.get("--context", 0),
         "all-reduce": 1e-5 + 4e-7 * tokens, "norms and activation": 1e-5}
-operators = [{"name": k, "count": layers, "seconds": v} for k, v in each.items()]
-gpu = sum(o["count"] * o["seconds"] for o in operators)
-print(json.dumps({"iteration": {"gpu_seconds": gpu}, "operators": operators}))
+operators = [{"name": k, "seconds": layers * v} for k, v in each.items()]
+answer = {"iteration": {"gpu_seconds": layers * sum(each.values())}, "operators": operators}
+print(json.dumps({**answer, "stage": {"layers": layers}}))
 """
 HOST = {"layer_us": 300.0, "prefill_us": 12000.0, "decode_us": 2000.0, "sequence_us": 250.0}
 
@@ -113,7 +110,6 @@ class Calibration(Folder):
 
     def calibrate(self, *words: object, **environment: str) -> Ran:
         roofline.ask.cache_clear()
-        roofline.layers.cache_clear()
         out, err = io.StringIO(), io.StringIO()
         with (
             mock.patch.dict(os.environ, {"TANDEM": str(self.program), **environment}),
@@ -493,7 +489,7 @@ class Refuses(Calibration):
             f"{path}:2: {self.program}: `tandem roofline --json` gave no JSON, {roofline.AGAIN}",
             path,
         )
-        operator = '{"name": "x", "count": 1, "seconds": 1}'
+        operator = '{"name": "x", "seconds": 1}'
         wrong = f'{{"iteration": {{"gpu_seconds": 2}}, "operators": [{operator}]}}'
         self.program.write_text(f"#!/bin/sh\necho '{wrong}'")
         self.fails(
