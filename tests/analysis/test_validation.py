@@ -112,5 +112,19 @@ class Program(Folder):
             self.assertLess(abs(seconds / row.fitted_s - 1), 2e-4, row)
 
 
+class Experiment(Folder):
+    def test_says_where_the_measurements_are_from(self) -> None:
+        none = self.folder / "none.csv"
+        run = ROOT / "experiments/validation/run"
+        done = subprocess.run([run, none], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout), (2, ""))
+        self.assertEqual(
+            done.stderr,
+            f"validation/run: error: {none}: not there; get data/perf_model.csv of "
+            "github.com/Mutinifni/splitwise-sim (commit 8f99e7dc, MIT), which is not part of this "
+            "repository, and name it: experiments/validation/run FILE\n",
+        )
+
+
 if __name__ == "__main__":
     unittest.main()
