@@ -14,7 +14,6 @@ from tandem_analysis.measurements import MeasurementError, Measurements
 from tandem_analysis.problems import Problem, Values
 
 FOLDS = 5
-GROUPS = ("eager", *problems.SCALED)  # what iterations can fit
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Options:
     gpu: str
     form: str | None = None
     hardware: str | None = None
-    groups: tuple[str, ...] = ("eager",)
+    scaled: tuple[str, ...] = ()  # groups of operators that iterations find a factor of
     weight_dtype: str = "bf16"
     hold_out: str | None = None
     output: str | None = None
@@ -85,13 +84,14 @@ def _problems(
     options: Options, measured: Measurements, base: dict[str, Any], path: Path
 ) -> list[Problem]:
     if measured.kind == "operators":
-        if options.groups != ("eager",):
+        if options.scaled:
             raise MeasurementError(
-                f"{options.csv}: --fit is of iterations; operators fit what there are rows of"
+                f"{options.csv}: --scale is of iterations; operators fit what there are rows of"
             )
         return problems.of_operators(measured, base)
-    scaled = tuple(group for group in options.groups if group != "eager")
-    return [problems.of_iterations(measured, base, str(path), scaled, options.weight_dtype)]
+    return [
+        problems.of_iterations(measured, base, str(path), options.scaled, options.weight_dtype)
+    ]
 
 
 def _fit(problem: Problem, options: Options) -> Fitted:

@@ -206,7 +206,7 @@ def of_iterations(
         if not own:
             raise MeasurementError(
                 f"{measured.path}: {base['name']} has no coefficients {group} to scale, "
-                "leave it out of --fit"
+                "leave it out of --scale"
             )
         free.append(Parameter(group, *FACTOR))
 

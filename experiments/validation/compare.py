@@ -52,7 +52,7 @@ def of_gpu(gpu: str, settings: dict, measured: str, folder: Path) -> pd.DataFram
     """The measured iterations of a GPU, in s, with a column for each prediction."""
     rows = None
     for prediction in settings["predictions"]:
-        if "fit" in prediction:
+        if "scale" in prediction:
             found = calibrated(gpu, prediction, settings["hold_out"], measured, folder)
             if rows is None:
                 rows = found[["line", "phase", "measured_s"]].copy()
@@ -80,7 +80,7 @@ def calibrated(
     """Runs calibrate; what it prints goes beside the fitted file."""
     stem = folder / f"{gpu}-{prediction['name']}"
     words = ["calibrate", measured, "--format", "splitwise", "--gpu", gpu]
-    words += ["--fit", prediction["fit"], "--hold-out", hold_out]
+    words += ["--hold-out", hold_out, "--scale", prediction["scale"]]
     words += ["-o", f"{stem}.json", "--rows", f"{stem}.csv", "--force"]
     with contextlib.redirect_stdout(io.StringIO()) as said:
         if cli.main(words) != 0:

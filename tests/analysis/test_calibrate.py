@@ -180,7 +180,7 @@ class Recovers(Calibration):
     def test_iterations(self) -> None:
         path = self.csv(iteration_rows(("deep", "flat")))
         out, rows = self.folder / "x.json", self.folder / "rows.csv"
-        words = (path, "--gpu", A100, "--fit", "eager,gemm,allreduce", "-o", out, "--rows", rows)
+        words = (path, "--gpu", A100, "--scale", "gemm,allreduce", "-o", out, "--rows", rows)
         said = self.done(*words, "--hold-out", "tensor_parallel", "--date", "2026-11-24")
         found, base = json.loads(out.read_text()), json.loads(A100.read_text())
         for name, value in HOST.items():
@@ -207,7 +207,7 @@ class Recovers(Calibration):
         gpu, out = self.folder / "base.json", self.folder / "x.json"
         gpu.write_text(json.dumps(base))
         path = self.csv(iteration_rows(("deep",)))
-        said = self.done(path, "--gpu", gpu, "--fit", "eager,gemm,allreduce", "-o", out)
+        said = self.done(path, "--gpu", gpu, "--scale", "gemm,allreduce", "-o", out)
         self.assertIn("decode_us is kept at 1000: all rows have the same layers", said)
         found = json.loads(out.read_text())["eager"]
         self.assertEqual(found["decode_us"], 1000)
@@ -419,7 +419,7 @@ class Refuses(Calibration):
     def test_words(self) -> None:
         path = self.csv(iteration_rows(("deep",)))
         for words, known in (
-            (("--fit", "speed"), "eager, gemm, prefill_attention, decode_attention, allreduce"),
+            (("--scale", "speed"), "gemm, prefill_attention, decode_attention, allreduce"),
             (("--format", "x"), "operators, iterations, splitwise"),
             (("--weight-dtype", "x"), "bf16, fp8, fp8_block, fp4"),
         ):
@@ -432,8 +432,8 @@ class Refuses(Calibration):
         a100 = json.loads(A100.read_text())
         rows = self.csv(operator_rows(a100, a100), "operators.csv")
         self.fails(
-            f"{rows}: --fit is of iterations; operators fit what there are rows of",
-            *(rows, "--fit", "gemm"),
+            f"{rows}: --scale is of iterations; operators fit what there are rows of",
+            *(rows, "--scale", "gemm"),
         )
 
     def test_gpu_files(self) -> None:
@@ -456,8 +456,8 @@ class Refuses(Calibration):
         del base["allreduce"]
         gpu.write_text(json.dumps(base))
         self.fails(
-            f"{path}: a100-sxm-80gb has no coefficients allreduce to scale, leave it out of --fit",
-            *(path, "--gpu", gpu, "--fit", "allreduce"),
+            f"{path}: a100-sxm-80gb has no coefficients allreduce to scale, leave it out of --scale",
+            *(path, "--gpu", gpu, "--scale", "allreduce"),
         )
 
     def test_an_existing_file_stays(self) -> None:

@@ -87,7 +87,7 @@ class Program(Folder):
     def test_splitwise_by_the_other_tensor_parallelisms(self) -> None:
         for gpu in ("a100-sxm-80gb", "h100-sxm"):
             out, rows = self.folder / f"{gpu}.json", self.folder / f"{gpu}.csv"
-            words = (SPLITWISE, "--gpu", gpu, "--fit", "eager,gemm,allreduce")
+            words = (SPLITWISE, "--gpu", gpu, "--scale", "gemm,allreduce")
             self.calibrate(*words, "--hold-out", "tensor_parallel", "-o", out, "--rows", rows)
             table = pd.read_csv(rows)
             self.assertGreater(len(table), 500)
