@@ -201,6 +201,19 @@ class Recovers(Calibration):
         self.assertIn("held out: one tensor_parallel at a time", said)
         self.assertNotIn("kept", said)
 
+    def test_held_out_rows_are_not_seen(self) -> None:
+        base = json.loads(A100.read_text())
+        rows = operator_rows(base, base)
+        rows = rows[rows["operator"] == "allreduce"]
+        truth = rows["time_us"].to_numpy() / 1e6
+        eight = (rows["gpus"] == 8).to_numpy()
+        rows.loc[eight, "time_us"] *= 2
+        out = self.folder / "rows.csv"
+        self.done(self.csv(rows), "--gpu", A100, "--hold-out", "gpus", "--rows", out)
+        table = pd.read_csv(out)
+        np.testing.assert_allclose(table["held_out_s"][eight], truth[eight], rtol=5e-3)
+        self.assertGreater((table["fitted_s"][eight] / truth[eight]).median(), 1.2)
+
     def test_one_depth_keeps_a_constant(self) -> None:
         base = json.loads(A100.read_text())
         base["eager"] = {**HOST, "decode_us": 1000, "layer_us": 1, "source": "mine"}
