@@ -245,7 +245,7 @@ def apply(base: dict[str, Any], problem: Problem, values: Values, source: str) -
 def scale(base: dict[str, Any], values: Values, weight_dtype: str) -> dict[str, Any]:
     """The GPU file with the time of groups of operators multiplied by their factors."""
     content = dict(base)
-    for group in SCALED.keys() & values.keys():
+    for group in (group for group in SCALED if group in values):
         times, shares = SCALED[group]
         own = dict(content[group][weight_dtype] if group == "gemm" else content[group])
         for names, factor in ((times, values[group]), (shares, 1 / values[group])):
