@@ -4,10 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cluster_file.h"
-#include "tandem/gpu.h"
 #include "tandem/mem.h"
-#include "tandem/model.h"
 #include "tandem/simtime.h"
 
 #define NONE SIMTIME_NEVER
@@ -19,6 +16,8 @@ struct job {
     int64_t generated, computed; /* tokens sampled; tokens in the cache */
     int64_t blocks, held;        /* where it runs; still held on the prefill instance */
     bool decoding;               /* its prompt (or what it had) is in the cache */
+    struct box *holder;          /* that holds it, until the transfer ended */
+    struct box *decoder;         /* where it decodes after a transfer */
     int64_t planned;             /* tokens in this iteration */
     int64_t stage_ns;            /* since when it waits, in whatever queue */
     int64_t last_token_ns;       /* of the last visible token */
@@ -33,11 +32,24 @@ struct list {
     size_t count;
 };
 
+/* One lane of one micro-batch. */
 struct box {
     const struct reference_pool *pool;
+    struct site *site;
+    int64_t micro_batch;
     struct list waiting, running, offered, moving, ready;
-    int64_t free_blocks;
-    int64_t end_ns; /* of the iteration in progress, NONE when idle */
+    int64_t free_blocks, most_blocks, seqs;
+    struct reference_sums *sums;
+};
+
+/* An instance. */
+struct site {
+    const struct reference_pool *pool;
+    struct box *boxes; /* the lanes of the first micro-batch, those of the second, .. */
+    int64_t count, next;
+    int64_t end_ns[REFERENCE_STAGES];  /* of each micro-batch's iteration, NONE when it is idle */
+    int64_t due_ns[REFERENCE_STAGES];  /* since when it waits for the first stage, NONE when it does not */
+    int64_t free_ns[REFERENCE_STAGES]; /* of each stage */
     struct reference_sums *sums;
 };
 
@@ -45,8 +57,9 @@ struct world {
     const struct reference_config *config;
     struct job *jobs;
     size_t count;
-    struct list handing; /* handed off by the prefill instance, not yet at the decode instance */
-    struct box boxes[2]; /* entry, decode */
+    struct list handing;  /* handed off by the prefill instance, not yet at the decode instance */
+    struct list moving;   /* all transfers, in the order in which they began */
+    struct site sites[2]; /* entry, decode */
 };
 
 static void push(struct list *list, size_t at, struct job *job)
@@ -82,6 +95,14 @@ static int64_t known(const struct job *job)
     return job->request->prompt_tokens + job->generated;
 }
 
+static void note_peak(struct site *site)
+{
+    uint64_t used = 0;
+    for (int64_t i = 0; i < site->count; i++)
+        used += (uint64_t)(site->boxes[i].most_blocks - site->boxes[i].free_blocks);
+    site->sums->peak_blocks = used > site->sums->peak_blocks ? used : site->sums->peak_blocks;
+}
+
 static void allocate(struct box *box, struct job *job, int64_t blocks)
 {
     if (blocks < 0 || blocks > box->free_blocks) {
@@ -92,15 +113,15 @@ static void allocate(struct box *box, struct job *job, int64_t blocks)
     box->free_blocks -= blocks;
     job->blocks += blocks;
     box->sums->allocated_blocks += (uint64_t)blocks;
-    uint64_t used = (uint64_t)(box->pool->blocks - box->free_blocks);
-    box->sums->peak_blocks = used > box->sums->peak_blocks ? used : box->sums->peak_blocks;
+    if (box->site->count == 1) /* of several together: at the end of an instant */
+        note_peak(box->site);
 }
 
 /* Blocks that admission leaves free. */
 static int64_t watermark(const struct box *box)
 {
     bool holds = box->pool->watermark_when_idle || box->running.count > 0;
-    return holds ? (int64_t)(box->pool->watermark * (double)box->pool->blocks) : 0;
+    return holds ? (int64_t)(box->pool->watermark * (double)box->most_blocks) : 0;
 }
 
 static void preempt_last(struct box *box, int64_t now_ns)
@@ -156,7 +177,7 @@ static void admit(struct box *box, int64_t n, int64_t now_ns)
 static bool plan_waiting(struct box *box, bool whole, int64_t budget, int64_t now_ns)
 {
     bool admitted = false;
-    while (box->waiting.count > 0 && (int64_t)box->running.count < box->pool->seqs) {
+    while (box->waiting.count > 0 && (int64_t)box->running.count < box->seqs) {
         const struct job *job = box->waiting.jobs[0];
         int64_t n = known(job);
         if (whole ? admitted && n > budget : budget <= 0)
@@ -199,8 +220,7 @@ static bool plan(struct box *box, int64_t now_ns)
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
 {
     const struct reference_config *config = world->config;
-    while (box->offered.count > 0 && box->waiting.count == 0 &&
-           (int64_t)box->running.count < box->pool->seqs) {
+    while (box->offered.count > 0 && box->waiting.count == 0 && (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
         int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
         if (box->free_blocks - watermark(box) < need)
@@ -208,6 +228,7 @@ static void reserve(struct world *world, struct box *box, int64_t now_ns)
         allocate(box, job, need);
         take_out(&box->offered, 0);
         push(&box->moving, box->moving.count, job);
+        push(&world->moving, world->moving.count, job);
         int64_t blocks = blocks_of(box, job->request->prompt_tokens);
         job->row->decode_queue_ns = now_ns - job->stage_ns;
         job->row->transfer_ns =
@@ -238,7 +259,7 @@ static void finish(struct box *box, struct job *job)
 
 static void join(struct world *world, struct box *box, int64_t now_ns)
 {
-    while (box->ready.count > 0 && (int64_t)box->running.count < box->pool->seqs) {
+    while (box->ready.count > 0 && (int64_t)box->running.count < box->seqs) {
         struct job *job = take_out(&box->ready, 0);
         push(&box->running, box->running.count, job);
         job->row->admission_ns = now_ns - job->done_ns;
@@ -252,8 +273,8 @@ static void join(struct world *world, struct box *box, int64_t now_ns)
     }
 }
 
-/* Adds what is planned to the timer's figures and starts the iteration. Returns whether there is one. */
-static bool start(struct world *world, struct box *box, int64_t now_ns)
+/* What is planned, as the timer's figures; false when it is nothing. */
+static bool describe(const struct box *box, struct work *sums)
 {
     struct work work = {0};
     for (size_t i = 0; i < box->running.count; i++) {
@@ -270,25 +291,113 @@ static bool start(struct world *world, struct box *box, int64_t now_ns)
             work.prefill_work_x2 += n * (2 * job->computed + n);
         }
     }
+    *sums = work;
     if (work.prefill_tokens + work.decode_sequences == 0)
         return false;
     box->sums->prefill_iterations += work.decode_sequences == 0;
     box->sums->decode_iterations += work.prefill_tokens == 0;
     box->sums->mixed_iterations += work.prefill_tokens > 0 && work.decode_sequences > 0;
     box->sums->prefill_tokens += (uint64_t)work.prefill_tokens;
-    box->end_ns = now_ns + timer_iteration_ns(world->config->timer, &work);
     return true;
 }
 
-static void boundary(struct world *world, struct box *box, int64_t now_ns)
+/* Whether there is something to compute, and what. */
+static bool boundary(struct world *world, struct box *box, int64_t now_ns, struct work *work)
 {
-    for (bool again = true; again;) {
+    for (;;) {
         join(world, box, now_ns);
         bool preempted = plan(box, now_ns);
         if (!preempted)
             reserve(world, box, now_ns);
-        again = !start(world, box, now_ns) && preempted && box->ready.count > 0;
+        if (describe(box, work))
+            return true;
+        if (!preempted || box->ready.count == 0)
+            return false;
     }
+}
+
+/* An iteration of some lanes on one stage after another; its end. One lane on one stage: the timer has it
+ * whole. */
+static int64_t through_stages(struct site *site, const struct work *works, int64_t lanes, int64_t now_ns)
+{
+    const struct reference_pool *pool = site->pool;
+    int64_t arrived_ns = now_ns, longest = 0;
+    if (pool->lanes * pool->stages == 1)
+        return site->free_ns[0] = now_ns + timer_iteration_ns(pool->timers[0], &works[0]);
+    for (int64_t i = 0; i < lanes; i++) {
+        int64_t tokens = works[i].prefill_tokens + works[i].decode_sequences;
+        longest = tokens > longest ? tokens : longest;
+    }
+    for (int64_t s = 0; s < pool->stages; s++) {
+        struct timer_span span = timer_span(pool->timers[s], works, lanes);
+        int64_t host_from_ns = site->free_ns[s] > now_ns ? site->free_ns[s] : now_ns;
+        int64_t start_ns = host_from_ns + span.host_ns;
+        start_ns = arrived_ns > start_ns ? arrived_ns : start_ns;
+        site->free_ns[s] = start_ns + span.gpu_ns;
+        arrived_ns = site->free_ns[s] + timer_send_ns(pool->timers[s], longest);
+    }
+    return site->free_ns[pool->stages - 1];
+}
+
+static void start(struct world *world, struct site *site, int64_t micro_batch, int64_t now_ns)
+{
+    struct work works[16];
+    int64_t lanes = 0;
+    site->due_ns[micro_batch] = NONE;
+    for (int64_t i = 0; i < site->count; i++)
+        if (site->boxes[i].micro_batch == micro_batch)
+            lanes += boundary(world, &site->boxes[i], now_ns, &works[lanes]);
+    if (lanes > 0)
+        site->end_ns[micro_batch] = through_stages(site, works, lanes, now_ns);
+}
+
+/* The micro-batch whose turn it is, -1 when none waits. */
+static int64_t whose_turn(const struct site *site)
+{
+    int64_t first = -1;
+    for (int64_t m = site->pool->stages - 1; m >= 0; m--)
+        if (site->due_ns[m] != NONE && (first < 0 || site->due_ns[m] <= site->due_ns[first]))
+            first = m;
+    return first;
+}
+
+static int64_t jobs_of(const struct box *box)
+{
+    return (int64_t)(box->waiting.count + box->running.count + box->offered.count + box->moving.count +
+                     box->ready.count);
+}
+
+static int64_t tokens_of(const struct box *box)
+{
+    int64_t tokens = 0;
+    for (size_t i = 0; i < box->waiting.count; i++)
+        tokens += known(box->waiting.jobs[i]);
+    for (size_t i = 0; i < box->running.count; i++)
+        if (!box->running.jobs[i]->decoding)
+            tokens += known(box->running.jobs[i]) - box->running.jobs[i]->computed;
+    return tokens;
+}
+
+/* Who gets a request that comes: fewest requests, then fewest tokens, then rotation. */
+static struct box *choose(struct site *site)
+{
+    struct box *best = &site->boxes[site->next];
+    for (int64_t i = 1; i < site->count; i++) {
+        struct box *box = &site->boxes[(site->next + i) % site->count];
+        if (jobs_of(box) < jobs_of(best) ||
+            (jobs_of(box) == jobs_of(best) && tokens_of(box) < tokens_of(best)))
+            best = box;
+    }
+    site->next = (best - site->boxes + 1) % site->count;
+    return best;
+}
+
+/* Something changed for a box. */
+static void touch(struct box *box, int64_t now_ns)
+{
+    int64_t m = box->micro_batch;
+    if (box->site->end_ns[m] == NONE && box->site->due_ns[m] == NONE)
+        box->site->due_ns[m] = now_ns;
 }
 
 /* Prefill instance: the prompt is done; it goes to the decode instance and its blocks stay. */
@@ -305,6 +414,7 @@ static void hand_off(struct world *world, struct box *box, struct job *job, int6
     }
     take_out_job(&box->running, job);
     job->held = job->blocks;
+    job->holder = box;
     job->blocks = 0;
     job->handoff_ns = now_ns + 2 * world->config->latency_ns;
     push(&world->handing, world->handing.count, job);
@@ -319,7 +429,7 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
     job->decoding = true;
     if (job->row->ttft_prefill_ns == 0)
         job->row->ttft_prefill_ns = now_ns - job->request->send_ns;
-    if (world->config->disaggregated && box == &world->boxes[0]) {
+    if (world->config->disaggregated && box->site == &world->sites[0]) {
         hand_off(world, box, job, now_ns);
         return;
     }
@@ -330,32 +440,36 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
 }
 
 /* Messages that come now, each kind in the order in which it was sent. */
-static void receive(struct world *world, int64_t now_ns, bool came[2])
+static void receive(struct world *world, int64_t now_ns)
 {
-    struct box *entry = &world->boxes[0], *decode = &world->boxes[1];
     for (size_t i = 0; i < world->count; i++) {
         struct job *job = &world->jobs[i];
         if (job->request->send_ns + world->config->latency_ns != now_ns)
             continue;
+        struct box *box = choose(&world->sites[0]);
         job->stage_ns = now_ns;
-        push(&entry->waiting, entry->waiting.count, job);
-        came[0] = true;
+        push(&box->waiting, box->waiting.count, job);
+        touch(box, now_ns);
     }
     while (world->handing.count > 0 && world->handing.jobs[0]->handoff_ns == now_ns) {
         struct job *job = take_out(&world->handing, 0);
         job->stage_ns = now_ns;
-        push(&decode->offered, decode->offered.count, job);
-        came[1] = true;
+        job->decoder = choose(&world->sites[1]);
+        push(&job->decoder->offered, job->decoder->offered.count, job);
+        touch(job->decoder, now_ns);
     }
-    for (size_t i = 0; i < decode->moving.count;) {
-        if (decode->moving.jobs[i]->done_ns != now_ns) {
+    for (size_t i = 0; i < world->moving.count;) {
+        if (world->moving.jobs[i]->done_ns != now_ns) {
             i++;
             continue;
         }
-        struct job *job = take_out(&decode->moving, i);
-        entry->free_blocks += job->held;
-        push(&decode->ready, decode->ready.count, job);
-        came[0] = came[1] = true;
+        struct job *job = take_out(&world->moving, i);
+        take_out_job(&job->decoder->moving, job);
+        job->holder->free_blocks += job->held;
+        push(&job->decoder->ready, job->decoder->ready.count, job);
+        touch(job->decoder, now_ns);
+        if (job->holder->waiting.count > 0)
+            touch(job->holder, now_ns);
     }
 }
 
@@ -367,24 +481,31 @@ static void end_iteration(struct world *world, struct box *box, int64_t now_ns)
     for (size_t i = 0; i < box->running.count; i++)
         if (box->running.jobs[i]->planned > 0)
             scheduled[count++] = box->running.jobs[i];
-    box->end_ns = NONE;
     for (size_t i = 0; i < count; i++)
         step(world, box, scheduled[i], now_ns);
     mem_free(scheduled);
 }
 
-/* Messages come before boundaries; an idle instance has its boundary at once. */
+/* Messages come before boundaries; an idle micro-batch has its boundary as soon as the first stage is free.
+ */
 static void happen(struct world *world, int64_t now_ns)
 {
-    bool came[2] = {false, false};
-    receive(world, now_ns, came);
-    for (int b = 0; b < 2; b++) {
-        struct box *box = &world->boxes[b];
-        bool ends = box->end_ns == now_ns;
-        if (ends)
-            end_iteration(world, box, now_ns);
-        if (ends || (came[b] && box->end_ns == NONE))
-            boundary(world, box, now_ns);
+    receive(world, now_ns);
+    for (int s = 0; s < 2; s++) {
+        struct site *site = &world->sites[s];
+        for (int64_t m = 0; m < site->pool->stages; m++) {
+            if (site->end_ns[m] != now_ns)
+                continue;
+            for (int64_t i = 0; i < site->count; i++)
+                if (site->boxes[i].micro_batch == m)
+                    end_iteration(world, &site->boxes[i], now_ns);
+            site->end_ns[m] = NONE;
+            site->due_ns[m] = now_ns;
+        }
+        while (site->free_ns[0] <= now_ns && whose_turn(site) >= 0)
+            start(world, site, whose_turn(site), now_ns);
+        if (site->count > 1)
+            note_peak(site);
     }
 }
 
@@ -395,8 +516,13 @@ static int64_t earlier(int64_t a, int64_t b, int64_t after_ns)
 
 static int64_t next_time(const struct world *world, int64_t now_ns)
 {
-    int64_t next_ns = earlier(NONE, world->boxes[0].end_ns, now_ns);
-    next_ns = earlier(next_ns, world->boxes[1].end_ns, now_ns);
+    int64_t next_ns = NONE;
+    for (int s = 0; s < 2; s++) {
+        const struct site *site = &world->sites[s];
+        next_ns = earlier(next_ns, site->free_ns[0], now_ns);
+        for (int64_t m = 0; m < site->pool->stages; m++)
+            next_ns = earlier(next_ns, site->end_ns[m], now_ns);
+    }
     for (size_t i = 0; i < world->count; i++) {
         const struct job *job = &world->jobs[i];
         next_ns = earlier(next_ns, job->request->send_ns + world->config->latency_ns, now_ns);
@@ -412,21 +538,45 @@ static void lists_of(struct box *box, struct list *lists[5])
     memcpy(lists, all, sizeof all);
 }
 
+static void site_open(struct site *site, const struct reference_pool *pool, size_t jobs,
+                      struct reference_sums *sums)
+{
+    *sums = (struct reference_sums){0};
+    *site = (struct site){.pool = pool, .count = pool->lanes * pool->stages, .sums = sums};
+    site->boxes = mem_array((size_t)site->count, sizeof *site->boxes);
+    for (int64_t m = 0; m < pool->stages; m++)
+        site->end_ns[m] = site->due_ns[m] = NONE;
+    for (int64_t i = 0; i < site->count; i++) {
+        struct list *lists[5];
+        struct box *box = &site->boxes[i];
+        *box = (struct box){.pool = pool, .site = site, .micro_batch = i / pool->lanes, .sums = sums};
+        box->free_blocks = box->most_blocks = pool->blocks / pool->stages;
+        box->seqs = (pool->seqs + pool->stages - 1) / pool->stages;
+        lists_of(box, lists);
+        for (int k = 0; k < 5; k++)
+            lists[k]->jobs = mem_array(jobs + 1, sizeof(struct job *));
+    }
+}
+
+static void site_close(struct site *site)
+{
+    for (int64_t i = 0; i < site->count; i++) {
+        struct list *lists[5];
+        lists_of(&site->boxes[i], lists);
+        for (int k = 0; k < 5; k++)
+            mem_free(lists[k]->jobs);
+    }
+    mem_free(site->boxes);
+}
+
 void reference_run(const struct reference_config *config, const struct experiment_request *requests,
                    size_t count, struct reference_row *rows, struct reference_sums sums[2])
 {
     struct world world = {.config = config, .jobs = mem_array(count, sizeof(struct job)), .count = count};
-    for (int b = 0; b < 2; b++) {
-        struct list *lists[5];
-        sums[b] = (struct reference_sums){0};
-        world.boxes[b] =
-            (struct box){.pool = b == 0 ? &config->entry : &config->decode, .end_ns = NONE, .sums = &sums[b]};
-        world.boxes[b].free_blocks = world.boxes[b].pool->blocks;
-        lists_of(&world.boxes[b], lists);
-        for (int i = 0; i < 5; i++)
-            lists[i]->jobs = mem_array(count + 1, sizeof(struct job *));
-    }
+    site_open(&world.sites[0], &config->entry, count, &sums[0]);
+    site_open(&world.sites[1], &config->decode, count, &sums[1]);
     world.handing.jobs = mem_array(count + 1, sizeof(struct job *));
+    world.moving.jobs = mem_array(count + 1, sizeof(struct job *));
     for (size_t i = 0; i < count; i++) {
         rows[i] = (struct reference_row){0};
         world.jobs[i] = (struct job){.request = &requests[i],
@@ -437,38 +587,9 @@ void reference_run(const struct reference_config *config, const struct experimen
     }
     for (int64_t now_ns = next_time(&world, -1); now_ns != NONE; now_ns = next_time(&world, now_ns))
         happen(&world, now_ns);
-    for (int b = 0; b < 2; b++) {
-        struct list *lists[5];
-        lists_of(&world.boxes[b], lists);
-        for (int i = 0; i < 5; i++)
-            mem_free(lists[i]->jobs);
-    }
+    site_close(&world.sites[0]);
+    site_close(&world.sites[1]);
     mem_free(world.handing.jobs);
+    mem_free(world.moving.jobs);
     mem_free(world.jobs);
-}
-
-struct timer *reference_timer(const char *model_name, int64_t tensor_parallel, double prefill_ms,
-                              double decode_ms)
-{
-    char name[100];
-    struct gpu gpu;
-    struct model model;
-    struct error error = {{0}};
-    struct timer_config config = {.level = prefill_ms > 0 ? TIMER_FIXED : TIMER_CALIBRATED,
-                                  .iteration_overhead_ms = 0.5,
-                                  .prefill_ms = prefill_ms,
-                                  .decode_ms = decode_ms};
-    snprintf(name, sizeof name, "models/%s", model_name);
-    struct config *gpu_file = cluster_file("gpus/h100-sxm"), *model_file = cluster_file(name);
-    if (!gpu_parse(config_root(gpu_file), &gpu, &error) ||
-        !model_parse(config_root(model_file), &model, &error)) {
-        fprintf(stderr, "%s\n", error.text);
-        exit(1);
-    }
-    struct model_layout layout = model_layout(tensor_parallel, DTYPE_BF16, DTYPE_BF16);
-    struct work_shape shape = model_shape(&model, &layout, 0);
-    struct timer *timer = timer_new(&gpu, &shape, &config);
-    config_free(gpu_file);
-    config_free(model_file);
-    return timer;
 }

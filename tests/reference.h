@@ -1,6 +1,7 @@
 /* A second simulator of the serving semantics, written from its text alone, as slow and as plain as can be:
- * one unified instance, or one prefill and one decode instance whose transfers do not share the network. It
- * shares with Tandem the timer and nothing else; rows must agree to the nanosecond. */
+ * one unified instance, or one prefill and one decode instance whose transfers do not share the network, each
+ * of lanes and pipeline stages. It shares with Tandem the timer and nothing else; rows must agree to the
+ * nanosecond. */
 #ifndef TANDEM_TEST_REFERENCE_H
 #define TANDEM_TEST_REFERENCE_H
 
@@ -9,7 +10,10 @@
 #include <stdint.h>
 
 #include "experiment.h"
+#include "tandem/model.h"
 #include "tandem/timer.h"
+
+#define REFERENCE_STAGES 4 /* at most */
 
 enum reference_policy { REFERENCE_CHUNKED, REFERENCE_CONTINUOUS, REFERENCE_WHOLE_PROMPTS };
 enum reference_first_token { REFERENCE_DECODE, REFERENCE_PREFILL, REFERENCE_RELAY };
@@ -17,6 +21,9 @@ enum reference_first_token { REFERENCE_DECODE, REFERENCE_PREFILL, REFERENCE_RELA
 /* One instance. */
 struct reference_pool {
     enum reference_policy policy;
+    int64_t lanes, stages;
+    struct timer *timers[REFERENCE_STAGES];
+    /* Of the instance as it is set: blocks and seqs are a lane's. */
     int64_t block_tokens, blocks, budget, seqs, threshold;
     double watermark;
     bool watermark_when_idle;
@@ -26,7 +33,6 @@ struct reference_config {
     bool disaggregated;
     struct reference_pool entry, decode; /* entry: unified or prefill */
     enum reference_first_token first_token;
-    struct timer *timer;
     int64_t latency_ns, setup_ns;
     double descriptor_ns_per_block, rate;
     int64_t bytes_per_block;
@@ -49,9 +55,9 @@ struct reference_sums {
 void reference_run(const struct reference_config *config, const struct experiment_request *requests,
                    size_t count, struct reference_row *rows, struct reference_sums sums[2]);
 
-/* The timer of a model on h100-sxm as the experiments of experiment.h have it, or with fixed times where
- * prefill_ms is positive. The caller owns it: timer_free. */
-struct timer *reference_timer(const char *model, int64_t tensor_parallel, double prefill_ms,
-                              double decode_ms);
+/* The timer of a stage of a model on h100-sxm as the experiments of experiment.h have it, or with fixed times
+ * where prefill_ms is positive. The caller owns it: timer_free. */
+struct timer *reference_timer(const char *model, const struct model_layout *layout, int64_t stage,
+                              double prefill_ms, double decode_ms);
 
 #endif

@@ -1,4 +1,4 @@
-"""The command line: compare, report and calibrate. Exit status 0 done, 2 the input is wrong."""
+"""The command line: compare, report, roofline, calibrate. Exit status 0 done, 2 the input is wrong."""
 
 from __future__ import annotations
 
@@ -64,7 +64,16 @@ def _parser() -> Parser:
     )
     report = commands.add_parser("report", help="one result: table, remarks, figures, CSV")
     report.add_argument("files", nargs=1, metavar="results.h5")
-    for command in (compare, report):
+    roofline = commands.add_parser(
+        "roofline", help="operators under the roofs of a GPU: figure, CSV"
+    )
+    roofline.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE.json",
+        help="what `tandem roofline --json` prints; - for standard input",
+    )
+    for command in (compare, report, roofline):
         command.add_argument(
             "-o",
             dest="folder",
@@ -148,8 +157,11 @@ def _missing_module() -> str:
 
 def _run(options: argparse.Namespace) -> str:
     """Loads, writes everything into the folder if one is named, and returns what is printed."""
-    from tandem_analysis import data, figures, load, table, verdict
+    from tandem_analysis import data, figures, load, roofline_figure, table, verdict
 
+    if options.command == "roofline":
+        reports = roofline_figure.load_all(options.files)
+        return roofline_figure.run(reports, _prepare(options.folder) if options.folder else None)
     if options.command == "compare" and len(options.files) < 2:
         raise load.ResultError(
             f"{options.files[0]}: compare needs two or more results, use report for one"

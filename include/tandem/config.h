@@ -27,6 +27,11 @@ struct config_reference {
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,
                  const char *const *sets, size_t set_count, struct config **config, struct error *error);
 
+/* The same from JSON text; name stands for the text and for the set values in messages. */
+bool config_compose(const char *text, const char *name, const struct config_reference *references,
+                    size_t reference_count, const char *const *sets, size_t set_count, struct config **config,
+                    struct error *error);
+
 /* Applies one "path=value" as config_load does, without expanding references in it. */
 bool config_set(struct config *config, const char *argument, struct error *error);
 

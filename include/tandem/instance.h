@@ -1,13 +1,10 @@
-/* An instance: one model replica with a batch scheduler, a KV allocator and a timer; advances iteration by
- * iteration. */
+/* What the instances of a pool have in common. */
 #ifndef TANDEM_INSTANCE_H
 #define TANDEM_INSTANCE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "tandem/engine.h"
-#include "tandem/metrics.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
@@ -18,13 +15,16 @@ extern const char *const first_token_names[];
  * them. Aggregate: an event for each. Naive: a walk over every sequence for each. */
 enum instance_mode { MODE_LEAPING, MODE_AGGREGATE, MODE_NAIVE };
 
-/* What all instances of a pool share. Borrowed by the instances. */
+/* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members
+ * (replica.h). */
 struct instance_config {
     int role; /* enum instance_role */
     int64_t pool;
-    struct scheduler_limits limits; /* resolved: nothing automatic is left */
-    int64_t block_tokens, capacity_blocks;
-    int64_t latency_ns; /* control latency L */
+    int64_t lanes;                         /* of attention data parallelism */
+    int64_t stages;                        /* of the pipeline, and as many micro-batches */
+    struct scheduler_limits limits;        /* of a member; resolved: nothing automatic is left */
+    int64_t block_tokens, capacity_blocks; /* of a member */
+    int64_t latency_ns;                    /* control latency L */
     int64_t report_interval_ns;
     bool reports;                   /* whether the router's policy uses them */
     bool closed_loop;               /* ended requests are told to the router */
@@ -32,24 +32,10 @@ struct instance_config {
     int mode;                       /* enum instance_mode */
     int64_t kv_bytes_per_block;     /* on the wire: B x bytes per token x copies */
     int64_t setup_ns;               /* of a transfer */
-    double descriptor_ns_per_block; /* 2 x layers x descriptor_ns */
+    double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
     int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
     bool longest_context;           /* the timer asks for it */
-    struct timer *timer;
+    struct timer **timers;          /* one a stage */
 };
-
-struct instance;
-
-/* An instance of this rank as the given entity; config and metrics are borrowed. Caller: instance_free.
- * Local. */
-struct instance *instance_create(struct engine *engine, uint32_t entity, const struct instance_config *config,
-                                 struct metrics *metrics);
-void instance_free(struct instance *instance);
-
-/* Its sums; at the end of a run, after instance_close. */
-const struct usage *instance_usage(const struct instance *instance);
-
-/* Accounts the time up to the end of the run and checks that nothing is left: no request, no block. */
-void instance_close(struct instance *instance, int64_t end_ns);
 
 #endif

@@ -1,4 +1,4 @@
-/* The paged KV allocator of one instance: blocks as counts. Exact; all local. */
+/* The paged KV allocator of one instance (of a member of its replica): blocks as counts. Exact; all local. */
 #ifndef TANDEM_KV_H
 #define TANDEM_KV_H
 
@@ -28,7 +28,7 @@ struct kv_capacity {
     int64_t block_bytes;            /* B x 2 x layers x kv heads of the GPU x head_dim x bytes */
 };
 
-/* Blocks of an instance: config->blocks where that is set, else
+/* Blocks of an instance (of a lane): config->blocks where that is set, else
  * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
  * Negative or 0 when it does not fit. Formula: src/serving/README.md (vLLM's profiling run and its null
  * block).

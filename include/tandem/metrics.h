@@ -61,6 +61,11 @@ struct effort {
                         * k others c (2k + c), a decode step on l tokens 2l */
     wide_t recomputed_context_x2; /* of it: of the recomputed tokens */
     wide_t kv_read_tokens;        /* a chunk k + c, a decode step l */
+    /* Of models with experts or sliding windows only: */
+    wide_t expert_bytes;       /* weights of the experts that the tokens are sent to, as expected */
+    wide_t sliding_context_x2; /* context_x2 where only a window is seen; likewise the two others */
+    wide_t recomputed_sliding_x2;
+    wide_t sliding_read_tokens;
 };
 
 static inline void effort_add(struct effort *into, const struct effort *from)
@@ -73,10 +78,18 @@ static inline void effort_add(struct effort *into, const struct effort *from)
     into->context_x2 += from->context_x2;
     into->recomputed_context_x2 += from->recomputed_context_x2;
     into->kv_read_tokens += from->kv_read_tokens;
+    if (from->expert_bytes == 0 && from->sliding_read_tokens == 0)
+        return;
+    into->expert_bytes += from->expert_bytes;
+    into->sliding_context_x2 += from->sliding_context_x2;
+    into->recomputed_sliding_x2 += from->recomputed_sliding_x2;
+    into->sliding_read_tokens += from->sliding_read_tokens;
 }
 
-/* Sums of one instance. metrics_span, metrics_tokens, metrics_effort and metrics_sent fill the times, the
- * tokens, iterations, window and sent_bytes; the instance itself counts the rest. */
+/* Sums of one instance (of a member of its replica first). metrics_span, metrics_tokens, metrics_effort and
+ * metrics_sent fill the times, the tokens, iterations, window and sent_bytes; the instance itself counts the
+ * rest.
+ */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
     wide_t kv_block_ns;            /* inside the window */
@@ -91,6 +104,9 @@ struct usage {
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
 };
+
+/* Adds; kv_peak_blocks is the higher of both. */
+void usage_add(struct usage *into, const struct usage *from);
 
 struct metrics_config {
     int64_t pools;

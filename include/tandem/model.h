@@ -109,6 +109,9 @@ int64_t model_weight_bytes_per_gpu(const struct model *model, const struct model
 /* The same of all GPUs of the replica together. */
 int64_t model_weight_bytes(const struct model *model, const struct model_layout *layout);
 
+/* Of these, the matrices of routed experts. */
+int64_t model_expert_bytes(const struct model *model, const struct model_layout *layout);
+
 /* Copies of the KV cache over the GPUs of a lane: max(1, tp / kv_heads); MLA's latent is on each: tp. */
 int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel);
 

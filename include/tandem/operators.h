@@ -13,6 +13,7 @@ struct operator_cost {
     double memory_s;     /* likewise of the bandwidth */
     double fixed_s;      /* launch, steps, sequences */
     double seconds;
+    bool link; /* communication: the bytes go over a link */
 };
 
 /* m x k by k x n in a data type. */

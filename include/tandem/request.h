@@ -15,7 +15,7 @@ struct request {
     int64_t stage_ns;      /* when the current stage began */
     int64_t stalled_ns;    /* stalls inside the current stage */
     int64_t last_token_ns; /* time of the last visible token */
-    uint32_t prefill_slot; /* where the prefill instance holds its blocks */
+    int64_t prefill_place; /* where the prefill instance holds its blocks */
     uint32_t user;         /* closed loop: who sent it */
 };
 
@@ -24,12 +24,13 @@ enum serving_message {
     MESSAGE_DISPATCH = 1, /* router -> instance: body is a request to prefill */
     MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
     MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
-    MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the slot, word 1 the bytes */
+    MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the place, word 1 the bytes */
     MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
     MESSAGE_ENDED         /* instance -> router: a closed-loop user's request ended; word 0 is the user */
 };
 
-enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_SLOTS, FLOW_LATENCY_NS }; /* slots: prefill << 32 | decode */
+/* A place in an instance: member << 32 | slot. */
+enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_PREFILL_PLACE, FLOW_DECODE_PLACE, FLOW_LATENCY_NS };
 /* Waiting: queued, offered or on their way in. */
 enum report_word {
     REPORT_QUEUED_TOKENS,

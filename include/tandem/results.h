@@ -13,7 +13,7 @@ struct instance_row {
     const char *role;
     const char *gpu;
     uint32_t gpus;
-    uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window */
+    uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window, mean over members */
     double utilization;                                      /* sum of the three / window */
     double mfu, hfu, mbu;                                    /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
@@ -36,7 +36,7 @@ struct pool_row {
     uint32_t tensor_parallel;
     uint64_t kv_block_tokens, kv_capacity_blocks; /* of one instance */
     double price_usd_per_gpu_hour, cost_usd_per_hour;
-    /* Busy / (window x instances): */
+    /* Busy / (window x instances), an instance's mean: */
     double utilization, utilization_prefill, utilization_decode, utilization_mixed;
     double mfu, hfu, mbu;                            /* of all its GPUs over the window */
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
@@ -95,18 +95,20 @@ struct summary {
 /* What the results say beyond the metrics. Strings are borrowed. */
 struct results_pool {
     const char *name, *role, *gpu;
-    uint32_t instances, gpus_per_instance, tensor_parallel;
-    uint64_t kv_block_tokens, kv_capacity_blocks;
+    uint32_t instances, gpus_per_instance, members_per_instance, tensor_parallel; /* members: replica.h */
+    uint64_t kv_block_tokens, kv_capacity_blocks;                                 /* of an instance */
     double price_usd_per_gpu_hour;
     /* What the sums of struct effort are multiplied by; 0 where a figure is not known, and so are MFU, HFU or
      * MBU. */
     double flops_per_token, flops_per_logit_row, flops_per_context_token; /* over all GPUs of an instance */
     double peak_flops;         /* of one GPU, for the data type of the weights, FLOP/s */
     double bandwidth;          /* of one GPU's memory, bytes/s */
-    double weight_bytes;       /* read once an iteration, over all GPUs of an instance */
+    double weight_bytes;       /* but the routed experts: read once an iteration of a member, over its lane */
     double kv_bytes_per_token; /* with the copies on its GPUs */
     double tdp_watts;          /* of one GPU */
     struct power_config power;
+    /* Of context in layers with a sliding window, which the figures above are not of. */
+    double flops_per_sliding_token, kv_bytes_per_sliding_token;
 };
 
 struct results {

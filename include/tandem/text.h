@@ -13,6 +13,9 @@ struct text {
 /* Appends printf-formatted text. */
 void text_append(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends a JSON string: quoted, escaped. */
+void text_append_json(struct text *text, const char *string);
+
 /* The content, "" while empty. Valid until the next append. */
 const char *text_string(const struct text *text);
 

@@ -81,6 +81,10 @@ struct timer_span {
 };
 struct timer_span timer_span(struct timer *timer, const struct work *works, int64_t lanes);
 
+/* Weights of the experts that so many tokens are sent to, over all GPUs of the stage: bytes, as expected of
+ * random routing; 0 without experts. */
+uint64_t timer_expert_bytes(struct timer *timer, int64_t tokens);
+
 /* Time that the activations of so many tokens take to the next stage, in ns. */
 int64_t timer_send_ns(const struct timer *timer, int64_t tokens);
 

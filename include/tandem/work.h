@@ -64,4 +64,29 @@ struct work {
     int64_t sliding_context_tokens;  /* decode_context_tokens likewise: sum of min(context, window) */
 };
 
+/* Twice the attention work of the first so many tokens of a sequence, where only a window of them is seen. */
+static inline int64_t work_sliding_x2(int64_t tokens, int64_t window)
+{
+    return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
+}
+
+/* Cached tokens that a chunk of so many reads there: itself and the window before it. */
+static inline int64_t work_sliding_read(int64_t before, int64_t tokens, int64_t window)
+{
+    return tokens + (before < window ? before : window);
+}
+
+/* Adds a chunk of so many tokens of a prompt that has others in the cache before it; rows of logits are for
+ * the caller to add. window: the layers' sliding one; 0: none has one. */
+static inline void work_add_chunk(struct work *work, int64_t before, int64_t tokens, int64_t window)
+{
+    int64_t end = before + tokens;
+    work->prefill_tokens += tokens;
+    work->prefill_work_x2 += tokens * (before + end);
+    work->prefill_kv_tokens += end;
+    work->prefill_scores += tokens * end;
+    if (window > 0)
+        work->sliding_prefill_work_x2 += work_sliding_x2(end, window) - work_sliding_x2(before, window);
+}
+
 #endif

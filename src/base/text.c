@@ -26,6 +26,20 @@ void text_append(struct text *text, const char *format, ...)
     text->length = needed - 1;
 }
 
+void text_append_json(struct text *text, const char *string)
+{
+    text_append(text, "\"");
+    for (; *string; string++) {
+        if (*string == '"' || *string == '\\')
+            text_append(text, "\\%c", *string);
+        else if ((unsigned char)*string < 0x20)
+            text_append(text, "\\u%04x", (unsigned)*string);
+        else
+            text_append(text, "%c", *string);
+    }
+    text_append(text, "\"");
+}
+
 const char *text_string(const struct text *text)
 {
     return text->bytes ? text->bytes : "";

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli.h"
 #include "tandem/config.h"
 #include "tandem/gpu.h"
 #include "tandem/link.h"
@@ -25,6 +26,8 @@ static const char usage[] =
     "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces]\n"
     "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
+    "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
+    "[--json]\n"
     "       tandem version | --help\n"
     "\n"
     "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json "
@@ -35,18 +38,21 @@ static const char usage[] =
     "list      names that a file of yours can use; of GPUs their main figures\n"
     "describe  options of a part of the configuration, a model, a GPU, or the layout of results.h5\n"
     "trace     rows, rates and lengths of a trace\n"
+    "roofline  what one iteration costs, operator by operator; keys: `tandem describe roofline`, `tandem "
+    "describe pool`;\n"
+    "          --host NAME: --set timer.host=NAME, --node-link NAME: --set network.node_link=NAME\n"
     "\n"
     "Exit codes: 0 done, 1 the run failed, 2 the input is wrong. Files are looked up in the folder of the "
     "file that names\n"
     "them, its clusters/, ./clusters, $TANDEM_PATH, and the clusters/ that tandem was built with.\n";
 
-static int fail(const struct error *error)
+int cli_fail(const struct error *error)
 {
     fprintf(stderr, "tandem: error: %s\n", error->text);
     return SIM_USER_ERROR;
 }
 
-static bool bad_usage(struct error *error, const char *what, const char *argument)
+bool cli_bad_usage(struct error *error, const char *what, const char *argument)
 {
     return error_set(error, "%s%s%s%s; see `tandem --help`", what, argument ? " '" : "",
                      argument ? argument : "", argument ? "'" : "");
@@ -55,8 +61,8 @@ static bool bad_usage(struct error *error, const char *what, const char *argumen
 static int fail_usage(const char *what, const char *argument)
 {
     struct error error = {0};
-    bad_usage(&error, what, argument);
-    return fail(&error);
+    cli_bad_usage(&error, what, argument);
+    return cli_fail(&error);
 }
 
 /* Arguments of run and check. */
@@ -78,9 +84,9 @@ static bool parse_arguments(int count, char **values, bool is_run, struct argume
         bool is_partition = is_run && strcmp(word, "--partition") == 0;
         if (is_set || is_output || is_partition) {
             if (i + 1 == count)
-                return bad_usage(error, "a value is missing after", word);
+                return cli_bad_usage(error, "a value is missing after", word);
             if (options->set_count == MOST_SETS)
-                return bad_usage(error, "too many --set", NULL);
+                return cli_bad_usage(error, "too many --set", NULL);
             const char *value = values[++i];
             if (is_partition)
                 snprintf(arguments->partition, sizeof arguments->partition, "simulation.partition=%s", value);
@@ -91,14 +97,14 @@ static bool parse_arguments(int count, char **values, bool is_run, struct argume
         } else if (is_run && strcmp(word, "--quiet") == 0) {
             options->quiet = true;
         } else if (word[0] == '-') {
-            return bad_usage(error, "unknown option", word);
+            return cli_bad_usage(error, "unknown option", word);
         } else if (options->experiment) {
-            return bad_usage(error, "more than one experiment:", word);
+            return cli_bad_usage(error, "more than one experiment:", word);
         } else {
             options->experiment = word;
         }
     }
-    return options->experiment || bad_usage(error, "no experiment is named", NULL);
+    return options->experiment || cli_bad_usage(error, "no experiment is named", NULL);
 }
 
 /* A window's messages to one rank are a few dozen KiB. Open MPI's shared memory sends those of up to 4 KiB at
@@ -121,7 +127,7 @@ static int command_run(int count, char **values)
     if (parse_arguments(count, values, true, &arguments, &error))
         status = (int)sim_run(MPI_COMM_WORLD, &arguments.options);
     else
-        status = rank == 0 ? fail(&error) : SIM_USER_ERROR;
+        status = rank == 0 ? cli_fail(&error) : SIM_USER_ERROR;
     size_t leaked = mem_live_bytes();
     if (status == 0 && leaked > 0) {
         fprintf(stderr, "tandem: internal error: %zu bytes were never given back on rank %d\n", leaked, rank);
@@ -139,7 +145,7 @@ static int command_check(int count, char **values)
     int status = 0;
     if (!parse_arguments(count, values, false, &arguments, &error) ||
         !sim_check(&arguments.options, &summary, &error))
-        status = fail(&error);
+        status = cli_fail(&error);
     fputs(text_string(&summary), stdout);
     text_clear(&summary);
     return status;
@@ -214,7 +220,7 @@ static int command_list(int count, char **values)
     for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
         if (!topic || strcmp(topic, folders[i].name) == 0) {
             if (!list_files(folders[i].name, folders[i].folder, &error))
-                return fail(&error);
+                return cli_fail(&error);
             found = true;
         }
     if (!topic || strcmp(topic, "schedulers") == 0) {
@@ -273,7 +279,7 @@ static int describe_file(const char *folder, const char *name)
     text_clear(&text);
     if (config)
         config_free(config);
-    return good ? 0 : fail(&error);
+    return good ? 0 : cli_fail(&error);
 }
 
 static int describe_options(const char *topic)
@@ -334,7 +340,7 @@ static bool parse_trace(int count, char **values, const char **path, const char 
     for (int i = 0; i < count; i++) {
         bool is_set = strcmp(values[i], "--set") == 0, is_format = strcmp(values[i], "--format") == 0;
         if ((is_set || is_format) && i + 1 == count)
-            return bad_usage(error, "a value is missing after", values[i]);
+            return cli_bad_usage(error, "a value is missing after", values[i]);
         if (is_set && !config_set(settings, values[++i], error))
             return false;
         if (is_format)
@@ -342,10 +348,10 @@ static bool parse_trace(int count, char **values, const char **path, const char 
         if (is_set || is_format)
             continue;
         if (values[i][0] == '-' || *path)
-            return bad_usage(error, "unexpected argument", values[i]);
+            return cli_bad_usage(error, "unexpected argument", values[i]);
         *path = values[i];
     }
-    return *path || bad_usage(error, "expected `tandem trace info PATH`", NULL);
+    return *path || cli_bad_usage(error, "expected `tandem trace info PATH`", NULL);
 }
 
 static int command_trace(int count, char **values)
@@ -363,7 +369,7 @@ static int command_trace(int count, char **values)
     text_clear(&text);
     if (settings)
         config_free(settings);
-    return good ? 0 : fail(&error);
+    return good ? 0 : cli_fail(&error);
 }
 
 int main(int argc, char **argv)
@@ -371,11 +377,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int count, char **values);
-    } commands[] = {{"run", command_run},
-                    {"check", command_check},
-                    {"list", command_list},
-                    {"describe", command_describe},
-                    {"trace", command_trace}};
+    } commands[] = {{"run", command_run},           {"check", command_check}, {"list", command_list},
+                    {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline}};
     if (argc < 2)
         return fail_usage("no command", NULL);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -132,22 +132,28 @@ static bool expand_all(struct config *config, const struct config_reference *ref
     return true;
 }
 
-bool config_set(struct config *config, const char *argument, struct error *error)
+/* name: where the value is from, for messages. */
+static bool set_value(struct config *config, const char *argument, const char *name, struct error *error)
 {
-    return set_apply(config->root, argument, add_source(config, "--set", ".", false), error);
+    return set_apply(config->root, argument, add_source(config, name, ".", false), error);
 }
 
-static bool load(struct config *config, const char *file, const struct config_reference *references,
-                 size_t reference_count, const char *const *sets, size_t set_count, struct error *error)
+bool config_set(struct config *config, const char *argument, struct error *error)
 {
-    if (!parse_file(config, file, &config->root, error))
-        return false;
+    return set_value(config, argument, "--set", error);
+}
+
+/* Expands the references of what was parsed, then applies the set values. */
+static bool complete(struct config *config, const struct config_reference *references, size_t reference_count,
+                     const char *const *sets, size_t set_count, const char *sets_name, struct error *error)
+{
     if (config->root->type != NODE_OBJECT)
         return node_error(config->root, error, "expected an object, not a list");
     if (!expand_all(config, references, reference_count, error))
         return false;
     for (size_t i = 0; i < set_count; i++)
-        if (!config_set(config, sets[i], error) || !expand_all(config, references, reference_count, error))
+        if (!set_value(config, sets[i], sets_name, error) ||
+            !expand_all(config, references, reference_count, error))
             return false;
     return true;
 }
@@ -156,11 +162,26 @@ bool config_load(const char *file, const struct config_reference *references, si
                  const char *const *sets, size_t set_count, struct config **config, struct error *error)
 {
     struct config *loaded = mem_array(1, sizeof *loaded);
-    if (!load(loaded, file, references, reference_count, sets, set_count, error)) {
+    if (!parse_file(loaded, file, &loaded->root, error) ||
+        !complete(loaded, references, reference_count, sets, set_count, "--set", error)) {
         config_free(loaded);
         return false;
     }
     *config = loaded;
+    return true;
+}
+
+bool config_compose(const char *text, const char *name, const struct config_reference *references,
+                    size_t reference_count, const char *const *sets, size_t set_count, struct config **config,
+                    struct error *error)
+{
+    struct config *composed = mem_array(1, sizeof *composed);
+    if (!parse_text(composed, text, strlen(text), name, &composed->root, error) ||
+        !complete(composed, references, reference_count, sets, set_count, name, error)) {
+        config_free(composed);
+        return false;
+    }
+    *config = composed;
     return true;
 }
 

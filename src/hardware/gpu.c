@@ -182,7 +182,6 @@ void gpu_use_universal(struct gpu *gpu)
     gpu->allreduce = universal_allreduce(gpu->link_bandwidth);
     universal_all_to_all(gpu);
     gpu->send = universal_send(gpu->link_bandwidth);
-    gpu->eager = (struct gpu_eager){0};
 }
 
 const char *gpu_basis(const struct gpu *gpu)

@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include "tandem/check.h"
+#include "tandem/numeric.h"
 #include "universal.h"
 
 #include <string.h>
@@ -169,6 +170,9 @@ struct expert_times layers_of_experts(const struct layers *layers, double tokens
         sizes.imbalance = operator_power_law_imbalance(tokens, sizes.experts, sizes.expert_parallel);
     struct expert_times sum = {
         .experts = times * note(tally, "experts", times, operator_experts(&layers->gpu, &sizes, tokens))};
+    double unused = numeric_pow(1 - sizes.experts_per_token / sizes.experts, tokens);
+    sum.weight_bytes = times * sizes.experts * (1 - unused) * 3 * sizes.hidden * sizes.width *
+                       layers->gpu.gemm[s->expert_dtype].weight_bytes;
     for (int phase = 0; layers->all_to_all && phase < ALL_TO_ALL_PHASE_COUNT; phase++) {
         double row = phase == ALL_TO_ALL_COMBINE ? 2 * (double)s->hidden : dispatch_bytes(layers);
         struct operator_cost cost =

@@ -39,6 +39,7 @@ struct token_times layers_of_tokens(const struct layers *layers, double tokens, 
 /* What depends on the tokens of all lanes: experts and the way there and back. */
 struct expert_times {
     double experts, all_to_all;
+    double weight_bytes; /* of the experts that are used, on all GPUs; not a time */
 };
 struct expert_times layers_of_experts(const struct layers *layers, double tokens, struct tally *tally);
 

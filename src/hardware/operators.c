@@ -165,17 +165,12 @@ static enum gpu_moe_kind moe_kind(enum dtype dtype)
     }
 }
 
-/* The set of a data type. Experts in a type that the GPU does not multiply, or that has no set, take the
- * 16-bit kernel with fewer bytes. */
+/* The set of a data type; those that were not measured take the 16-bit kernel with fewer bytes. */
 static struct gpu_moe moe_set(const struct gpu *gpu, enum dtype dtype, enum gpu_kernels kernels)
 {
     struct gpu_moe set = gpu->moe[moe_kind(dtype)][kernels];
-    bool own =
-        moe_kind(dtype) != MOE_BF16 && set.ec > 0 && (gpu->gemm[dtype].present || dtype == DTYPE_MXFP4);
-    if (!own) {
-        set = gpu->moe[MOE_BF16][kernels];
-        set.weight_bytes = gpu->gemm[dtype].present ? set.weight_bytes : gpu->gemm[dtype].weight_bytes;
-    }
+    if (dtype == DTYPE_INT8 || dtype == DTYPE_INT4)
+        set.weight_bytes = gpu->gemm[dtype].weight_bytes;
     return set;
 }
 
@@ -230,7 +225,7 @@ struct operator_cost operator_allreduce(const struct gpu *gpu, const struct oper
 {
     const struct gpu_allreduce *a = &gpu->allreduce;
     double n = group->gpus;
-    struct operator_cost cost = {0};
+    struct operator_cost cost = {.link = true};
     if (n < 2)
         return cost;
     double hops = a->an * (n - 1) + 2 * (domains(group) - 1) * NETWORK_LATENCY;
@@ -291,9 +286,10 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
 {
     const struct gpu_all_to_all *c = &gpu->all_to_all[mode][phase];
     double n = group->gpus, k = experts_per_token, nodes = domains(group);
-    struct operator_cost cost = {.bytes = tokens * row_bytes};
+    struct operator_cost cost = {.bytes = tokens * row_bytes, .link = true};
     bool deepep = mode == ALL_TO_ALL_DEEPEP_NORMAL || mode == ALL_TO_ALL_DEEPEP_LOW_LATENCY;
-    if (n < 2 || (c->b <= 0 && phase != ALL_TO_ALL_PREPARE))
+    bool prepares = mode == ALL_TO_ALL_TRTLLM_TWO_SIDED && phase == ALL_TO_ALL_PREPARE;
+    if (n < 2 || (c->b <= 0 && !prepares))
         return (struct operator_cost){0};
     if (deepep)
         cost.fixed_s = nodes > 1 ? c->a_net + c->an_net * log2_of(nodes) : c->a;
@@ -308,9 +304,9 @@ struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_
         cost.bytes *= copies(n, k);
         cost.memory_s = deepep_normal(c, group, tokens, k, row_bytes);
     } else { /* TensorRT-LLM inside an NVLink domain; its first phase moves counts only */
-        cost.bytes *= copies(n, k) * (n - 1) / n;
+        cost.bytes *= prepares ? 0 : copies(n, k) * (n - 1) / n;
         cost.fixed_s = c->a + c->an * log2_of(n) + c->tt * tokens;
-        cost.memory_s = phase == ALL_TO_ALL_PREPARE ? 0 : cost.bytes / c->b;
+        cost.memory_s = prepares ? 0 : cost.bytes / c->b;
     }
     cost.seconds = cost.fixed_s + cost.memory_s;
     return cost;
@@ -322,5 +318,5 @@ struct operator_cost operator_send(const struct gpu *gpu, const struct operator_
     double latency = inside ? gpu->send.latency : NETWORK_LATENCY;
     double rest = bytes / (inside ? gpu->send.bandwidth : group->nic_bandwidth);
     return (struct operator_cost){
-        .bytes = bytes, .memory_s = rest, .fixed_s = latency, .seconds = latency + rest};
+        .bytes = bytes, .memory_s = rest, .fixed_s = latency, .seconds = latency + rest, .link = true};
 }

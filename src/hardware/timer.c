@@ -53,12 +53,12 @@ struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
     struct timer *timer = mem_array(1, sizeof *timer);
     const struct timer_host *host = timer_host(config);
     timer->config = *config;
-    if (config->level == TIMER_FIXED)
-        return timer;
     struct gpu set = *gpu;
     if (config->level == TIMER_UNIVERSAL)
         gpu_use_universal(&set);
     layers_init(&timer->layers, &set, shape, config);
+    if (config->level == TIMER_FIXED)
+        return timer;
     timer->eager = host->kind == TIMER_HOST_EAGER;
     double ms =
         config->iteration_overhead_ms < 0 ? host->iteration_overhead_ms : config->iteration_overhead_ms;
@@ -320,11 +320,14 @@ struct timer_span timer_span(struct timer *timer, const struct work *works, int6
     return span;
 }
 
+uint64_t timer_expert_bytes(struct timer *timer, int64_t tokens)
+{
+    return (uint64_t)expert_times(timer, tokens).weight_bytes;
+}
+
 int64_t timer_send_ns(const struct timer *timer, int64_t tokens)
 {
     const struct work_shape *s = &timer->layers.shape;
-    if (timer->config.level == TIMER_FIXED)
-        return 0;
     /* Each GPU sends its share of the rows to its counterpart. */
     double bytes = 2.0 * (double)(tokens * s->hidden) / (double)s->tensor_parallel;
     return simtime_from_seconds(operator_send(&timer->layers.gpu, &timer->layers.stages, bytes).seconds);

@@ -21,7 +21,7 @@ static const struct option options[] = {
     {"memory_utilization", OPTION_NUMBER, "0.9", 0.01, 1, NULL, FIELD(memory_utilization),
      "share of the GPU's memory that the engine may use"},
     {"blocks", OPTION_INTEGER, "0", 0, 1e12, NULL, FIELD(blocks),
-     "blocks of an instance; 0: what the memory has room for"},
+     "blocks of an instance, or of each of its lanes; 0: what the memory has room for"},
 };
 
 OPTION_TABLE(kv_options, "kv", "the KV cache of an instance", options);

@@ -29,7 +29,8 @@
 #define MBU_DOC                                                                                              \
     "Memory bandwidth utilization: bytes moved in iterations that end inside the window (all weights once "  \
     "an "                                                                                                    \
-    "iteration, the KV cache of each context once, new tokens once) / (memory bandwidth x GPUs x window)."
+    "iteration (of a lane: those on its GPUs), the KV cache of each context once, new tokens once) / "       \
+    "(memory bandwidth x GPUs x window)."
 
 #define ENERGY_DOC(of)                                                                                       \
     "Energy of " of " in the window: each phase (prefill, decode, mixed) at the power that its FLOPs (all, " \
@@ -103,7 +104,11 @@ static const struct column instances[] = {
     COLUMN(energy_joules, "J", ENERGY_DOC("its GPUs")),
     COLUMN(mean_power_watts, "W", "energy_joules / window."),
 };
-TABLE(instances, "/instances", "One row per instance, in order of pools.");
+TABLE(
+    instances, "/instances",
+    "One row per instance, in order of pools. Of lanes (attention data parallelism) and micro-batches "
+    "(pipeline stages), blocks, tokens, requests and iterations are sums, busy times are means: an iteration "
+    "counts from its start to its end, and what is missing to the window are waits and bubbles.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, pool_row, member, unit, doc, NULL)
@@ -154,7 +159,7 @@ static const struct column pools[] = {
     COLUMN(joules_per_output_token, "J",
            "Pool's energy / tokens made visible, both inside the window; 0 for prefill pools."),
 };
-TABLE(pools, "/pools", "One row per pool.");
+TABLE(pools, "/pools", "One row per pool; lanes and micro-batches count as in /instances.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, series_bin_row, member, unit, doc, NULL)

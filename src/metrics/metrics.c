@@ -165,6 +165,30 @@ static void series_span(struct metrics *metrics, struct series *series, int64_t 
     }
 }
 
+void usage_add(struct usage *into, const struct usage *from)
+{
+    for (int phase = 0; phase < PHASE_COUNT; phase++) {
+        into->busy_ns[phase] += from->busy_ns[phase];
+        into->iterations[phase] += from->iterations[phase];
+        effort_add(&into->window[phase], &from->window[phase]);
+    }
+    into->kv_block_ns += from->kv_block_ns;
+    into->waiting_ns += from->waiting_ns;
+    into->running_ns += from->running_ns;
+    into->moving_ns += from->moving_ns;
+    into->prefill_tokens += from->prefill_tokens;
+    into->recomputed_tokens += from->recomputed_tokens;
+    into->output_tokens += from->output_tokens;
+    into->window_output_tokens += from->window_output_tokens;
+    into->preemptions += from->preemptions;
+    if (from->kv_peak_blocks > into->kv_peak_blocks)
+        into->kv_peak_blocks = from->kv_peak_blocks;
+    into->kv_allocated_blocks += from->kv_allocated_blocks;
+    into->kv_freed_blocks += from->kv_freed_blocks;
+    into->sent_bytes += from->sent_bytes;
+    into->received_bytes += from->received_bytes;
+}
+
 void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t from_ns, int64_t to_ns,
                   const struct gauge *gauge)
 {

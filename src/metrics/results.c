@@ -47,34 +47,12 @@ static double window_cost(const struct build *build, double usd_per_hour)
     return usd_per_hour * (build->window_ns / (3600 * (double)SIMTIME_SECOND_NS));
 }
 
-static void add_usage(struct usage *into, const struct usage *from)
-{
-    for (int phase = 0; phase < PHASE_COUNT; phase++) {
-        into->busy_ns[phase] += from->busy_ns[phase];
-        into->iterations[phase] += from->iterations[phase];
-        effort_add(&into->window[phase], &from->window[phase]);
-    }
-    into->kv_block_ns += from->kv_block_ns;
-    into->waiting_ns += from->waiting_ns;
-    into->running_ns += from->running_ns;
-    into->moving_ns += from->moving_ns;
-    into->prefill_tokens += from->prefill_tokens;
-    into->recomputed_tokens += from->recomputed_tokens;
-    into->output_tokens += from->output_tokens;
-    into->window_output_tokens += from->window_output_tokens;
-    into->preemptions += from->preemptions;
-    if (from->kv_peak_blocks > into->kv_peak_blocks)
-        into->kv_peak_blocks = from->kv_peak_blocks;
-    into->kv_allocated_blocks += from->kv_allocated_blocks;
-    into->kv_freed_blocks += from->kv_freed_blocks;
-    into->sent_bytes += from->sent_bytes;
-    into->received_bytes += from->received_bytes;
-}
-
-static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2)
+static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2,
+                    wide_t sliding_x2)
 {
     return (double)tokens * pool->flops_per_token + (double)logit_rows * pool->flops_per_logit_row +
-           wide_to_double(context_x2) / 2 * pool->flops_per_context_token;
+           wide_to_double(context_x2) / 2 * pool->flops_per_context_token +
+           wide_to_double(sliding_x2) / 2 * pool->flops_per_sliding_token;
 }
 
 /* Shares of what GPUs can compute and move in a time, all of it together gpu_s. */
@@ -84,12 +62,16 @@ struct rates {
 
 static struct rates rates(const struct results_pool *pool, double gpu_s, const struct effort *effort)
 {
-    double all = flops(pool, effort->tokens, effort->logit_rows, effort->context_x2);
+    double all =
+        flops(pool, effort->tokens, effort->logit_rows, effort->context_x2, effort->sliding_context_x2);
     /* Recomputed tokens have no row of logits: each row samples a token that none has sampled before. */
     double useful = flops(pool, effort->tokens - effort->recomputed_tokens, effort->logit_rows,
-                          effort->context_x2 - effort->recomputed_context_x2);
+                          effort->context_x2 - effort->recomputed_context_x2,
+                          effort->sliding_context_x2 - effort->recomputed_sliding_x2);
     double kv_tokens = wide_to_double(effort->kv_read_tokens + effort->tokens);
-    double bytes = (double)effort->iterations * pool->weight_bytes + kv_tokens * pool->kv_bytes_per_token;
+    double sliding_tokens = wide_to_double(effort->sliding_read_tokens + effort->tokens);
+    double bytes = (double)effort->iterations * pool->weight_bytes + kv_tokens * pool->kv_bytes_per_token +
+                   sliding_tokens * pool->kv_bytes_per_sliding_token + wide_to_double(effort->expert_bytes);
     return (struct rates){.mfu = ratio(useful, pool->peak_flops * gpu_s),
                           .hfu = ratio(all, pool->peak_flops * gpu_s),
                           .mbu = ratio(bytes, pool->bandwidth * gpu_s)};
@@ -144,7 +126,7 @@ static struct energy window_energy(const struct build *build, const struct resul
 {
     double busy[PHASE_COUNT];
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        busy[phase] = (double)usage->busy_ns[phase];
+        busy[phase] = (double)usage->busy_ns[phase] / (double)pool->members_per_instance;
     return energy(pool, build->window_ns, busy, usage->window);
 }
 
@@ -153,7 +135,7 @@ static double bin_watts(const struct results_pool *pool, const struct series_bin
 {
     double busy[PHASE_COUNT];
     for (int phase = 0; phase < PHASE_COUNT; phase++)
-        busy[phase] = wide_to_double(bin->busy_ns[phase]);
+        busy[phase] = wide_to_double(bin->busy_ns[phase]) / (double)pool->members_per_instance;
     double joules = energy(pool, width_ns * (double)pool->instances, busy, bin->effort).joules;
     return ratio(joules * (double)SIMTIME_SECOND_NS, width_ns);
 }
@@ -170,15 +152,17 @@ static struct instance_row instance_row(const struct build *build, const struct 
     double capacity = (double)pool->kv_capacity_blocks;
     struct effort effort = all_phases(usage);
     struct rates used = window_rates(build, pool, pool->gpus_per_instance, &effort);
+    double time = build->window_ns * (double)pool->members_per_instance;
+    uint64_t members = pool->members_per_instance;
     return (struct instance_row){
         .pool = pool->name,
         .role = pool->role,
         .gpu = pool->gpu,
         .gpus = pool->gpus_per_instance,
-        .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL],
-        .busy_decode_ns = usage->busy_ns[PHASE_DECODE],
-        .busy_mixed_ns = usage->busy_ns[PHASE_MIXED],
-        .utilization = ratio((double)busy_ns(usage), build->window_ns),
+        .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL] / members,
+        .busy_decode_ns = usage->busy_ns[PHASE_DECODE] / members,
+        .busy_mixed_ns = usage->busy_ns[PHASE_MIXED] / members,
+        .utilization = ratio((double)busy_ns(usage), time),
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
@@ -212,7 +196,8 @@ static struct pool_row pool_row(const struct build *build, const struct results_
     uint32_t gpus = pool->instances * pool->gpus_per_instance;
     double price = pool->price_usd_per_gpu_hour * (double)gpus;
     double cost = window_cost(build, price);
-    double time = build->window_ns * (double)pool->instances;
+    double instance_time = build->window_ns * (double)pool->instances;
+    double time = instance_time * (double)pool->members_per_instance;
     double capacity = (double)pool->kv_capacity_blocks;
     double run_ns = (double)build->metrics->end_ns;
     struct effort effort = all_phases(usage);
@@ -236,7 +221,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
-        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * time),
+        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * instance_time),
         .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, capacity),
         .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
         .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
@@ -249,7 +234,8 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .usd_per_million_output_tokens = decodes ? ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
         .energy_joules = used_energy->joules,
         .mean_power_watts = mean_watts(build, used_energy->joules),
-        .power_capped = ratio(used_energy->capped_ns, (double)busy_ns(usage)),
+        .power_capped =
+            ratio(used_energy->capped_ns, (double)busy_ns(usage) / (double)pool->members_per_instance),
         .joules_per_prefill_token = prefills ? ratio(used_energy->joules, (double)effort.prompt_tokens) : 0,
         .joules_per_output_token =
             decodes ? ratio(used_energy->joules, (double)usage->window_output_tokens) : 0,
@@ -276,11 +262,11 @@ static struct usage build_instances(const struct build *build)
             const struct usage *usage = &build->usages[instance];
             struct energy used_energy = window_energy(build, pool, usage);
             results->instances[instance] = instance_row(build, pool, usage, &used_energy);
-            add_usage(&sum, usage);
+            usage_add(&sum, usage);
             add_energy(&pool_energy, &used_energy);
         }
         results->pools[i] = pool_row(build, pool, &sum, &pool_energy);
-        add_usage(&total, &sum);
+        usage_add(&total, &sum);
     }
     return total;
 }
@@ -288,13 +274,14 @@ static struct usage build_instances(const struct build *build)
 static struct series_bin_row bin_row(const struct results_pool *pool, const struct series_bin *bin,
                                      int64_t start_ns, double width_ns)
 {
-    double time = width_ns * (double)pool->instances;
+    double instance_time = width_ns * (double)pool->instances;
+    double time = instance_time * (double)pool->members_per_instance;
     return (struct series_bin_row){
         .start_ns = start_ns,
         .waiting = ratio(wide_to_double(bin->waiting_ns), width_ns),
         .running = ratio(wide_to_double(bin->running_ns), width_ns),
         .moving = ratio(wide_to_double(bin->moving_ns), width_ns),
-        .kv_used = ratio(wide_to_double(bin->kv_block_ns), time * (double)pool->kv_capacity_blocks),
+        .kv_used = ratio(wide_to_double(bin->kv_block_ns), instance_time * (double)pool->kv_capacity_blocks),
         .busy_prefill = ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
         .busy_decode = ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
         .busy_mixed = ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),

@@ -238,6 +238,11 @@ int64_t model_weight_bytes(const struct model *model, const struct model_layout 
     return sum * layout->tensor_parallel * layout->lanes;
 }
 
+int64_t model_expert_bytes(const struct model *model, const struct model_layout *layout)
+{
+    return matrix_bytes(count_whole(model, model->experts).experts, layout->expert_dtype);
+}
+
 int64_t model_kv_copies(const struct model *model, int64_t tensor_parallel)
 {
     int64_t kv_heads = model->mla_latent > 0 ? 1 : model->kv_heads;

@@ -11,7 +11,7 @@ const char *const sharing_names[] = {"max-min", "sender", "none", NULL};
 
 struct transfer {
     uint32_t prefill, decode; /* entities */
-    uint32_t prefill_slot, decode_slot;
+    int64_t prefill_place, decode_place;
     int64_t bytes;
     double left_bytes, rate;
     int64_t updated_ns; /* left_bytes is as of then */
@@ -50,8 +50,8 @@ static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
 static void tell_ends(struct fabric *fabric, const struct transfer *transfer, int64_t end_ns)
 {
     int64_t done_ns = end_ns + fabric->config.latency_ns;
-    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_slot, transfer->bytes};
-    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_slot, transfer->bytes};
+    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_place, transfer->bytes};
+    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_place, transfer->bytes};
     engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
     engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
 }
@@ -77,8 +77,8 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     struct transfer transfer = {
         .prefill = (uint32_t)event->words[FLOW_PREFILL],
         .decode = event->source,
-        .prefill_slot = (uint32_t)((uint64_t)event->words[FLOW_SLOTS] >> 32),
-        .decode_slot = (uint32_t)event->words[FLOW_SLOTS],
+        .prefill_place = event->words[FLOW_PREFILL_PLACE],
+        .decode_place = event->words[FLOW_DECODE_PLACE],
         .bytes = event->words[FLOW_BYTES],
         .left_bytes = (double)event->words[FLOW_BYTES],
     };

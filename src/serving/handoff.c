@@ -18,7 +18,7 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
     }
     request->row.kv_transfer_bytes =
         (uint64_t)(kv_blocks(&instance->kv, request->prompt_tokens) * config->kv_bytes_per_block);
-    request->prefill_slot = slot;
+    request->prefill_place = instance_place(instance, slot);
     running_remove(instance, slot);
     sequence->state = SEQUENCE_HELD;
     sequence->request = NULL;
@@ -62,7 +62,8 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
     int64_t words[ENGINE_WORDS];
     words[FLOW_PREFILL] = request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
     words[FLOW_BYTES] = bytes;
-    words[FLOW_SLOTS] = (int64_t)request->prefill_slot << 32 | slot;
+    words[FLOW_PREFILL_PLACE] = request->prefill_place;
+    words[FLOW_DECODE_PLACE] = instance_place(instance, slot);
     words[FLOW_LATENCY_NS] =
         config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block);
     engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns, MESSAGE_FLOW,

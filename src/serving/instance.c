@@ -1,29 +1,41 @@
-#include "tandem/instance.h"
-
+/* A member of a replica; where it is the only one, the entity itself. */
 #include "internal.h"
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
-static void report(struct instance *instance, int64_t now_ns)
+static bool report_due(struct instance *const *members, size_t count)
 {
-    const struct instance_config *config = instance->config;
-    if (!config->reports) {
-        instance->report_due = false;
+    bool due = false;
+    for (size_t i = 0; i < count; i++)
+        due |= members[i]->report_due;
+    return due && members[0]->config->reports;
+}
+
+int64_t instance_report_ns(struct instance *const *members, size_t count, int64_t now_ns)
+{
+    int64_t next_ns = members[0]->next_report_ns; /* the first member keeps it for all */
+    return !report_due(members, count) ? SIMTIME_NEVER : next_ns > now_ns ? next_ns : now_ns;
+}
+
+void instance_report(struct instance *const *members, size_t count, int64_t now_ns)
+{
+    struct instance *first = members[0];
+    int64_t words[ENGINE_WORDS] = {0};
+    if (!report_due(members, count) || now_ns < first->next_report_ns)
         return;
+    for (size_t i = 0; i < count; i++) {
+        struct instance *member = members[i];
+        words[REPORT_QUEUED_TOKENS] += member->queued_tokens;
+        words[REPORT_RUNNING] += member->running;
+        words[REPORT_WAITING] += instance_waiting(member);
+        words[REPORT_FREE_BLOCKS] += kv_free_blocks(&member->kv);
+        words[REPORT_RECEIVED] += member->received;
+        member->report_due = false;
     }
-    if (!instance->report_due || now_ns < instance->next_report_ns)
-        return;
-    int64_t words[ENGINE_WORDS];
-    words[REPORT_QUEUED_TOKENS] = instance->queued_tokens;
-    words[REPORT_RUNNING] = instance->running;
-    words[REPORT_WAITING] = instance->moving + (int64_t)(instance->waiting.count + instance->offered.count);
-    words[REPORT_FREE_BLOCKS] = kv_free_blocks(&instance->kv);
-    words[REPORT_RECEIVED] = instance->received;
-    engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + config->latency_ns,
+    engine_send(first->engine, first->entity, ENTITY_ROUTER, now_ns + first->config->latency_ns,
                 MESSAGE_REPORT, words, NULL);
-    instance->report_due = false;
-    instance->next_report_ns = now_ns + config->report_interval_ns;
+    first->next_report_ns = now_ns + first->config->report_interval_ns;
 }
 
 /* Sets the next wake: the end of the iteration, a boundary at once when idle, or the next report. */
@@ -34,10 +46,8 @@ static void set_wake(struct instance *instance, int64_t now_ns)
         wake_ns = leap_wake_ns(instance);
     else if (instance->boundary_due)
         wake_ns = now_ns;
-    if (instance->report_due && instance->config->reports) {
-        int64_t report_ns = instance->next_report_ns > now_ns ? instance->next_report_ns : now_ns;
-        wake_ns = report_ns < wake_ns ? report_ns : wake_ns;
-    }
+    int64_t report_ns = instance_report_ns(&instance, 1, now_ns);
+    wake_ns = report_ns < wake_ns ? report_ns : wake_ns;
     engine_wake(instance->engine, instance->entity, wake_ns);
 }
 
@@ -53,12 +63,9 @@ static void on_dispatch(struct instance *instance, struct request *request, int6
     instance->boundary_due = true;
 }
 
-static void on_message(void *state, struct engine *engine, const struct event *event)
+void instance_receive(struct instance *instance, const struct event *event)
 {
-    (void)engine;
-    struct instance *instance = state;
     int64_t now_ns = event->time_ns;
-    leap_to(instance, now_ns - 1); /* a boundary at this time comes after the message */
     switch (event->type) {
     case MESSAGE_DISPATCH:
         instance->received++;
@@ -77,7 +84,27 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     default:
         CHECK(false, "instance %u got message type %u", instance->entity, event->type);
     }
-    set_wake(instance, now_ns);
+}
+
+static void on_message(void *state, struct engine *engine, const struct event *event)
+{
+    (void)engine;
+    struct instance *instance = state;
+    leap_to(instance, event->time_ns - 1); /* a boundary at this time comes after the message */
+    instance_receive(instance, event);
+    set_wake(instance, event->time_ns);
+}
+
+static void start_iteration(struct instance *instance, int64_t now_ns)
+{
+    struct work work;
+    if (!iteration_plan(instance, now_ns, &work))
+        return;
+    instance->iteration_ns = timer_iteration_ns(instance->config->timers[0], &work);
+    instance->expert_bytes =
+        timer_expert_bytes(instance->config->timers[0], work.prefill_tokens + work.decode_sequences);
+    iteration_begin(instance, now_ns + instance->iteration_ns);
+    leap_predict(instance);
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
@@ -90,10 +117,12 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     if (ended)
         iteration_finish(instance, now_ns);
     if (ended || (!instance->busy && instance->boundary_due))
-        iteration_start(instance, now_ns);
-    report(instance, now_ns);
+        start_iteration(instance, now_ns);
+    instance_report(&instance, 1, now_ns);
     set_wake(instance, now_ns);
 }
+
+const struct engine_handler instance_handler = {on_message, on_wake};
 
 void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
@@ -119,8 +148,8 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
                     MESSAGE_ENDED, user, NULL);
 }
 
-struct instance *instance_create(struct engine *engine, uint32_t entity, const struct instance_config *config,
-                                 struct metrics *metrics)
+struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_t member,
+                                 const struct instance_config *config, struct metrics *metrics)
 {
     struct instance *instance = mem_array(1, sizeof *instance);
     instance->engine = engine;
@@ -128,13 +157,13 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, const s
     instance->metrics = metrics;
     meter_init(&instance->meter, metrics, config->pool, config->capacity_blocks);
     instance->entity = entity;
+    instance->member = member;
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;
     instance->last_running = NO_SLOT;
     instance->schedule.instance = instance;
     kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
     batch_init(instance);
-    engine_attach(engine, entity, &(struct engine_handler){on_message, on_wake}, instance);
     return instance;
 }
 
@@ -150,11 +179,6 @@ void instance_free(struct instance *instance)
     mem_free(instance->schedule.items);
     mem_free(instance->schedule.parked);
     mem_free(instance);
-}
-
-const struct usage *instance_usage(const struct instance *instance)
-{
-    return &instance->meter.usage;
 }
 
 void instance_close(struct instance *instance, int64_t end_ns)

@@ -1,6 +1,8 @@
-/* Internals of an instance. A sequence is a request inside one instance; it is in one of three places: a
- * queue, the running list (partial prefill or decode batch), or on its way (moving in, held for moving out).
- */
+/* Internals of an instance. A replica (replica.h) has members, each a `struct instance`: one batch with its
+ * queues, its KV blocks and its scheduler. Most replicas have one member, which then is the whole instance.
+ *
+ * A sequence is a request inside one member; it is in one of three places: a queue, the running list (partial
+ * prefill or decode batch), or on its way (moving in, held for moving out). */
 #ifndef TANDEM_SERVING_INTERNAL_H
 #define TANDEM_SERVING_INTERNAL_H
 
@@ -9,6 +11,7 @@
 #include "tandem/instance.h"
 #include "tandem/kv.h"
 #include "tandem/meter.h"
+#include "tandem/replica.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
 
@@ -124,6 +127,7 @@ struct instance {
     struct schedule schedule;
     struct timer_decode
         decode;            /* where the next eventful boundary is not the end of the iteration in progress */
+    uint64_t expert_bytes; /* weights of experts that the iteration in progress reads, as expected */
     struct meter meter;    /* sums first; holds the usage */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
@@ -131,6 +135,7 @@ struct instance {
     struct metrics *metrics;
     struct sequence *sequences;
     size_t sequence_count, sequence_capacity;
+    uint32_t member;     /* of its replica */
     uint32_t free_slots; /* head of the list of free sequences */
     uint32_t first_running, last_running;
     uint64_t admissions;
@@ -198,6 +203,12 @@ int64_t leap_wake_ns(const struct instance *instance);
 /* Passes all uneventful boundaries up to a time, before anything else happens then. */
 void leap_to(struct instance *instance, int64_t until_ns);
 
+/* Whether there is something to compute. */
+static inline bool schedule_any(const struct schedule *schedule)
+{
+    return schedule->decode || schedule->item_count > 0;
+}
+
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);
 /* Blocks that admission leaves free now: the watermark. */
@@ -210,8 +221,10 @@ struct gauge instance_gauge(const struct instance *instance);
 void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */
 void instance_account(struct instance *instance, int64_t now_ns);
-/* Joins, plans, reserves, starts an iteration; with none in progress. */
-void iteration_start(struct instance *instance, int64_t now_ns);
+/* With no iteration in progress: joins, plans, reserves. Whether there is something to compute, and what. */
+bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work);
+/* What was planned is in progress until then. */
+void iteration_begin(struct instance *instance, int64_t end_ns);
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */
@@ -225,6 +238,33 @@ void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, i
 void handoff_join(struct instance *instance, int64_t now_ns);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+
+/* instance.c */
+/* A member of the entity's replica, which attaches it. Caller: instance_free. */
+struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_t member,
+                                 const struct instance_config *config, struct metrics *metrics);
+void instance_free(struct instance *instance);
+/* The handler of an instance that is alone; the state is the instance. */
+extern const struct engine_handler instance_handler;
+/* A message of the engine; nothing is started. */
+void instance_receive(struct instance *instance, const struct event *event);
+/* Reports the load of all members of a replica if that is due, and when to call it next: SIMTIME_NEVER where
+ * nothing is to be reported. */
+void instance_report(struct instance *const *members, size_t count, int64_t now_ns);
+int64_t instance_report_ns(struct instance *const *members, size_t count, int64_t now_ns);
+/* As replica_close. */
+void instance_close(struct instance *instance, int64_t end_ns);
+
+/* Requests that wait or are on their way in. */
+static inline int64_t instance_waiting(const struct instance *instance)
+{
+    return instance->moving + (int64_t)(instance->waiting.count + instance->offered.count);
+}
+/* Of a slot, in messages. */
+static inline int64_t instance_place(const struct instance *instance, uint32_t slot)
+{
+    return (int64_t)instance->member << 32 | slot;
+}
 
 /* The request has all its tokens: row, blocks, slot. The sequence is out of all lists but running. */
 void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns);

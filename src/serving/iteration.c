@@ -38,7 +38,7 @@ void request_token(struct instance *instance, struct request *request, int64_t n
 
 /* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
  * only the rest of it is new. */
-static void add_item_effort(const struct sequence *sequence, struct effort *effort)
+static void add_item_effort(const struct sequence *sequence, int64_t window, struct effort *effort)
 {
     int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
     int64_t prompt = sequence->request->prompt_tokens;
@@ -53,6 +53,12 @@ static void add_item_effort(const struct sequence *sequence, struct effort *effo
     if (new_from < prompt)
         effort->prompt_tokens += (uint64_t)((end < prompt ? end : prompt) - new_from);
     effort->kv_read_tokens += (uint64_t)end;
+    if (window == 0)
+        return;
+    effort->sliding_context_x2 += (uint64_t)(work_sliding_x2(end, window) - work_sliding_x2(before, window));
+    effort->recomputed_sliding_x2 +=
+        (uint64_t)(work_sliding_x2(new_from, window) - work_sliding_x2(before, window));
+    effort->sliding_read_tokens += (uint64_t)work_sliding_read(before, end - before, window);
 }
 
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
@@ -61,6 +67,7 @@ static struct effort iteration_effort(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     struct effort effort = {.iterations = 1};
+    int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         uint64_t count = (uint64_t)instance->batch.count;
         uint64_t contexts = (uint64_t)instance->batch.cached_tokens + count;
@@ -68,23 +75,22 @@ static struct effort iteration_effort(const struct instance *instance)
         effort.logit_rows = count;
         effort.context_x2 = 2 * contexts;
         effort.kv_read_tokens = contexts;
+        if (window > 0) {
+            effort.sliding_read_tokens = (uint64_t)instance->batch.sliding_tokens + count;
+            effort.sliding_context_x2 = 2 * effort.sliding_read_tokens;
+        }
     }
     for (size_t i = 0; i < schedule->item_count; i++)
-        add_item_effort(&instance->sequences[schedule->items[i]], &effort);
+        add_item_effort(&instance->sequences[schedule->items[i]], window, &effort);
+    effort.expert_bytes = instance->expert_bytes;
     return effort;
-}
-
-/* Twice the attention work of the first so many tokens of a sequence, where only a window of them is seen. */
-static int64_t sliding_work_x2(int64_t tokens, int64_t window)
-{
-    return tokens <= window ? tokens * tokens : window * (2 * tokens - window);
 }
 
 /* What the timer has to know of the planned batch. */
 static struct work describe_work(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
-    struct work work = {.prefill_tokens = schedule->prefill_tokens};
+    struct work work = {0};
     int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
         work.decode_sequences = instance->batch.count;
@@ -96,18 +102,13 @@ static struct work describe_work(const struct instance *instance)
     }
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
-        work.prefill_work_x2 += (end - before) * (before + end);
-        work.prefill_kv_tokens += end;
-        work.prefill_scores += (end - before) * end;
-        if (window > 0)
-            work.sliding_prefill_work_x2 += sliding_work_x2(end, window) - sliding_work_x2(before, window);
-        work.logit_rows += end == sequence->known_tokens;
+        work_add_chunk(&work, sequence->computed_tokens, sequence->chunk_tokens, window);
+        work.logit_rows += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
     }
     return work;
 }
 
-void iteration_start(struct instance *instance, int64_t now_ns)
+bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work)
 {
     struct schedule *schedule = &instance->schedule;
     instance_account(instance, now_ns);
@@ -117,19 +118,23 @@ void iteration_start(struct instance *instance, int64_t now_ns)
     schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);
     if (schedule->preempted == 0)
         handoff_reserve(instance, now_ns);
-    if (!schedule->decode && schedule->item_count == 0) {
+    if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once. */
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
-        return;
+        return false;
     }
-    struct work work = describe_work(instance);
+    *work = describe_work(instance);
+    return true;
+}
+
+void iteration_begin(struct instance *instance, int64_t end_ns)
+{
+    const struct schedule *schedule = &instance->schedule;
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
-    instance->iteration_ns = timer_iteration_ns(instance->config->timer, &work);
-    instance->iteration_end_ns = now_ns + instance->iteration_ns;
-    leap_predict(instance);
+    instance->iteration_end_ns = end_ns;
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */

@@ -34,7 +34,7 @@ void leap_predict(struct instance *instance)
     int64_t safe = batch->step + 1 + steps_with_blocks(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
-        instance->decode = timer_decode_begin(instance->config->timer, batch->count);
+        instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);
 }
 
 int64_t leap_wake_ns(const struct instance *instance)
@@ -105,7 +105,8 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
             used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    wide_t contexts = 0;
+    wide_t contexts = 0, slidings = 0;
+    const bool slides = instance->config->sliding_window > 0;
     uint64_t block_ns = 0;
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
@@ -113,6 +114,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
         batch->step++;
         block_ns += (uint64_t)used * (uint64_t)(end_ns - from_ns);
         contexts += (uint64_t)context;
+        slidings += slides ? (uint64_t)sliding : 0;
         itl->counts[histogram_bucket(gap_ns)] += each;
         least_ns = gap_ns < least_ns ? gap_ns : least_ns;
         most_ns = gap_ns > most_ns ? gap_ns : most_ns;
@@ -137,7 +139,10 @@ static void run_over(struct instance *instance, int64_t limit_ns)
                                      .tokens = tokens,
                                      .logit_rows = tokens,
                                      .context_x2 = 2 * contexts,
-                                     .kv_read_tokens = contexts});
+                                     .kv_read_tokens = contexts,
+                                     .expert_bytes = (wide_t)instance->expert_bytes * steps,
+                                     .sliding_context_x2 = 2 * slidings,
+                                     .sliding_read_tokens = slidings});
     histogram_add_counted(itl, steps * each, (wide_t)(uint64_t)(from_ns - before_ns) * each, least_ns,
                           most_ns);
     batch->cached_tokens = context - count;

@@ -14,9 +14,11 @@ static const struct option scheduler_rows[] = {
      "batching policy; auto: chunked (unified), prefill-only or decode-only by role"},
     {"max_num_batched_tokens", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
      offsetof(struct scheduler_limits, max_num_batched_tokens),
-     "token budget of an iteration; 0: 8192 on GPUs of 70 GiB and more except A100, else 2048 (vLLM V1)"},
+     "token budget of an iteration of each lane; 0: 8192 on GPUs of 70 GiB and more except A100, else 2048 "
+     "(vLLM V1)"},
     {"max_num_seqs", OPTION_INTEGER, "0", 0, 1 << 20, NULL, offsetof(struct scheduler_limits, max_num_seqs),
-     "most running requests; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except A100, else "
+     "most running requests, of each lane; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except "
+     "A100, else "
      "256"},
     {"long_prefill_token_threshold", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
      offsetof(struct scheduler_limits, long_prefill_token_threshold),

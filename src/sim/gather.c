@@ -73,8 +73,32 @@ static struct usage_list local_usages(const struct run *run)
     struct usage_list list = {mem_array(run->plan.entities, sizeof(struct usage)), 0};
     for (uint32_t entity = 0; entity < run->plan.entities; entity++)
         if (run->instances[entity])
-            list.usages[list.count++] = *instance_usage(run->instances[entity]);
+            list.usages[list.count++] = replica_usage(run->instances[entity]);
     return list;
+}
+
+/* What sums of effort are multiplied by. */
+static void set_efforts(const struct plan *plan, const struct plan_pool *pool, struct results_pool *results)
+{
+    const struct model *model = &plan->model;
+    enum dtype kv_dtype = (enum dtype)pool->kv_dtype;
+    double lanes = (double)pool->layout.lanes;
+    double copies = (double)model_kv_copies(model, pool->tensor_parallel);
+    double kv_bytes = (double)model_kv_bytes_per_token(model, kv_dtype);
+    double sliding_bytes = (double)model_sliding_kv_bytes_per_token(model, kv_dtype);
+    double attention = model_attention_flops(model, 1); /* one token is in any window: all layers see it */
+    double sliding = (double)model->sliding_window_layers / (double)model->layers;
+    results->flops_per_token = model_linear_flops_per_token(model);
+    results->flops_per_logit_row = model_head_flops_per_row(model);
+    results->flops_per_context_token = attention * (1 - sliding);
+    results->flops_per_sliding_token = attention * sliding;
+    results->peak_flops = gpu_peak_flops(&pool->gpu, pool->layout.weight_dtype);
+    results->bandwidth = pool->gpu.bandwidth;
+    results->weight_bytes = ((double)model_weight_bytes(model, &pool->layout) -
+                             (double)model_expert_bytes(model, &pool->layout)) /
+                            lanes;
+    results->kv_bytes_per_token = (kv_bytes - sliding_bytes) * copies;
+    results->kv_bytes_per_sliding_token = sliding_bytes * copies;
 }
 
 static void build(struct run *run, const struct usage_list *usages, struct results *results)
@@ -83,28 +107,20 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
     struct results_pool *pools = mem_array(plan->pool_count, sizeof *pools);
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct plan_pool *pool = &plan->pools[i];
-        enum dtype weights = pool->layout.weight_dtype;
-        int64_t tp = pool->tensor_parallel;
+        int64_t members = pool->layout.lanes * pool->layout.pipeline_parallel;
         pools[i] = (struct results_pool){.name = pool->name,
                                          .role = role_names[pool->role],
                                          .gpu = pool->gpu.name,
                                          .instances = (uint32_t)pool->instances,
                                          .gpus_per_instance = (uint32_t)pool->gpus,
+                                         .members_per_instance = (uint32_t)members,
                                          .tensor_parallel = (uint32_t)pool->tensor_parallel,
                                          .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
-                                         .kv_capacity_blocks = (uint64_t)pool->capacity_blocks,
+                                         .kv_capacity_blocks = (uint64_t)(pool->member_blocks * members),
                                          .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
                                          .tdp_watts = pool->gpu.tdp_watts,
                                          .power = pool->power};
-        pools[i].flops_per_token = model_linear_flops_per_token(&plan->model);
-        pools[i].flops_per_logit_row = model_head_flops_per_row(&plan->model);
-        pools[i].flops_per_context_token = model_attention_flops(&plan->model, 1);
-        pools[i].peak_flops = gpu_peak_flops(&pool->gpu, weights);
-        pools[i].bandwidth = pool->gpu.bandwidth;
-        pools[i].weight_bytes = (double)model_weight_bytes(&plan->model, &pool->layout);
-        pools[i].kv_bytes_per_token =
-            (double)(model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
-                     model_kv_copies(&plan->model, tp));
+        set_efforts(plan, pool, &pools[i]);
     }
     struct row *rows = run->metrics.rows;
     size_t row_count = run->metrics.row_count;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/roofline.h"
 #include "tandem/workload.h"
 
 const struct config_reference sim_references[] = {
@@ -175,6 +176,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &simulation_table,
                                         &cluster_table,
                                         &pool_table,
+                                        &roofline_options,
                                         scheduler_option_table(),
                                         &kv_options,
                                         &timer_options,

@@ -1,6 +1,7 @@
 /* From a resolved experiment to a plan: parse, fill in what is automatic, check that it fits together. */
 #include "plan.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "tandem/check.h"
@@ -75,9 +76,8 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
-/* KV blocks of a lane; an error with the figures when there is no room on the fullest stage. */
-static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
-                          struct error *error)
+bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                        struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
     int64_t least_blocks = INT64_MAX;
@@ -99,8 +99,15 @@ static bool find_capacity(const struct plan *plan, struct plan_pool *pool, const
             least = capacity;
         }
     }
-    pool->capacity_blocks = least_blocks;
-    return least_blocks > 0 || kv_capacity_error(&pool->kv, &least, node, error);
+    pool->lane_blocks = least_blocks;
+    pool->member_blocks = least_blocks / layout->pipeline_parallel;
+    if (least_blocks <= 0)
+        return kv_capacity_error(&pool->kv, &least, node, error);
+    return pool->member_blocks > 0 ||
+           node_error(node, error,
+                      "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
+                      "less of it, or more memory for the cache",
+                      (long long)least_blocks, (long long)layout->pipeline_parallel);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */
@@ -130,10 +137,10 @@ static bool check_timer(const struct plan *plan, const struct plan_pool *pool, c
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
-static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
+bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!parse_part("pool", node, pool, error) || !gpu_parse(pool->gpu_node, &pool->gpu, error) ||
+    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("power", pool->power_node, &pool->power, error) ||
         !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
@@ -145,7 +152,14 @@ static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct n
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
     if (pool->timer.level == TIMER_UNIVERSAL)
         gpu_use_universal(&pool->gpu);
-    return find_capacity(plan, pool, node, error);
+    return true;
+}
+
+static bool parse_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
+                       struct error *error)
+{
+    return parse_part("pool", node, pool, error) && plan_resolve_pool(plan, pool, node, error) &&
+           plan_find_capacity(plan, pool, node, error);
 }
 
 static bool check_names(const struct plan *plan, struct error *error)
@@ -217,8 +231,7 @@ static bool parse_pools(struct plan *plan, struct error *error)
     return check_names(plan, error) && check_roles(plan, error);
 }
 
-/* Before the pools: their instances may span nodes. */
-static bool parse_network(struct plan *plan, struct error *error)
+bool plan_parse_network(struct plan *plan, struct error *error)
 {
     const struct node *kv = NULL, *between;
     if (!parse_part("network", plan->network_node, plan, error))
@@ -270,7 +283,7 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
-                parse_part("handoff", plan->handoff_node, plan, error) && parse_network(plan, error) &&
+                parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
                 parse_pools(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);
@@ -342,16 +355,33 @@ void plan_partition(const struct plan *plan, int ranks, uint32_t *owners)
     mem_free(weights);
 }
 
+/* As "tp4 pp2 dp8 ep32", without what is not divided. */
+static const char *layout_text(const struct model_layout *layout, char *text, size_t size)
+{
+    const struct {
+        const char *name;
+        int64_t parts;
+    } kinds[] = {{"pp", layout->pipeline_parallel}, {"dp", layout->lanes}, {"ep", layout->expert_parallel}};
+    int length = snprintf(text, size, "tp%lld", (long long)layout->tensor_parallel);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i].parts > 1)
+            length += snprintf(text + length, size - (size_t)length, " %s%lld", kinds[i].name,
+                               (long long)kinds[i].parts);
+    return text;
+}
+
 void plan_describe(const struct plan *plan, struct text *text)
 {
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct plan_pool *pool = &plan->pools[i];
+        char layout[100];
         text_append(text,
-                    "pool %-10s %-8s %4lld x %s tp%lld, %s, %lld KV blocks of %lld tokens an instance, "
-                    "budget %lld tokens, %lld seqs, $%.2f a GPU hour\n",
+                    "pool %-10s %-8s %4lld x %s %s, %s, %lld KV blocks of %lld tokens %s, budget %lld "
+                    "tokens, %lld seqs, $%.2f a GPU hour\n",
                     pool->name, role_names[pool->role], (long long)pool->instances, pool->gpu.name,
-                    (long long)pool->tensor_parallel, schedulers[pool->limits.policy]->name,
-                    (long long)pool->capacity_blocks, (long long)pool->kv.block_tokens,
+                    layout_text(&pool->layout, layout, sizeof layout), schedulers[pool->limits.policy]->name,
+                    (long long)pool->lane_blocks, (long long)pool->kv.block_tokens,
+                    pool->layout.lanes > 1 ? "a lane" : "an instance",
                     (long long)pool->limits.max_num_batched_tokens, (long long)pool->limits.max_num_seqs,
                     pool->price_usd_per_gpu_hour);
     }

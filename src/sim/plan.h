@@ -40,7 +40,8 @@ struct plan_pool {
     struct power_config power;
     struct kv_config kv;
     struct scheduler_limits limits; /* resolved */
-    int64_t capacity_blocks;
+    int64_t lane_blocks;            /* KV blocks of a lane */
+    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
     double port_rate; /* bytes/s of an instance's network port, each way */
 };
@@ -93,6 +94,19 @@ const struct option_table *plan_table(const char *name);
 /* Fills a plan from a resolved experiment and checks that it all fits together. */
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
+
+/* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
+bool plan_parse_network(struct plan *plan, struct error *error);
+
+/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout
+ * and price. The plan's model and the pool's own keys are there. */
+bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
+                       struct error *error);
+
+/* Fills the KV blocks of a lane of a resolved pool and of its micro-batches; an error with the figures when
+ * there is no room on the fullest stage. */
+bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                        struct error *error);
 
 /* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
  * nodes, no link between them. node: the pool's. */

@@ -6,25 +6,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Appends a JSON string. */
-static void append_string(struct text *text, const char *string)
-{
-    text_append(text, "\"");
-    for (; *string; string++) {
-        if (*string == '"' || *string == '\\')
-            text_append(text, "\\%c", *string);
-        else if ((unsigned char)*string < 0x20)
-            text_append(text, "\\u%04x", (unsigned)*string);
-        else
-            text_append(text, "%c", *string);
-    }
-    text_append(text, "\"");
-}
-
 static void append_field(struct text *text, const char *key, const char *value)
 {
     text_append(text, "  \"%s\": ", key);
-    append_string(text, value);
+    text_append_json(text, value);
     text_append(text, ",\n");
 }
 
@@ -38,13 +23,17 @@ static struct rank_figures rank_figures(const struct run *run)
 {
     struct engine_stats stats = engine_stats(run->engine);
     double events = (double)(stats.messages + stats.wakes), iterations = 0;
-    for (uint32_t entity = 0; entity < run->plan.entities; entity++)
-        for (int phase = PHASE_PREFILL; run->instances[entity] && phase < PHASE_COUNT; phase++)
-            iterations += (double)instance_usage(run->instances[entity])->iterations[phase];
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    for (uint32_t entity = 0; entity < run->plan.entities; entity++) {
+        if (!run->instances[entity])
+            continue;
+        struct usage usage = replica_usage(run->instances[entity]);
+        for (int phase = PHASE_PREFILL; phase < PHASE_COUNT; phase++)
+            iterations += (double)usage.iterations[phase];
+    }
+    struct rusage resources;
+    getrusage(RUSAGE_SELF, &resources);
     struct rank_figures mine = {{events, (double)stats.remote_messages, iterations, stats.compute_s,
-                                 (double)usage.ru_maxrss * 1024.0},
+                                 (double)resources.ru_maxrss * 1024.0},
                                 {stats.compute_s, stats.exchange_s}};
     struct rank_figures all;
     MPI_Reduce(mine.sums, all.sums, 5, MPI_DOUBLE, MPI_SUM, 0, run->comm);

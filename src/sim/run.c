@@ -76,17 +76,45 @@ static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns
     metrics_init(&run->metrics, &config);
 }
 
+/* One a stage. */
+static struct timer **make_timers(const struct plan *plan, const struct plan_pool *pool)
+{
+    int64_t stages = pool->layout.pipeline_parallel;
+    struct timer **timers = mem_array((size_t)stages, sizeof *timers);
+    for (int64_t stage = 0; stage < stages; stage++) {
+        struct work_shape shape = plan_shape(plan, pool, stage);
+        timers[stage] = timer_new(&pool->gpu, &shape, &pool->timer);
+    }
+    return timers;
+}
+
+/* Parts of memory that a block has on a GPU: keys and values of each layer, or MLA's latents; on the stage
+ * with the most layers, since all stages move theirs at once. */
+static int64_t rank_descriptors(const struct plan *plan, const struct plan_pool *pool)
+{
+    int64_t stages = pool->layout.pipeline_parallel, most_layers = 0;
+    for (int64_t stage = 0; stage < stages; stage++) {
+        int64_t layers = model_stage_layers(&plan->model, stages, stage);
+        most_layers = layers > most_layers ? layers : most_layers;
+    }
+    return (plan->model.mla_latent > 0 ? 1 : 2) * most_layers;
+}
+
 static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
-    struct work_shape shape = plan_shape(plan, pool, 0);
+    int64_t stages = pool->layout.pipeline_parallel;
+    struct scheduler_limits limits = pool->limits;
+    limits.max_num_seqs = (limits.max_num_seqs + stages - 1) / stages; /* of each micro-batch */
     run->configs[index] = (struct instance_config){
         .role = pool->role,
         .pool = (int64_t)index,
-        .limits = pool->limits,
+        .lanes = pool->layout.lanes,
+        .stages = stages,
+        .limits = limits,
         .block_tokens = pool->kv.block_tokens,
-        .capacity_blocks = pool->capacity_blocks,
+        .capacity_blocks = pool->member_blocks,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_policies[plan->router.policy]->uses_loads,
@@ -98,17 +126,17 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
-            plan->disaggregated ? 2.0 * (double)plan->model.layers * plan->link.descriptor_ns : 0,
+            plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
         .sliding_window = plan->model.sliding_window,
         .longest_context = pool->gpu.mixed_attention.present,
-        .timer = timer_new(&pool->gpu, &shape, &pool->timer),
+        .timers = make_timers(plan, pool),
     };
 }
 
-/* Tokens that fit an empty instance of the pool, what admission leaves free taken off. */
+/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
 static int64_t most_tokens(const struct plan_pool *pool)
 {
-    int64_t blocks = pool->capacity_blocks;
+    int64_t blocks = pool->member_blocks;
     if (schedulers[pool->limits.policy]->watermark_when_idle)
         blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
     return blocks * pool->kv.block_tokens;
@@ -177,14 +205,13 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
                                    .exchange = plan->simulation.exchange};
     run->engine = engine_create(run->comm, &config);
     run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
-    run->instances = mem_array(plan->entities, sizeof(struct instance *));
+    run->instances = mem_array(plan->entities, sizeof(struct replica *));
     for (size_t p = 0; p < plan->pool_count; p++) {
         configure_pool(run, p, facts->users > 0);
         for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
             uint32_t entity = plan->pools[p].first_entity + i;
             if (engine_is_local(run->engine, entity))
-                run->instances[entity] =
-                    instance_create(run->engine, entity, &run->configs[p], &run->metrics);
+                run->instances[entity] = replica_create(run->engine, entity, &run->configs[p], &run->metrics);
         }
     }
     if (engine_is_local(run->engine, ENTITY_FABRIC))
@@ -255,7 +282,7 @@ bool run_simulate(struct run *run)
     MPI_Allreduce(&run->metrics.end_ns, &run->end_ns, 1, MPI_INT64_T, MPI_MAX, run->comm);
     for (uint32_t entity = 0; entity < run->plan.entities; entity++)
         if (run->instances[entity])
-            instance_close(run->instances[entity], run->end_ns);
+            replica_close(run->instances[entity], run->end_ns);
     return true;
 }
 
@@ -263,13 +290,16 @@ void run_clear(struct run *run)
 {
     for (uint32_t entity = 0; entity < run->plan.entities; entity++)
         if (run->instances[entity])
-            instance_free(run->instances[entity]);
+            replica_free(run->instances[entity]);
     if (run->router)
         router_free(run->router);
     if (run->fabric)
         fabric_free(run->fabric);
-    for (size_t p = 0; p < run->plan.pool_count; p++)
-        timer_free(run->configs[p].timer);
+    for (size_t p = 0; p < run->plan.pool_count; p++) {
+        for (int64_t stage = 0; stage < run->configs[p].stages; stage++)
+            timer_free(run->configs[p].timers[stage]);
+        mem_free(run->configs[p].timers);
+    }
     engine_free(run->engine);
     metrics_clear(&run->metrics);
     mem_free(run->configs);

@@ -6,6 +6,7 @@
 #include "progress.h"
 
 #include "tandem/output.h"
+#include "tandem/replica.h"
 #include "tandem/results.h"
 #include "tandem/workload.h"
 
@@ -22,7 +23,7 @@ struct run {
     struct router *router;
     struct fabric *fabric;
     struct instance_config *configs; /* one a pool */
-    struct instance **instances;     /* by entity; NULL where another rank's */
+    struct replica **instances;      /* by entity; NULL where another rank's */
     struct metrics metrics;
     struct output *output; /* results.h5 in the making; NULL: none is */
     struct progress progress;

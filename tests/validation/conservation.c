@@ -54,6 +54,58 @@ static void test_crowded(void)
     }
 }
 
+/* Two lanes of two micro-batches each, which have as much room together: in every mode the same. */
+static void check_divided(struct experiment *experiment, const char *const *pools)
+{
+    static const char *const modes[] = {"leaping", "aggregate", "naive"};
+    struct outcome outcomes[3];
+    experiment_set(experiment, "model=mixtral-8x7b");
+    for (; *pools; pools++) {
+        experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=2", *pools);
+        experiment_set(experiment, "cluster.pools[%s].attention_data_parallel=2", *pools);
+        experiment_set(experiment, "cluster.pools[%s].expert_parallel=2", *pools);
+    }
+    experiment_set(experiment, "workload.synthetic.arrivals.poisson.rate_per_s=120");
+    experiment_set(experiment, "warm_up_s=1");
+    for (int mode = 0; mode < 3; mode++) {
+        experiment_set(experiment, "simulation.mode=%s", modes[mode]);
+        outcomes[mode] = experiment_run_well(experiment);
+    }
+    CU_ASSERT_EQUAL(outcomes[0].summary.completed, 600);
+    CU_ASSERT(outcomes[0].summary.preemptions > 50);
+    outcome_check_conserved(&outcomes[0], LATENCY_NS);
+    for (size_t i = 0; i < outcomes[0].pool_count; i++) {
+        const struct pool_row *pool = &outcomes[0].pools[i];
+        CU_ASSERT_EQUAL(pool->gpus, 4);
+        CU_ASSERT(pool->utilization > 0 && pool->utilization <= 1);
+        CU_ASSERT(pool->kv_peak_utilization > 0.5 && pool->kv_peak_utilization <= 1);
+        CU_ASSERT(pool->kv_mean_utilization < pool->kv_peak_utilization);
+    }
+    for (int mode = 1; mode < 3; mode++)
+        CU_ASSERT_PTR_NULL(outcome_difference(&outcomes[0], &outcomes[mode]));
+    for (int mode = 0; mode < 3; mode++)
+        outcome_clear(&outcomes[mode]);
+    experiment_free(experiment);
+}
+
+static void test_divided(void)
+{
+    static const char *const unified[] = {"unified", NULL}, *const pair[] = {"prefill", "decode", NULL};
+    static const char *const policies[] = {"chunked", "continuous"};
+    static const char *const first_tokens[] = {"decode", "prefill", "relay"};
+    for (int i = 0; i < 2; i++) {
+        struct experiment *experiment = crowded(experiment_unified, "unified");
+        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i]);
+        check_divided(experiment, unified);
+    }
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = crowded(experiment_disaggregated, "decode");
+        experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[i]);
+        experiment_set(experiment, "cluster.pools[prefill].kv.blocks=140"); /* held blocks throttle it */
+        check_divided(experiment, pair);
+    }
+}
+
 /* Where no prompt is ever cut, each preempted sequence was in the decode batch, and its recompute runs all
  * cached tokens again plus the last one, which was in no cache. */
 static void test_recomputed(void)
@@ -79,6 +131,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         {"crowded clusters: Little's law", test_crowded},
+        {"lanes and stages", test_divided},
         {"recomputed tokens", test_recomputed},
     };
     MPI_Init(&argc, &argv);

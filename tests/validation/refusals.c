@@ -56,6 +56,10 @@ static void test_unified_capacity(void)
     struct experiment *experiment = experiment_new(experiment_unified);
     experiment_set(experiment, "cluster.pools[0].kv.blocks=10");
     CHECK_CASES(experiment, cases);
+    experiment = experiment_new(experiment_unified); /* a request has to fit one of two micro-batches */
+    experiment_set(experiment, "cluster.pools[0].kv.blocks=21");
+    experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
+    CHECK_CASES(experiment, cases);
 }
 
 /* V0's watermark holds for an empty instance too: 2 of the 10 blocks are never given to a prompt, and a

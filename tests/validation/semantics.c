@@ -1,5 +1,6 @@
-/* Scheduling and hand-off against the reference simulator, on random instances with too little of everything.
- * Half of the cases have times in whole milliseconds, so that messages meet iteration ends. */
+/* Scheduling and hand-off against the reference simulator, on random instances with too little of everything,
+ * of one batch or of lanes and micro-batches. Half of the cases have times in whole milliseconds, so that
+ * messages meet iteration ends. */
 #include "test.h"
 
 #include "experiment.h"
@@ -11,6 +12,9 @@
 #define MOST_PROMPT 150
 #define MOST_OUTPUT 50
 
+#define MODEL         "llama-2-7b"
+#define DIVIDED_MODEL "mixtral-8x7b"
+
 struct dice {
     uint64_t seed, count;
 };
@@ -20,11 +24,18 @@ static int64_t roll(struct dice *dice, int64_t below)
     return (int64_t)(rng_bits(dice->seed, 2, RNG_ROUTER, dice->count++) % (uint64_t)below);
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static struct reference_pool roll_pool(struct dice *dice, int64_t block_tokens)
 {
     int64_t need = (MOST_PROMPT + MOST_OUTPUT + block_tokens - 1) / block_tokens;
     int64_t seqs = (const int64_t[]){1, 2, 3, 8, 40}[roll(dice, 5)];
     return (struct reference_pool){
+        .lanes = 1,
+        .stages = 1,
         .block_tokens = block_tokens,
         .blocks = need + need * (const int64_t[]){3, 6, 10, 40}[roll(dice, 4)] / 10,
         .budget = seqs + (const int64_t[]){0, 1, 9, 64, 600}[roll(dice, 5)],
@@ -119,19 +130,49 @@ static uint64_t compare(struct experiment *experiment, struct reference_config *
     return preemptions;
 }
 
-/* Timer of a case: calibrated, or fixed with whole milliseconds. */
-static struct timer *set_timer(struct experiment *experiment, bool whole_ms, const char *const *pools)
+/* Timers of a pool: calibrated, or fixed with whole milliseconds. */
+static void set_timers(struct experiment *experiment, bool whole_ms, const char *model, const char *name,
+                       struct reference_pool *pool)
 {
-    for (; whole_ms && *pools; pools++)
+    struct model_layout layout = model_layout(1, DTYPE_BF16, DTYPE_BF16);
+    layout.pipeline_parallel = pool->stages;
+    layout.lanes = layout.expert_parallel = pool->lanes;
+    if (whole_ms)
         experiment_set(experiment,
                        "cluster.pools[%s].timer={\"level\": \"fixed\", \"prefill_ms\": 5, \"decode_ms\": 2}",
-                       *pools);
-    return reference_timer("llama-2-7b", 1, whole_ms ? 5 : 0, whole_ms ? 2 : 0);
+                       name);
+    for (int64_t stage = 0; stage < pool->stages; stage++)
+        pool->timers[stage] = reference_timer(model, &layout, stage, whole_ms ? 5 : 0, whole_ms ? 2 : 0);
 }
 
-static void unified(const char *policy, enum reference_policy reference_policy)
+static void free_timers(const struct reference_pool *pool)
 {
-    static const char *const pools[] = {"unified", NULL};
+    for (int64_t stage = 0; stage < pool->stages; stage++)
+        timer_free(pool->timers[stage]);
+}
+
+/* The pool as lanes and micro-batches of a model with experts (8 of them, 32 layers): as much of everything
+ * for each, or nearly so, and leftovers to be cut off. */
+static void divide(struct dice *dice, struct experiment *experiment, const char *name,
+                   struct reference_pool *pool)
+{
+    pool->lanes = (const int64_t[]){1, 2, 2, 4}[roll(dice, 4)];
+    pool->stages = (const int64_t[]){1, 2, 2, 3}[roll(dice, 4)];
+    pool->blocks = pool->blocks * pool->stages + roll(dice, pool->stages);
+    pool->seqs = (pool->seqs + 1) * pool->stages - roll(dice, pool->stages);
+    pool->budget += pool->seqs;
+    experiment_set(experiment, "model=%s", DIVIDED_MODEL);
+    /* The second simulator knows no network inside an instance. */
+    experiment_set(experiment, "cluster.pools[%s].gpus_per_node=16", name);
+    experiment_set(experiment, "cluster.pools[%s].gpu.nvlink_domain=16", name);
+    experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=%lld", name, (long long)pool->stages);
+    experiment_set(experiment, "cluster.pools[%s].attention_data_parallel=%lld", name,
+                   (long long)pool->lanes);
+    experiment_set(experiment, "cluster.pools[%s].expert_parallel=%lld", name, (long long)pool->lanes);
+}
+
+static void unified(const char *policy, enum reference_policy reference_policy, bool divided)
+{
     uint64_t preemptions = 0;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct dice dice = {seed, 0};
@@ -142,13 +183,15 @@ static void unified(const char *policy, enum reference_policy reference_policy)
         config.entry.policy = reference_policy;
         config.entry.watermark_when_idle = reference_policy == REFERENCE_CONTINUOUS;
         if (config.entry.policy == REFERENCE_CONTINUOUS)
-            config.entry.threshold = 0; /* V0 has none */
-        config.decode.blocks = 1;       /* there is no such instance */
-        config.timer = set_timer(experiment, seed % 2, pools);
+            config.entry.threshold = 0;                                                /* V0 has none */
+        config.decode = (struct reference_pool){.lanes = 1, .stages = 1, .blocks = 1}; /* there is none */
+        if (divided)
+            divide(&dice, experiment, "unified", &config.entry);
+        set_timers(experiment, seed % 2, divided ? DIVIDED_MODEL : MODEL, "unified", &config.entry);
         set_pool(experiment, "unified", &config.entry, policy);
         roll_requests(&dice, seed % 2, requests);
         preemptions += compare(experiment, &config, requests, seed);
-        timer_free(config.timer);
+        free_timers(&config.entry);
     }
     printf("\n    %s: %llu preemptions in %d runs", policy, (unsigned long long)preemptions, SEEDS);
     CU_ASSERT(preemptions > SEEDS);
@@ -156,18 +199,29 @@ static void unified(const char *policy, enum reference_policy reference_policy)
 
 static void test_chunked(void)
 {
-    unified("chunked", REFERENCE_CHUNKED);
+    unified("chunked", REFERENCE_CHUNKED, false);
 }
 
 static void test_continuous(void)
 {
-    unified("continuous", REFERENCE_CONTINUOUS);
+    unified("continuous", REFERENCE_CONTINUOUS, false);
+}
+
+static void test_divided_chunked(void)
+{
+    unified("chunked", REFERENCE_CHUNKED, true);
+}
+
+static void test_divided_continuous(void)
+{
+    unified("continuous", REFERENCE_CONTINUOUS, true);
 }
 
 /* Transfers as if alone: the reference has no network. */
-static struct experiment *disaggregated(struct dice *dice, struct reference_config *config, bool whole_ms)
+static struct experiment *disaggregated(struct dice *dice, struct reference_config *config, bool whole_ms,
+                                        bool divided)
 {
-    static const char *const pools[] = {"prefill", "decode", NULL};
+    const char *model = divided ? DIVIDED_MODEL : MODEL;
     static const char *const first_tokens[] = {"decode", "prefill", "relay"};
     int64_t block_tokens = (const int64_t[]){1, 5, 16}[roll(dice, 3)];
     struct experiment *experiment = experiment_new(experiment_disaggregated);
@@ -182,13 +236,24 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
                                         .bytes_per_block = block_tokens * 524288};
     config->entry.policy = roll(dice, 2) ? REFERENCE_CHUNKED : REFERENCE_WHOLE_PROMPTS;
     config->decode.policy = REFERENCE_CHUNKED;
-    config->timer = set_timer(experiment, whole_ms, pools);
+    if (divided) {
+        divide(dice, experiment, "prefill", &config->entry);
+        divide(dice, experiment, "decode", &config->decode);
+        config->bytes_per_block = block_tokens * 131072;
+        /* The decode instance asks for the blocks; on its widest stage 32, 16 or 11 layers. */
+        config->descriptor_ns_per_block = 2 * 100 * (const double[]){32, 16, 11}[config->decode.stages - 1];
+        config->rate *= (double)least(config->entry.lanes * config->entry.stages,
+                                      config->decode.lanes * config->decode.stages);
+    }
+    set_timers(experiment, whole_ms, model, "prefill", &config->entry);
+    set_timers(experiment, whole_ms, model, "decode", &config->decode);
     set_pool(experiment, "prefill", &config->entry, "prefill-only");
     set_pool(experiment, "decode", &config->decode, "decode-only");
     experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[config->first_token]);
     experiment_set(experiment, "cluster.network.sharing=none");
-    if (whole_ms) { /* a block a millisecond: many things happen at the same time */
-        double gb_per_s = 0.524288 * (double)block_tokens;
+    if (whole_ms) { /* a block a millisecond, on one GPU: many things happen at the same time */
+        double gb_per_s = (double)config->bytes_per_block / 1e6;
+        double gpus = config->rate / 40e9;
         experiment_set(experiment,
                        "cluster.network.kv_link={\"name\": \"even\", \"source\": \"test\", "
                        "\"bandwidth_gb_per_s\": %.17g, \"efficiency\": 1, \"setup_ms\": 3, "
@@ -196,25 +261,36 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
                        gb_per_s);
         config->setup_ns = 3000000;
         config->descriptor_ns_per_block = 0;
-        config->rate = gb_per_s * 1e9;
+        config->rate = gb_per_s * 1e9 * gpus;
     }
     return experiment;
 }
 
-static void test_disaggregated(void)
+static void check_disaggregated(bool divided)
 {
     uint64_t preemptions = 0;
     for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct reference_config config;
-        struct experiment *experiment = disaggregated(&dice, &config, seed % 2);
+        struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided);
         roll_requests(&dice, seed % 2, requests);
         preemptions += compare(experiment, &config, requests, seed);
-        timer_free(config.timer);
+        free_timers(&config.entry);
+        free_timers(&config.decode);
     }
     printf("\n    P/D: %llu preemptions in %d runs", (unsigned long long)preemptions, 2 * SEEDS);
     CU_ASSERT(preemptions > SEEDS);
+}
+
+static void test_disaggregated(void)
+{
+    check_disaggregated(false);
+}
+
+static void test_divided_disaggregated(void)
+{
+    check_disaggregated(true);
 }
 
 int main(int argc, char **argv)
@@ -223,6 +299,9 @@ int main(int argc, char **argv)
         {"chunked", test_chunked},
         {"continuous", test_continuous},
         {"disaggregated", test_disaggregated},
+        {"lanes and stages, chunked", test_divided_chunked},
+        {"lanes and stages, continuous", test_divided_continuous},
+        {"lanes and stages, disaggregated", test_divided_disaggregated},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("semantics", cases, sizeof cases / sizeof cases[0]);

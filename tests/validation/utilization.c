@@ -64,11 +64,11 @@ static double bytes_of(const struct sums *sums, int tp)
     return sums->iterations * weight_bytes(tp) + (sums->read + sums->tokens) * KV_BYTES;
 }
 
-/* Joules of tp GPUs beyond those of idle ones, the whole of it in busy_ns. */
-static double joules_of(const struct sums *sums, int tp, uint64_t busy_ns)
+/* Joules of so many GPUs beyond those of idle ones, the whole of it in busy_ns. */
+static double joules_of(const struct sums *sums, int gpus, int tp, double busy_ns)
 {
-    double time_s = (double)busy_ns * 1e-9, gpu_s = tp * time_s;
-    if (busy_ns == 0)
+    double gpu_s = gpus * busy_ns * 1e-9;
+    if (busy_ns <= 0)
         return 0;
     return TDP * gpu_s *
            (0.518 * pow(flops_of(sums) / (PEAK * gpu_s), 0.448) +
@@ -78,11 +78,11 @@ static double joules_of(const struct sums *sums, int tp, uint64_t busy_ns)
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 * (expected))
 
 /* The window is the whole run: one request, or all at once. The pool has one instance, and no iteration that
- * both prefills and decodes. */
-static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *prefill,
-                       const struct sums *decode)
+ * both prefills and decodes. tp of so many GPUs divide each matrix. */
+static void check_rates(const struct outcome *outcome, size_t pool, int gpus, int tp,
+                        const struct sums *prefill, const struct sums *decode)
 {
-    double gpu_s = tp * (double)outcome->summary.end_ns * 1e-9;
+    double gpu_s = gpus * (double)outcome->summary.end_ns * 1e-9;
     struct sums sums = both(*prefill, *decode);
     const struct instance_row *instance = &outcome->instances[pool];
     const struct pool_row *row = &outcome->pools[pool];
@@ -94,11 +94,25 @@ static void check_pool(const struct outcome *outcome, size_t pool, int tp, const
     CU_ASSERT_EQUAL(instance->hfu, row->hfu);
     CU_ASSERT_EQUAL(instance->mbu, row->mbu);
     CU_ASSERT(row->mfu < 1 && row->mbu < 1);
-    double joules = 0.255 * TDP * gpu_s + joules_of(prefill, tp, instance->busy_prefill_ns) +
-                    joules_of(decode, tp, instance->busy_decode_ns);
-    NEAR(row->energy_joules, joules);
-    CU_ASSERT_EQUAL(instance->energy_joules, row->energy_joules);
+}
+
+static void check_energy(const struct outcome *outcome, size_t pool, int gpus, double joules)
+{
+    const struct pool_row *row = &outcome->pools[pool];
+    double idle = 0.255 * TDP * gpus * (double)outcome->summary.end_ns * 1e-9;
+    NEAR(row->energy_joules, idle + joules);
+    CU_ASSERT_EQUAL(outcome->instances[pool].energy_joules, row->energy_joules);
     CU_ASSERT_EQUAL(row->power_capped, 0);
+}
+
+static void check_pool(const struct outcome *outcome, size_t pool, int tp, const struct sums *prefill,
+                       const struct sums *decode)
+{
+    const struct instance_row *instance = &outcome->instances[pool];
+    check_rates(outcome, pool, tp, tp, prefill, decode);
+    check_energy(outcome, pool, tp,
+                 joules_of(prefill, tp, tp, (double)instance->busy_prefill_ns) +
+                     joules_of(decode, tp, tp, (double)instance->busy_decode_ns));
 }
 
 static void test_unified_alone(void)
@@ -118,6 +132,30 @@ static void test_unified_alone(void)
         outcome_clear(&outcome);
         experiment_free(experiment);
     }
+}
+
+/* Two stages have half of the weights each; one request keeps one of two micro-batches busy. */
+static void test_stages_alone(void)
+{
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
+    struct outcome outcome = experiment_run_well(experiment);
+    struct sums prefill = {0}, decode = {0};
+    add_chunk(&prefill, 0, 1000, 1);
+    add_steps(&decode, 1001, 199);
+    check_rates(&outcome, 0, 2, 1, &prefill, &decode);
+    const struct row *row = &outcome.rows[0];
+    const struct instance_row *instance = &outcome.instances[0];
+    CU_ASSERT_EQUAL(instance->busy_prefill_ns, (uint64_t)row->prefill_ns / 2);
+    CU_ASSERT_EQUAL(instance->busy_decode_ns, (uint64_t)row->decode_ns / 2);
+    NEAR(outcome.pools[0].utilization,
+         (double)(row->prefill_ns + row->decode_ns) / 2 / (double)outcome.summary.end_ns);
+    check_energy(&outcome, 0, 2,
+                 joules_of(&prefill, 2, 1, (double)row->prefill_ns / 2) +
+                     joules_of(&decode, 2, 1, (double)row->decode_ns / 2));
+    outcome_clear(&outcome);
+    experiment_free(experiment);
 }
 
 /* Which tokens each pool computes. */
@@ -254,6 +292,7 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         {"one request, unified", test_unified_alone},
+        {"one request, two stages", test_stages_alone},
         {"one request, disaggregated", test_disaggregated_alone},
         {"a preemption", test_preempted},
         {"price of a prompt token", test_prompt_price},

@@ -58,10 +58,22 @@ static void is_silent_when_nothing_is_near(void)
     CU_ASSERT_STRING_EQUAL(SUGGEST("abcdef", "abcdxy"), "abcdxy");
 }
 
+static void json_strings_are_escaped(void)
+{
+    struct text text = {0};
+    text_append_json(&text, "a \"b\" \\ c\n\x01\xc3\xa9");
+    CU_ASSERT_STRING_EQUAL(text_string(&text), "\"a \\\"b\\\" \\\\ c\\u000a\\u0001\xc3\xa9\"");
+    text_clear(&text);
+    text_append_json(&text, "");
+    CU_ASSERT_STRING_EQUAL(text_string(&text), "\"\"");
+    text_clear(&text);
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
         {"text grows", appends},
+        {"JSON strings are escaped", json_strings_are_escaped},
         {"the nearest candidate is suggested", suggests_the_nearest},
         {"a swap of neighbours is one edit", a_swap_is_one_edit},
         {"the only completion is suggested", completes_a_prefix},

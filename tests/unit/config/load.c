@@ -197,6 +197,33 @@ static void wrong_content_is_refused(void)
     folder_leave();
 }
 
+/* Text as a file: references in it and in set values are expanded; its name is in what goes wrong. */
+static void text_is_composed(void)
+{
+    struct error error = {{0}};
+    struct config *config = NULL;
+    struct text text = {0};
+    const size_t count = sizeof references / sizeof references[0];
+    folder_enter();
+    folder_write("clusters/things/big.json", "{\"size\": 9}");
+    folder_write("clusters/things/small.json", "{\"size\": 1}");
+    const char *sets[] = {"thing=small", "thing.size=2", "deep.key=word"};
+    CU_ASSERT_FATAL(
+        config_compose("{\"thing\": \"big\"}", "the text", references, count, sets, 3, &config, &error));
+    config_print(config, false, NULL, &text);
+    CU_ASSERT_STRING_EQUAL(text_string(&text), "{\"thing\":{\"size\":2},\"deep\":{\"key\":\"word\"}}");
+    text_clear(&text);
+    node_error(node_get(node_get(config_root(config), "deep"), "key"), &error, "wrong");
+    CU_ASSERT_STRING_EQUAL(error.text, "the text: deep.key: wrong");
+    config_free(config);
+    const char *unknown[] = {"thing=bag"};
+    CU_ASSERT_FALSE(config_compose("{}", "the text", references, count, unknown, 1, &config, &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "the text: thing: unknown thing 'bag' (did you mean 'big'?)");
+    CU_ASSERT_FALSE(config_compose("[]", "the text", references, count, NULL, 0, &config, &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "the text: expected an object, not a list");
+    folder_leave();
+}
+
 static void names_are_listed(void)
 {
     folder_enter();
@@ -271,6 +298,7 @@ int main(void)
         {"what is not found is named, with a suggestion", what_is_not_found_is_named},
         {"files that cannot be read are named", files_that_cannot_be_read_are_named},
         {"wrong content is refused", wrong_content_is_refused},
+        {"text is composed with set values", text_is_composed},
         {"names are listed, sorted and once", names_are_listed},
         {"config_find appends the path", find_appends_the_path},
         {"files are read whole", files_are_read_whole},

@@ -14,6 +14,7 @@ static const struct results_pool two_pools[] = {
      "h100-sxm",
      2,
      4,
+     1,
      4,
      16,
      1000,
@@ -32,6 +33,7 @@ static const struct results_pool two_pools[] = {
      "h200",
      1,
      2,
+     1,
      2,
      16,
      500,
@@ -335,6 +337,31 @@ static void series_and_histograms(void)
     metrics_clear(&metrics);
 }
 
+/* The same sums, of instances that have four members each: busy times are means, all else is as it was. */
+static void members(void)
+{
+    struct metrics metrics;
+    struct results results;
+    struct results_pool pools[] = {two_pools[0], two_pools[1]};
+    pools[0].members_per_instance = pools[1].members_per_instance = 4;
+    pools[0].power.cap_watts = 0.25 * 700; /* what an idle one takes */
+    build_pools(&results, &metrics, pools);
+    CU_ASSERT_EQUAL(results.instances[1].busy_prefill_ns, (uint64_t)(S / 4));
+    NEAR(results.instances[0].utilization, 0.125);
+    NEAR(results.instances[0].kv_mean_utilization, 0.05);
+    NEAR(results.pools[0].utilization, 0.075);
+    NEAR(results.pools[1].utilization_decode, 0.25);
+    NEAR(results.pools[1].kv_mean_utilization, 0.5);
+    NEAR(results.pools[1].mean_running, 4);
+    NEAR(results.pools[0].power_capped, 1);
+    NEAR(results.summary.utilization, (0.075 * 8 + 0.25 * 2) / 10);
+    NEAR(results.series[0][0].busy_prefill, 0.25);
+    NEAR(results.series[0][0].kv_used, 0.1);
+    NEAR(results.series[1][12].running, 4);
+    results_clear(&results);
+    metrics_clear(&metrics);
+}
+
 /* A run whose requests wait as long as wait_ns says, by third. */
 static bool is_saturated(int64_t window_end_ns, const int64_t wait_ns[3], int64_t rest_ns)
 {
@@ -529,6 +556,7 @@ int main(void)
     const struct test_case cases[] = {
         {"requests, goodput and latency", requests_goodput_and_latency},
         {"usage and costs", usage_and_costs},
+        {"members of an instance", members},
         {"hardware utilization", hardware_utilization},
         {"energy", energy},
         {"energy is capped", energy_is_capped},

@@ -264,11 +264,12 @@ static void test_quantization(void)
     } rows[] = {
         {"'model_type': 'llama', " LLAMA, DTYPE_BF16, DTYPE_BF16},
         {"'model_type': 'llama', 'quantization_config': null, " LLAMA, DTYPE_BF16, DTYPE_BF16},
-        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'fp8'}, " LLAMA, DTYPE_FP8, DTYPE_FP8},
-        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'awq', 'bits': 4}, " LLAMA, DTYPE_INT4,
-         DTYPE_INT4},
-        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 8}, " LLAMA, DTYPE_INT8,
-         DTYPE_INT8},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'fp8'}, " LLAMA, DTYPE_FP8,
+         DTYPE_FP8},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'awq', 'bits': 4}, " LLAMA,
+         DTYPE_INT4, DTYPE_INT4},
+        {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 8}, " LLAMA,
+         DTYPE_INT8, DTYPE_INT8},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct config *config = object(rows[i].keys);
@@ -317,7 +318,8 @@ static void test_refused(void)
          "'mlp_only_layers': 1, " LLAMA,
          "config.json: mlp_only_layers: expected a list of layers, not a number"},
         {"'model_type': 'llama', 'quantization_config': {'quant_method': 'gptq', 'bits': 3}, " LLAMA,
-         "config.json: quantization_config: quantization 'gptq' is not understood (fp8, mxfp4, and awq or gptq "
+         "config.json: quantization_config: quantization 'gptq' is not understood (fp8, mxfp4, and awq or "
+         "gptq "
          "with 4 or 8 bits are): remove quantization_config and set weight_dtype of the pools"},
         {"'model_type': 'llama', 'num_hidden_layers': '4'",
          "config.json: num_hidden_layers: expected an integer, not a string"},
@@ -355,11 +357,8 @@ static void test_refused(void)
 int main(void)
 {
     const struct test_case cases[] = {
-        {"architectures", test_architectures},
-        {"sliding windows", test_windows},
-        {"variants", test_variants},
-        {"quantization", test_quantization},
-        {"refused", test_refused},
+        {"architectures", test_architectures}, {"sliding windows", test_windows}, {"variants", test_variants},
+        {"quantization", test_quantization},   {"refused", test_refused},
     };
     return test_main("huggingface", cases, sizeof cases / sizeof *cases);
 }

@@ -19,6 +19,8 @@ struct flow {
 static const struct flow *flows;
 static size_t flow_count, told;
 
+#define PREFILL_PLACE (INT64_C(7) << 32 | 100) /* the first of a member of a larger replica */
+
 static void on_message(void *state, struct engine *engine, const struct event *event)
 {
     uint32_t entity = *(const uint32_t *)state;
@@ -26,7 +28,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     CU_ASSERT_EQUAL(event->type, MESSAGE_KV_DONE);
     CU_ASSERT_EQUAL(event->source, ENTITY_FABRIC);
     bool at_prefill = entity < D0;
-    size_t number = (size_t)event->words[0] - (at_prefill ? 100 : 0);
+    size_t number = (size_t)(event->words[0] - (at_prefill ? PREFILL_PLACE : 0));
     CU_ASSERT_FATAL(number < flow_count);
     CU_ASSERT_EQUAL(entity, at_prefill ? flows[number].prefill : flows[number].decode);
     CU_ASSERT_EQUAL(event->words[1], flows[number].bytes);
@@ -59,7 +61,8 @@ static void run(int sharing, const struct flow *list, size_t count)
         int64_t words[ENGINE_WORDS];
         words[FLOW_PREFILL] = list[i].prefill;
         words[FLOW_BYTES] = list[i].bytes;
-        words[FLOW_SLOTS] = (int64_t)(100 + i) << 32 | (int64_t)i;
+        words[FLOW_PREFILL_PLACE] = PREFILL_PLACE + (int64_t)i;
+        words[FLOW_DECODE_PLACE] = (int64_t)i;
         words[FLOW_LATENCY_NS] = list[i].setup_ns;
         engine_send(engine, list[i].decode, ENTITY_FABRIC, list[i].open_ns, MESSAGE_FLOW, words, NULL);
     }

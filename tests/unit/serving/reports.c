@@ -2,7 +2,7 @@
 #include "test.h"
 
 #include "tandem/config.h"
-#include "tandem/instance.h"
+#include "tandem/replica.h"
 #include "tandem/request.h"
 #include "tandem/router.h"
 #include "tandem/simtime.h"
@@ -68,19 +68,22 @@ static void run_instance(bool sends_reports, const struct dispatch *dispatches, 
     struct timer_config timer_config = {.level = TIMER_FIXED, .prefill_ms = 10, .decode_ms = 10};
     struct metrics metrics;
     struct engine *engine = make_engine(3);
+    struct timer *timer = timer_new(&gpu, &shape, &timer_config);
     struct instance_config config = {
         .role = ROLE_UNIFIED,
+        .lanes = 1,
+        .stages = 1,
         .limits = {.policy = chunked(), .max_num_batched_tokens = 64, .max_num_seqs = 4},
         .block_tokens = 16,
         .capacity_blocks = CAPACITY,
         .latency_ns = LATENCY_NS,
         .report_interval_ns = 25 * MS,
         .reports = sends_reports,
-        .timer = timer_new(&gpu, &shape, &timer_config)};
+        .timers = &timer};
     make_metrics(&metrics);
     report_count = 0;
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){take_report, NULL}, NULL);
-    struct instance *instance = instance_create(engine, ENTITY_FIRST_INSTANCE, &config, &metrics);
+    struct replica *instance = replica_create(engine, ENTITY_FIRST_INSTANCE, &config, &metrics);
     for (size_t i = 0; i < count; i++) {
         struct request *request = engine_body_new(engine);
         request->row.id = i;
@@ -95,9 +98,9 @@ static void run_instance(bool sends_reports, const struct dispatch *dispatches, 
     }
     engine_run(engine, NULL);
     CU_ASSERT_EQUAL(metrics.counts.completed, count);
-    instance_close(instance, metrics.end_ns);
-    instance_free(instance);
-    timer_free(config.timer);
+    replica_close(instance, metrics.end_ns);
+    replica_free(instance);
+    timer_free(timer);
     metrics_clear(&metrics);
     engine_free(engine);
 }

@@ -1,0 +1,256 @@
+/* A replica of several members. Group g, the lanes of micro-batch g, steps together: its iteration takes the
+ * time of the slowest lane on each pipeline stage, one stage after another. One iteration at a time is on a
+ * stage, so the groups follow each other through them. With one member the engine gets that instead, and
+ * nothing here is in the way of its leaps. */
+#include "tandem/replica.h"
+
+#include "internal.h"
+
+struct group {
+    int64_t end_ns; /* of the iteration in progress; SIMTIME_NEVER: none is */
+    int64_t due_ns; /* since when it waits to start one; SIMTIME_NEVER: it does not */
+};
+
+struct replica {
+    const struct instance_config *config;
+    struct engine *engine;
+    uint32_t entity;
+    uint32_t next; /* member, in rotation */
+    size_t lanes, stages, member_count;
+    struct instance **members; /* [group x lanes + lane] */
+    struct group *groups;      /* as many as stages */
+    int64_t *free_ns;          /* by stage: when it is done with what it got so far */
+    struct work *works;        /* of a group's lanes while it starts */
+    int64_t most_blocks;       /* KV blocks of all members in use at once, so far */
+};
+
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static struct instance **lanes_of(const struct replica *replica, size_t group)
+{
+    return &replica->members[group * replica->lanes];
+}
+
+static uint64_t work_tokens(const struct work *work)
+{
+    return (uint64_t)(work->prefill_tokens + work->decode_sequences);
+}
+
+/* The member with the fewest requests; of these, the one with the fewest tokens to compute; of these, the
+ * next in rotation. */
+static uint32_t choose_member(struct replica *replica)
+{
+    uint32_t best = replica->next;
+    int64_t best_requests = INT64_MAX, best_tokens = INT64_MAX;
+    for (size_t i = 0; i < replica->member_count; i++) {
+        uint32_t number = (uint32_t)((replica->next + i) % replica->member_count);
+        const struct instance *member = replica->members[number];
+        int64_t requests = member->running + instance_waiting(member);
+        if (requests > best_requests || (requests == best_requests && member->queued_tokens >= best_tokens))
+            continue;
+        best = number;
+        best_requests = requests;
+        best_tokens = member->queued_tokens;
+    }
+    replica->next = (uint32_t)((best + 1) % replica->member_count);
+    return best;
+}
+
+/* Something changed for a lane: an idle group has a boundary as soon as the first stage is free. */
+static void group_due(struct replica *replica, size_t group, int64_t now_ns)
+{
+    if (replica->groups[group].end_ns == SIMTIME_NEVER && replica->groups[group].due_ns == SIMTIME_NEVER)
+        replica->groups[group].due_ns = now_ns;
+}
+
+static void end_group(struct replica *replica, size_t group, int64_t now_ns)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (lanes[i]->busy)
+            iteration_finish(lanes[i], now_ns);
+    replica->groups[group].end_ns = SIMTIME_NEVER;
+    group_due(replica, group, now_ns);
+}
+
+/* Sends the works of so many lanes, most_tokens the longest of them, through the stages. When they are done.
+ */
+static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t now_ns)
+{
+    int64_t come_ns = now_ns; /* when the stage has its input */
+    for (size_t stage = 0; stage < replica->stages; stage++) {
+        struct timer *timer = replica->config->timers[stage];
+        struct timer_span span = timer_span(timer, replica->works, (int64_t)lanes);
+        int64_t prepared_ns = later(replica->free_ns[stage], now_ns) + span.host_ns;
+        replica->free_ns[stage] = later(come_ns, prepared_ns) + span.gpu_ns;
+        come_ns = replica->free_ns[stage] + timer_send_ns(timer, most_tokens);
+    }
+    return replica->free_ns[replica->stages - 1];
+}
+
+/* Each lane has its share, by tokens, of what the experts of all stages read. */
+static void share_expert_bytes(struct replica *replica, size_t group)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    uint64_t tokens = 0, bytes = 0;
+    size_t working = 0;
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (schedule_any(&lanes[i]->schedule))
+            tokens += work_tokens(&replica->works[working++]);
+    for (size_t stage = 0; stage < replica->stages; stage++)
+        bytes += timer_expert_bytes(replica->config->timers[stage], (int64_t)tokens);
+    working = 0;
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (schedule_any(&lanes[i]->schedule))
+            lanes[i]->expert_bytes =
+                (uint64_t)((wide_t)bytes * work_tokens(&replica->works[working++]) / tokens);
+}
+
+/* Plans all lanes of a group and starts what they have to compute, if anything. */
+static void start_group(struct replica *replica, size_t group, int64_t now_ns)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    size_t working = 0;
+    int64_t most_tokens = 0;
+    replica->groups[group].due_ns = SIMTIME_NEVER;
+    for (size_t i = 0; i < replica->lanes; i++) {
+        struct work *work = &replica->works[working];
+        while (!iteration_plan(lanes[i], now_ns, work) && lanes[i]->boundary_due)
+            ;
+        if (!schedule_any(&lanes[i]->schedule))
+            continue;
+        most_tokens = later(most_tokens, (int64_t)work_tokens(work));
+        working++;
+    }
+    if (working == 0)
+        return;
+    int64_t end_ns = pass_stages(replica, working, most_tokens, now_ns);
+    share_expert_bytes(replica, group);
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (schedule_any(&lanes[i]->schedule))
+            iteration_begin(lanes[i], end_ns);
+    replica->groups[group].end_ns = end_ns;
+}
+
+/* The group that has waited longest, the first of several; the number of groups where none waits. */
+static size_t next_group(const struct replica *replica)
+{
+    size_t next = replica->stages;
+    int64_t due_ns = SIMTIME_NEVER;
+    for (size_t i = 0; i < replica->stages; i++) {
+        if (replica->groups[i].due_ns >= due_ns)
+            continue;
+        next = i;
+        due_ns = replica->groups[i].due_ns;
+    }
+    return next;
+}
+
+/* Sets the next wake: the end of an iteration, the start of one, or the next report. */
+static void set_wake(struct replica *replica, int64_t now_ns)
+{
+    int64_t wake_ns = instance_report_ns(replica->members, replica->member_count, now_ns);
+    for (size_t i = 0; i < replica->stages; i++)
+        wake_ns = earlier(wake_ns, replica->groups[i].end_ns);
+    if (next_group(replica) < replica->stages)
+        wake_ns = earlier(wake_ns, later(replica->free_ns[0], now_ns));
+    engine_wake(replica->engine, replica->entity, wake_ns);
+}
+
+/* Blocks are taken when groups start only. */
+static void note_peak(struct replica *replica)
+{
+    int64_t blocks = 0;
+    for (size_t i = 0; i < replica->member_count; i++)
+        blocks += replica->members[i]->kv.used_blocks;
+    replica->most_blocks = later(replica->most_blocks, blocks);
+}
+
+static void on_message(void *state, struct engine *engine, const struct event *event)
+{
+    (void)engine;
+    struct replica *replica = state;
+    uint32_t member =
+        event->type == MESSAGE_KV_DONE ? (uint32_t)(event->words[0] >> 32) : choose_member(replica);
+    instance_receive(replica->members[member], event);
+    if (replica->members[member]->boundary_due)
+        group_due(replica, member / replica->lanes, event->time_ns);
+    set_wake(replica, event->time_ns);
+}
+
+static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
+{
+    (void)engine;
+    (void)entity;
+    struct replica *replica = state;
+    size_t group;
+    for (group = 0; group < replica->stages; group++)
+        if (replica->groups[group].end_ns == now_ns)
+            end_group(replica, group, now_ns);
+    while (replica->free_ns[0] <= now_ns && (group = next_group(replica)) < replica->stages)
+        start_group(replica, group, now_ns);
+    note_peak(replica);
+    instance_report(replica->members, replica->member_count, now_ns);
+    set_wake(replica, now_ns);
+}
+
+struct replica *replica_create(struct engine *engine, uint32_t entity, const struct instance_config *config,
+                               struct metrics *metrics)
+{
+    struct replica *replica = mem_array(1, sizeof *replica);
+    replica->config = config;
+    replica->engine = engine;
+    replica->entity = entity;
+    replica->lanes = (size_t)config->lanes;
+    replica->stages = (size_t)config->stages;
+    replica->member_count = replica->lanes * replica->stages;
+    replica->members = mem_array(replica->member_count, sizeof *replica->members);
+    for (uint32_t i = 0; i < replica->member_count; i++)
+        replica->members[i] = instance_create(engine, entity, i, config, metrics);
+    if (replica->member_count == 1) {
+        engine_attach(engine, entity, &instance_handler, replica->members[0]);
+        return replica;
+    }
+    replica->groups = mem_array(replica->stages, sizeof *replica->groups);
+    for (size_t i = 0; i < replica->stages; i++)
+        replica->groups[i] = (struct group){SIMTIME_NEVER, SIMTIME_NEVER};
+    replica->free_ns = mem_array(replica->stages, sizeof *replica->free_ns);
+    replica->works = mem_array(replica->lanes, sizeof *replica->works);
+    engine_attach(engine, entity, &(struct engine_handler){on_message, on_wake}, replica);
+    return replica;
+}
+
+void replica_free(struct replica *replica)
+{
+    for (size_t i = 0; i < replica->member_count; i++)
+        instance_free(replica->members[i]);
+    mem_free(replica->members);
+    mem_free(replica->groups);
+    mem_free(replica->free_ns);
+    mem_free(replica->works);
+    mem_free(replica);
+}
+
+struct usage replica_usage(const struct replica *replica)
+{
+    struct usage usage = {0};
+    for (size_t i = 0; i < replica->member_count; i++)
+        usage_add(&usage, &replica->members[i]->meter.usage);
+    if (replica->member_count > 1)
+        usage.kv_peak_blocks = (uint64_t)replica->most_blocks;
+    return usage;
+}
+
+void replica_close(struct replica *replica, int64_t end_ns)
+{
+    for (size_t i = 0; i < replica->member_count; i++)
+        instance_close(replica->members[i], end_ns);
+}
