@@ -1,4 +1,4 @@
-"""The command line: compare, report and roofline. Exit status 0 done, 2 the input is wrong."""
+"""The command line: compare, report, roofline, calibrate. Exit status 0 done, 2 the input is wrong."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ def main(arguments: list[str] | None = None) -> int:
             "or use the Python that analysis/find-python prints"
         )
     from tandem_analysis.load import ResultError
+    from tandem_analysis.measurements import MeasurementError
 
     try:
-        text = _run(options)
-    except ResultError as error:
+        text = _calibrate(options) if options.command == "calibrate" else _run(options)
+    except (ResultError, MeasurementError) as error:
         return _fail(str(error))
     except OSError as error:
         where = error.filename or options.folder
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> Parser:
     parser = Parser(
-        prog=f"python3 -m {PROGRAM}", description=__doc__.split(".")[0] + " on results of Tandem."
+        prog=f"python3 -m {PROGRAM}",
+        description="Tables, verdicts and figures on results of Tandem; coefficients from measurements.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     compare = commands.add_parser(
@@ -78,7 +80,69 @@ def _parser() -> Parser:
             metavar="DIR",
             help="where PNG, CSV and text files go; created if needed; without it only the table is printed",
         )
+    _add_calibrate(commands)
     return parser
+
+
+def _add_calibrate(commands: argparse._SubParsersAction) -> None:
+    command = commands.add_parser(
+        "calibrate", help="coefficients of a GPU file from measured operators or iterations"
+    )
+    command.add_argument("csv", nargs="?", metavar="CSV", help="measurements (see --columns)")
+    for name, words in {
+        "--gpu": "GPU file or name to start from: datasheet, and coefficients that are not fitted",
+        "--format": "operators, iterations or splitwise; without: by the header",
+        "--hardware": "rows of a splitwise file to take; without: those of --gpu",
+        "--scale": "operators of which iterations also fit a factor of the time, with commas: gemm, "
+        "prefill_attention, decode_attention, allreduce",
+        "--weight-dtype": "of the iterations' models; without: bf16",
+        "--hold-out": "column of which one value at a time is held out; without: a fifth of the shapes",
+        "--rows": "CSV to be written: each row with its measured, fitted and held-out time",
+        "--name": "of the new GPU; without: the file's",
+        "--date": "of the measurements, kept in the file",
+    }.items():
+        command.add_argument(name, metavar=name.strip("-").upper().replace("-", "_"), help=words)
+    command.add_argument(
+        "-o", dest="folder", metavar="FILE", help="GPU file to be written; without: only the table"
+    )
+    command.add_argument("--force", action="store_true", help="replace files that exist")
+    command.add_argument("--columns", action="store_true", help="print the columns of a CSV")
+
+
+def _calibrate(options: argparse.Namespace) -> str:
+    from tandem_analysis import calibrate, measurements, problems
+
+    if options.columns:
+        return measurements.columns_text()
+    scaled = tuple(options.scale.split(",")) if options.scale else ()
+    for value, name, known in (
+        (options.format, "--format", measurements.FORMATS),
+        (options.weight_dtype, "--weight-dtype", measurements.DTYPES),
+        *((group, "--scale", problems.SCALED) for group in scaled),
+    ):
+        if value is not None and value not in known:
+            raise measurements.MeasurementError(f"{name} {value}: choose one of {', '.join(known)}")
+    for value, name in ((options.csv, "a CSV of measurements"), (options.gpu, "--gpu")):
+        if not value:
+            raise measurements.MeasurementError(
+                f"calibrate needs {name} (see python3 -m {PROGRAM} calibrate --help)"
+            )
+    return calibrate.calibrate(
+        calibrate.Options(
+            csv=options.csv,
+            gpu=options.gpu,
+            form=options.format,
+            hardware=options.hardware,
+            scaled=scaled,
+            weight_dtype=options.weight_dtype or "bf16",
+            hold_out=options.hold_out,
+            output=options.folder,
+            rows=options.rows,
+            name=options.name,
+            date=options.date,
+            force=options.force,
+        )
+    )
 
 
 def _missing_module() -> str:
