@@ -33,7 +33,7 @@ struct pool_row {
     const char *role;
     const char *gpu;
     uint32_t instances, gpus; /* gpus: of all its instances */
-    uint32_t tensor_parallel;
+    uint32_t tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     uint64_t kv_block_tokens, kv_capacity_blocks; /* of one instance */
     double price_usd_per_gpu_hour, cost_usd_per_hour;
     /* Busy / (window x instances), an instance's mean: */
@@ -107,6 +107,7 @@ struct results_pool {
     double kv_bytes_per_token; /* with the copies on its GPUs */
     double tdp_watts;          /* of one GPU */
     struct power_config power;
+    uint32_t pipeline_parallel, attention_data_parallel, expert_parallel;
     /* Of context in layers with a sliding window, which the figures above are not of. */
     double flops_per_sliding_token, kv_bytes_per_sliding_token;
 };

@@ -27,7 +27,12 @@ static const struct results_pool two_pools[] = {
      16e9,
      5e5,
      700,
-     {0.25, 0.5, 0.5, 0.75, 0}},
+     {0.25, 0.5, 0.5, 0.75, 0},
+     2,
+     3,
+     4,
+     0,
+     0},
     {"decode",
      "decode",
      "h200",
@@ -46,7 +51,12 @@ static const struct results_pool two_pools[] = {
      16e9,
      1e6,
      600,
-     {0.25, 0.5, 0.5, 0.75, 0}},
+     {0.25, 0.5, 0.5, 0.75, 0},
+     2,
+     3,
+     4,
+     0,
+     0},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
@@ -239,6 +249,8 @@ static void hardware_utilization(void)
     NEAR(results.instances[0].mbu, bytes / (3e12 * 4 * 10));
     CU_ASSERT(results.instances[1].hfu == 0 && results.instances[1].mfu == 0 &&
               results.instances[1].mbu == 0);
+    CU_ASSERT(results.pools[0].pipeline_parallel == 2 && results.pools[0].attention_data_parallel == 3 &&
+              results.pools[0].expert_parallel == 4);
     NEAR(results.pools[0].hfu, all / (1e15 * 8 * 10));
     NEAR(results.pools[0].mfu, useful / (1e15 * 8 * 10));
     NEAR(results.pools[0].mbu, bytes / (3e12 * 8 * 10));
