@@ -48,6 +48,7 @@ struct gpu_send { /* to another GPU of the node */
 struct gpu_eager { /* the host's time of an iteration without CUDA graphs */
     bool present;
     double layer, prefill, decode, sequence;
+    double gemm_factor, allreduce_factor; /* of the time of matrices and of the all-reduce under this host */
 };
 
 /* Kernels of the engine, where sets differ. */

@@ -153,6 +153,10 @@ static const struct option eager_rows[] = {
     {"decode_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(times.decode),
      "fixed time of an iteration without prefill tokens"},
     {"sequence_us", OPTION_NUMBER, NULL, 0, 1e6, NULL, FIELD(times.sequence), "time of a decode sequence"},
+    {"gemm_factor", OPTION_NUMBER, "1", 0.1, 100, NULL, FIELD(times.gemm_factor),
+     "time of matrices under this host relative to `gemm`: kernels of its time"},
+    {"allreduce_factor", OPTION_NUMBER, "1", 0.1, 100, NULL, FIELD(times.allreduce_factor),
+     "time of the all-reduce under this host relative to `allreduce`: kernels of its time"},
     {"source", OPTION_STRING, NULL, 0, 0, NULL, FIELD(source), "engine, host and where it was measured"},
 };
 #undef FIELD
@@ -401,7 +405,8 @@ void coefficients_describe(const struct gpu *gpu, struct text *text)
     if (gpu->eager.present)
         text_append(text,
                     "  eager host              layer %.6g us, prefill %.6g us, decode %.6g us, sequence %.6g "
-                    "us\n",
+                    "us, gemm x %.6g, all-reduce x %.6g\n",
                     gpu->eager.layer / MICROSECOND, gpu->eager.prefill / MICROSECOND,
-                    gpu->eager.decode / MICROSECOND, gpu->eager.sequence / MICROSECOND);
+                    gpu->eager.decode / MICROSECOND, gpu->eager.sequence / MICROSECOND,
+                    gpu->eager.gemm_factor, gpu->eager.allreduce_factor);
 }

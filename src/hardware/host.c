@@ -12,7 +12,8 @@ const struct timer_host timer_hosts[] = {
     {"trt-llm", TIMER_HOST_GRAPHS, 0.5, GPU_KERNELS_TRTLLM,
      "TensorRT-LLM with CUDA graphs: 0.5 ms assumed as for vLLM; experts as measured with TensorRT-LLM 1.3"},
     {"vllm-0.4-eager", TIMER_HOST_EAGER, 0, GPU_KERNELS_VLLM,
-     "vLLM of 2023 and 2024 without CUDA graphs: fitted to Splitwise's runs of Llama-2-70B (ISCA 2024)"},
+     "vLLM of 2023 and 2024 without CUDA graphs, host and kernels: fitted to Splitwise's runs of Llama-2-70B "
+     "(ISCA 2024)"},
     {"cuda-graphs", TIMER_HOST_GRAPHS, 0.5, GPU_KERNELS_VLLM, "any engine with CUDA graphs; 0.5 ms assumed"},
     {"eager", TIMER_HOST_EAGER, 0, GPU_KERNELS_VLLM, "any engine without: `eager` of the GPU's file"},
     {"fixed", TIMER_HOST_CONSTANT, 0.5, GPU_KERNELS_VLLM,

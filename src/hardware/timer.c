@@ -47,6 +47,27 @@ static void prepare_decode_norm(struct timer *timer)
     timer->per_sequence = a->ts * timer->layers.heads.kv_heads;
 }
 
+/* Matrices and all-reduces take as long as the eager host's kernels: each term of theirs times the factor. */
+static void use_kernels_of_host(struct gpu *gpu)
+{
+    double gemm = gpu->eager.gemm_factor, all = gpu->eager.allreduce_factor;
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) {
+        struct gpu_gemm *g = &gpu->gemm[dtype];
+        g->t0 *= gemm;
+        g->tk *= gemm;
+        g->kq *= gemm;
+        g->ko *= gemm;
+        g->ec /= gemm;
+        g->em /= gemm;
+    }
+    struct gpu_allreduce *a = &gpu->allreduce;
+    a->a1 *= all;
+    a->an *= all;
+    a->a2 *= all;
+    a->b1 /= all;
+    a->b2 /= all;
+}
+
 struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
                         const struct timer_config *config)
 {
@@ -56,10 +77,12 @@ struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
     struct gpu set = *gpu;
     if (config->level == TIMER_UNIVERSAL)
         gpu_use_universal(&set);
+    timer->eager = host->kind == TIMER_HOST_EAGER && config->level != TIMER_FIXED;
+    if (timer->eager)
+        use_kernels_of_host(&set);
     layers_init(&timer->layers, &set, shape, config);
     if (config->level == TIMER_FIXED)
         return timer;
-    timer->eager = host->kind == TIMER_HOST_EAGER;
     double ms =
         config->iteration_overhead_ms < 0 ? host->iteration_overhead_ms : config->iteration_overhead_ms;
     timer->overhead_s = ms / 1e3;

@@ -206,8 +206,9 @@ static void test_h100(void)
     CU_ASSERT_DOUBLE_EQUAL(low[ALL_TO_ALL_COMBINE].an_net, 1.871e-6, 1e-18);
     CU_ASSERT_DOUBLE_EQUAL(gpu.all_to_all[ALL_TO_ALL_NCCL][ALL_TO_ALL_DISPATCH].sq, 5.346e-9, 1e-21);
     CU_ASSERT_DOUBLE_EQUAL(gpu.send.latency, 7.7e-6, 1e-18);
-    CU_ASSERT_DOUBLE_EQUAL(gpu.eager.layer, 351.8e-6, 1e-16);
-    CU_ASSERT_DOUBLE_EQUAL(gpu.eager.prefill, 0.01923, 1e-14);
+    CU_ASSERT_DOUBLE_EQUAL(gpu.eager.layer, 355.3e-6, 1e-16);
+    CU_ASSERT_DOUBLE_EQUAL(gpu.eager.prefill, 0.0154, 1e-14);
+    CU_ASSERT(gpu.eager.gemm_factor == 1.234 && gpu.eager.allreduce_factor == 3.378);
     CU_ASSERT_EQUAL(gpu.architecture, ARCHITECTURE_HOPPER);
     CU_ASSERT(gpu.multiprocessors == 132 && gpu.gpus_per_node == 8 && gpu.nvlink_domain == 8);
     config_free(config);
@@ -235,6 +236,7 @@ static void test_others(void)
     CU_ASSERT_EQUAL(a100.gemm[DTYPE_FP8].ec, 0.8445);                            /* its own of 16 bits */
     CU_ASSERT_EQUAL(a100.moe[MOE_FP8][0].pad, 32.72);
     CU_ASSERT_DOUBLE_EQUAL(a100.eager.decode, 0.003066, 1e-15);
+    CU_ASSERT(a100.eager.gemm_factor == 1.072 && a100.eager.allreduce_factor == 3.001);
     CU_ASSERT_EQUAL(mi300x.moe[MOE_BF16][1].em, 1.024); /* H200's: there is no other */
     CU_ASSERT_EQUAL(mi300x.moe[MOE_FP8][1].pad, 5.437); /* one set for all */
     for (size_t i = 0; i < 5; i++)
@@ -248,6 +250,8 @@ static void test_others(void)
     "{\"t0_us\": 1, \"ec\": 0.5, \"em\": 0.5, \"p\": 2, \"pad\": 3, \"act\": 1, \"kt\": 4, \"mul\": " mul    \
     ", \"weight_bytes\": 1, \"act_bytes\": 1}"
 #define GEMM(mul) "{\"ec\": 0.5, \"em\": 0.5, \"t0_us\": 1, \"p\": 2, \"mul\": " mul ", \"weight_bytes\": 1}"
+
+#define EAGER "{\"layer_us\": 1, \"prefill_us\": 2, \"decode_us\": 3, \"sequence_us\": 4, \"source\": \"s\""
 
 /* Parses a sheet with more keys; the message of an error, "" where there is none. Static buffer. */
 static const char *parse(const char *keys, struct gpu *gpu)
@@ -292,6 +296,23 @@ static void test_fallbacks(void)
     CU_ASSERT_EQUAL(normal[ALL_TO_ALL_COMBINE].b, 8e9);
 }
 
+/* The factors of an eager host are 1 where the file has none, and are said. */
+static void test_eager(void)
+{
+    struct gpu gpu;
+    struct text text = {0};
+    CU_ASSERT_STRING_EQUAL(parse("\"eager\": " EAGER "}", &gpu), "");
+    CU_ASSERT(gpu.eager.gemm_factor == 1 && gpu.eager.allreduce_factor == 1);
+    CU_ASSERT_STRING_EQUAL(
+        parse("\"eager\": " EAGER ", \"gemm_factor\": 1.25, \"allreduce_factor\": 3}", &gpu), "");
+    CU_ASSERT(gpu.eager.gemm_factor == 1.25 && gpu.eager.allreduce_factor == 3);
+    CU_ASSERT_DOUBLE_EQUAL(gpu.eager.sequence, 4e-6, 1e-18);
+    gpu_describe(&gpu, &text);
+    CU_ASSERT(strstr(text_string(&text), "  eager host              layer 1 us, prefill 2 us, decode 3 us, "
+                                         "sequence 4 us, gemm x 1.25, all-reduce x 3\n") != NULL);
+    text_clear(&text);
+}
+
 static void test_refusals(void)
 {
     static const struct {
@@ -317,6 +338,10 @@ static void test_refusals(void)
         {"\"send\": {\"latency_us\": 1}", "send: missing 'bandwidth_gb_per_s'"},
         {"\"eager\": {\"layer_us\": 1, \"prefill_us\": 1, \"decode_us\": 1, \"sequence_us\": 1}",
          "eager: missing 'source'"},
+        {"\"eager\": " EAGER ", \"gemm_factor\": 0}",
+         "eager.gemm_factor: 0 is out of bounds: from 0.1 to 100"},
+        {"\"eager\": " EAGER ", \"allreduce_factor\": 101}",
+         "eager.allreduce_factor: 101 is out of bounds: from 0.1 to 100"},
         {"\"allreduce\": {\"measured\": 1}", "allreduce.measured: expected true or false"},
         {"\"architecture2\": 1", "architecture2: unknown key (did you mean 'architecture'?)"},
     };
@@ -334,7 +359,7 @@ int main(void)
     const struct test_case cases[] = {
         {"complete", test_complete}, {"borrowed", test_borrowed}, {"borrowed links", test_borrowed_links},
         {"h100-sxm", test_h100},     {"others", test_others},     {"fallbacks", test_fallbacks},
-        {"refusals", test_refusals},
+        {"eager host", test_eager},  {"refusals", test_refusals},
     };
     return test_main("coefficients", cases, sizeof cases / sizeof *cases);
 }

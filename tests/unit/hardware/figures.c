@@ -40,8 +40,10 @@ GROUP(all_to_all, SAME(all_to_all, a), SAME(all_to_all, an), SAME(all_to_all, b)
       SAME(all_to_all, tt));
 static const struct member network_members[] = {SAME(all_to_all, a_net), SAME(all_to_all, an_net), {NULL, 0}};
 GROUP(send, SAME(send, latency), SAME(send, bandwidth));
-GROUP(eager, MEMBER(eager, "cl", layer), MEMBER(eager, "c0_prefill", prefill),
-      MEMBER(eager, "c0_decode", decode), MEMBER(eager, "cs", sequence));
+/* The published host has kernels of 2026 and misses prefill by 26 to 29 %. The files have a fit with factors
+ * of matrices and all-reduce in its place (tests/analysis/test_validation.py repeats it), which kept one
+ * figure. */
+GROUP(eager, MEMBER(eager, "c0_decode", decode));
 
 static const char *const kernels[GPU_KERNELS_COUNT] = {"vllm", "trtllm"};
 static const char *const cache_types[2] = {"bf16", "fp8"};

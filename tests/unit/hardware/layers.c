@@ -202,6 +202,14 @@ static void test_mixed(void)
     config_free(file);
 }
 
+static const struct gpu_eager eager_host = {.present = true,
+                                            .layer = 1e-3,
+                                            .prefill = 2e-3,
+                                            .decode = 3e-3,
+                                            .sequence = 1e-4,
+                                            .gemm_factor = 1,
+                                            .allreduce_factor = 1};
+
 /* Hosts: a constant with graphs, times the GPU's factor where it is the default; the norm of 4 without. */
 static void test_hosts(void)
 {
@@ -211,8 +219,7 @@ static void test_hosts(void)
     struct work step = {.decode_sequences = 5, .decode_context_tokens = 9000, .logit_rows = 5};
     struct gpu own = gpu;
     own.host_factor = 1.8;
-    own.eager =
-        (struct gpu_eager){.present = true, .layer = 1e-3, .prefill = 2e-3, .decode = 3e-3, .sequence = 1e-4};
+    own.eager = eager_host;
     for (size_t host = 0; host < timer_host_count; host++) {
         config.host = (int)host;
         bool eager = timer_hosts[host].kind == TIMER_HOST_EAGER;
@@ -244,6 +251,45 @@ static void test_hosts(void)
     timer = timer_new(&own, &shape, &config);
     NEAR(timer_iteration_parts(timer, &prompt).overhead, 0.0002);
     timer_free(timer);
+}
+
+/* An eager host's factors are of matrices (of the head too, beside the sampler's 30 us) and of all-reduces,
+ * whatever the data type and the size; nothing else is slower, and no other host is. */
+static void test_factors(void)
+{
+    struct work_shape shape = small_shape();
+    struct timer_config config = defaults();
+    static const struct work works[] = {
+        {.prefill_tokens = 100, .prefill_work_x2 = 10000, .logit_rows = 1},
+        {.prefill_tokens = 20000, .prefill_work_x2 = 400000000, .logit_rows = 3},
+        {.decode_sequences = 5, .decode_context_tokens = 9000, .logit_rows = 5}};
+    static const enum dtype dtypes[] = {DTYPE_BF16, DTYPE_FP8, DTYPE_FP8_BLOCK, DTYPE_INT8, DTYPE_INT4};
+    struct gpu own = gpu, slow = gpu;
+    own.eager = slow.eager = eager_host;
+    slow.eager.gemm_factor = 1.3;
+    slow.eager.allreduce_factor = 3.1;
+    for (size_t host = 0; host < timer_host_count; host++)
+        for (size_t d = 0; d < sizeof dtypes / sizeof *dtypes; d++) {
+            bool eager = timer_hosts[host].kind == TIMER_HOST_EAGER;
+            double gemm = eager ? 1.3 : 1, all = eager ? 3.1 : 1;
+            config.host = (int)host;
+            shape.weight_dtype = dtypes[d];
+            struct timer *fast_timer = timer_new(&own, &shape, &config);
+            struct timer *slow_timer = timer_new(&slow, &shape, &config);
+            for (size_t w = 0; w < sizeof works / sizeof *works; w++) {
+                struct timer_parts a = timer_iteration_parts(fast_timer, &works[w]);
+                struct timer_parts b = timer_iteration_parts(slow_timer, &works[w]);
+                NEAR(b.linear, gemm * a.linear);
+                NEAR(b.allreduce, all * a.allreduce);
+                NEAR(b.head - 3e-5, gemm * (a.head - 3e-5));
+                CU_ASSERT_EQUAL(b.elementwise, a.elementwise);
+                CU_ASSERT_EQUAL(b.prefill_attention, a.prefill_attention);
+                CU_ASSERT_EQUAL(b.decode_attention, a.decode_attention);
+                CU_ASSERT(a.linear > 0 && a.allreduce > 0 && a.head > 3e-5);
+            }
+            timer_free(fast_timer);
+            timer_free(slow_timer);
+        }
 }
 
 /* Lanes that step together: the slowest one's own operators, then the experts of all. */
@@ -338,9 +384,9 @@ static void test_operators(void)
 int main(void)
 {
     const struct test_case cases[] = {
-        {"windows", test_windows},     {"experts", test_experts}, {"latents", test_latents},
-        {"mixed batches", test_mixed}, {"hosts", test_hosts},     {"lanes", test_lanes},
-        {"operators", test_operators},
+        {"windows", test_windows},     {"experts", test_experts},     {"latents", test_latents},
+        {"mixed batches", test_mixed}, {"hosts", test_hosts},         {"factors of a host", test_factors},
+        {"lanes", test_lanes},         {"operators", test_operators},
     };
     gpu = timer_test_gpu("h100-sxm", &gpu_file);
     int status = test_main("layers", cases, sizeof cases / sizeof *cases);
