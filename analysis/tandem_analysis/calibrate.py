@@ -24,7 +24,7 @@ class Options:
     gpu: str
     form: str | None = None
     hardware: str | None = None
-    scaled: tuple[str, ...] = ()  # groups of operators that iterations find a factor of
+    scale: str | None = None  # of problems.SCALES: what iterations find a factor of; None: of both
     weight_dtype: str = "bf16"
     hold_out: str | None = None
     output: str | None = None
@@ -84,14 +84,13 @@ def _problems(
     options: Options, measured: Measurements, base: dict[str, Any], path: Path
 ) -> list[Problem]:
     if measured.kind == "operators":
-        if options.scaled:
+        if options.scale is not None:
             raise MeasurementError(
                 f"{options.csv}: --scale is of iterations; operators fit what there are rows of"
             )
         return problems.of_operators(measured, base)
-    return [
-        problems.of_iterations(measured, base, str(path), options.scaled, options.weight_dtype)
-    ]
+    scaled = problems.SCALES[options.scale or "gemm,allreduce"]
+    return [problems.of_iterations(measured, base, str(path), scaled, options.weight_dtype)]
 
 
 def _fit(problem: Problem, options: Options) -> Fitted:
@@ -142,11 +141,7 @@ def _content(
     content, labels = dict(base), []
     for one in fitted:
         labels.append(one.problem.label)
-        scaled = [name for name in one.values if name in problems.SCALED]
         content = problems.apply(content, one.problem, one.values, source)
-        if one.problem.group == "iterations":
-            content = problems.scale(content, one.values, options.weight_dtype)
-            labels += scaled
     rest = base.get("coefficients_source", "universal set")
     if "borrowed_from" in content and any(label.startswith("gemm") for label in labels):
         rest += f", borrowed from {content.pop('borrowed_from')}"
@@ -215,9 +210,6 @@ def _values_shown(one: Fitted, base: dict[str, Any]) -> list[str]:
         was = problems.group_of_base(base, operator, dtype)
     lines = []
     for name, value in one.values.items():
-        if name in problems.SCALED:
-            lines.append(f"{'time of ' + name:28}{value:12g}{1:12g}")
-        else:
-            before = f"{was[name]:12g}" if name in was else f"{'-':>12}"
-            lines.append(f"{one.problem.label + '.' + name:28}{value:12g}{before}")
+        before = f"{was[name]:12g}" if name in was else f"{'-':>12}"
+        lines.append(f"{one.problem.label + '.' + name:28}{value:12g}{before}")
     return lines

@@ -93,8 +93,8 @@ def _add_calibrate(commands: argparse._SubParsersAction) -> None:
         "--gpu": "GPU file or name to start from: datasheet, and coefficients that are not fitted",
         "--format": "operators, iterations or splitwise; without: by the header",
         "--hardware": "rows of a splitwise file to take; without: those of --gpu",
-        "--scale": "operators of which iterations also fit a factor of the time, with commas: gemm, "
-        "prefill_attention, decode_attention, allreduce",
+        "--scale": "operators of which iterations also fit a factor of the time: none, gemm, allreduce or "
+        "gemm,allreduce; without: both",
         "--weight-dtype": "of the iterations' models; without: bf16",
         "--hold-out": "column of which one value at a time is held out; without: a fifth of the shapes",
         "--rows": "CSV to be written: each row with its measured, fitted and held-out time",
@@ -114,11 +114,10 @@ def _calibrate(options: argparse.Namespace) -> str:
 
     if options.columns:
         return measurements.columns_text()
-    scaled = tuple(options.scale.split(",")) if options.scale else ()
     for value, name, known in (
         (options.format, "--format", measurements.FORMATS),
         (options.weight_dtype, "--weight-dtype", measurements.DTYPES),
-        *((group, "--scale", problems.SCALED) for group in scaled),
+        (options.scale, "--scale", problems.SCALES),
     ):
         if value is not None and value not in known:
             raise measurements.MeasurementError(f"{name} {value}: choose one of {', '.join(known)}")
@@ -133,7 +132,7 @@ def _calibrate(options: argparse.Namespace) -> str:
             gpu=options.gpu,
             form=options.format,
             hardware=options.hardware,
-            scaled=scaled,
+            scale=options.scale,
             weight_dtype=options.weight_dtype or "bf16",
             hold_out=options.hold_out,
             output=options.folder,

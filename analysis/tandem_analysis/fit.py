@@ -116,11 +116,8 @@ def _slopes(
     return np.stack(columns, axis=1)
 
 
-def rounded(value: float) -> float:
-    """A figure as it is written."""
+def _written(parameter: Parameter, value: float) -> float:
+    if parameter.may_be_zero and value <= parameter.low * 1.001:
+        return 0
     short = float(f"{value:.{DIGITS}g}")
     return int(short) if short.is_integer() else short
-
-
-def _written(parameter: Parameter, value: float) -> float:
-    return 0 if parameter.may_be_zero and value <= parameter.low * 1.001 else rounded(value)

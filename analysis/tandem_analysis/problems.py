@@ -99,13 +99,9 @@ EAGER = {
     "decode_us": (1000.0, 1.0, 1e7, True),
     "sequence_us": (300.0, 1e-2, 1e5, True),
 }
-# What is multiplied and what divided when the time of a group of operators is multiplied.
-SCALED = {
-    "gemm": (("t0_us", "tk_us", "kq", "ko"), ("ec", "em")),
-    "prefill_attention": (("t0_us",), ("ec", "em")),
-    "decode_attention": (("t0_us", "ts_us"), ("ec", "em")),
-    "allreduce": (("a1_us", "an_us", "a2_us"), ("b1_gb_per_s", "b2_gb_per_s")),
-}
+# Groups of operators that an eager host has a factor of the time of: `gemm_factor`, `allreduce_factor`.
+SCALED = ("gemm", "allreduce")
+SCALES = {"none": (), "gemm": ("gemm",), "allreduce": ("allreduce",), "gemm,allreduce": SCALED}
 FACTOR = (1.0, 0.1, 10.0)
 
 
@@ -201,19 +197,16 @@ def of_iterations(
     frame = _with_operators(measured, gpu, weight_dtype)
     free, kept, remarks = _host_parameters(frame, base.get("eager") or {})
     for group in scaled:
-        dtype = weight_dtype if group == "gemm" else ""
-        own = (base.get(group) or {}).get(dtype) if dtype else base.get(group)
-        if not own:
-            raise MeasurementError(
-                f"{measured.path}: {base['name']} has no coefficients {group} to scale, "
-                "leave it out of --scale"
-            )
-        free.append(Parameter(group, *FACTOR))
+        reason = _no_factor(frame, group)
+        if reason:
+            remarks.append(f"{group}_factor is kept at 1: {reason}")
+        else:
+            free.append(Parameter(f"{group}_factor", *FACTOR))
 
     def predict(rows: pd.DataFrame, values: Values) -> np.ndarray:
         values = {**kept, **values}
-        gpu_s = sum(
-            rows[f"{group}_s"].to_numpy() * values.get(group, 1.0) for group in (*SCALED, "other")
+        gpu_s = rows["other_s"].to_numpy() + sum(
+            rows[f"{group}_s"].to_numpy() * values.get(f"{group}_factor", 1.0) for group in SCALED
         )
         host_s = forms.eager_host(
             values,
@@ -238,21 +231,7 @@ def apply(base: dict[str, Any], problem: Problem, values: Values, source: str) -
         return content
     kept = base.get("eager") or {}
     eager = {name: values.get(name, kept.get(name, 0)) for name in EAGER}
-    content["eager"] = {**eager, "source": source}
-    return content
-
-
-def scale(base: dict[str, Any], values: Values, weight_dtype: str) -> dict[str, Any]:
-    """The GPU file with the time of groups of operators multiplied by their factors."""
-    content = dict(base)
-    for group in (group for group in SCALED if group in values):
-        times, shares = SCALED[group]
-        own = dict(content[group][weight_dtype] if group == "gemm" else content[group])
-        for names, factor in ((times, values[group]), (shares, 1 / values[group])):
-            for name in names:
-                if name in own:
-                    own[name] = fit.rounded(own[name] * factor)
-        content[group] = {**content[group], weight_dtype: own} if group == "gemm" else own
+    content["eager"] = {**eager, **values, "source": source}
     return content
 
 
@@ -307,6 +286,13 @@ def _host_parameters(
     kept = {name: float(base.get(name, 0)) for name in reasons}
     remarks = [f"{name} is kept at {kept[name]:g}: {why}" for name, why in reasons.items()]
     return free, kept, remarks
+
+
+def _no_factor(frame: pd.DataFrame, group: str) -> str:
+    """Why the rows do not tell a group's factor; empty when they do."""
+    if set(frame["phase"]) == {"decode"}:
+        return "no rows with prefill tokens, and the time of the others is the host's"
+    return "" if (frame[f"{group}_s"] > 0).any() else "no row has such operators"
 
 
 def _check_enough(path: str, problem: Problem) -> None:

@@ -12,8 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 AGAIN = "build it from this version of Tandem"
-SIXTEEN_BIT = ("bf16", "fp16")
-# Operators by the group of a GPU file that they are timed with; others are in no group.
+# Operators whose time an eager host has a factor of.
 MATRICES = (
     "QKV projection",
     "output projection",
@@ -25,13 +24,9 @@ MATRICES = (
     "expansion of keys and values",
     "shared experts, up",
     "shared experts, down",
+    "router",
+    "output head",
 )
-SIXTEEN_BIT_MATRICES = ("output head", "router")  # whatever the data type of the others
-GROUPS = {
-    "prefill attention": "prefill_attention",
-    "decode attention": "decode_attention",
-    "all-reduce": "allreduce",
-}
 
 
 class RooflineError(Exception):
@@ -50,21 +45,21 @@ class Iteration:
     context_tokens: int
 
 
-def group_of(operator: str, weight_dtype: str) -> str:
-    """The group of coefficients of an operator; gemm is that of the weights' data type."""
-    if operator in MATRICES or operator in SIXTEEN_BIT_MATRICES and weight_dtype in SIXTEEN_BIT:
+def group_of(operator: str) -> str:
+    """The group of a GPU file that an operator is timed with: gemm, allreduce, or other."""
+    if operator in MATRICES:
         return "gemm"
-    return GROUPS.get(operator, "other")
+    return "allreduce" if operator == "all-reduce" else "other"
 
 
 def group_seconds(
     iteration: Iteration, gpu: str, weight_dtype: str
 ) -> tuple[dict[str, float], int]:
-    """Time of the GPUs by group of coefficients, in s, and the layers of the model."""
-    answer = ask(iteration, gpu, "vllm-v1", weight_dtype)
+    """Time of the GPUs by group of coefficients, in s, without a factor; and the layers of the model."""
+    answer = ask(iteration, gpu, "cuda-graphs", weight_dtype)
     sums: dict[str, float] = {}
     for operator in answer["operators"]:
-        group = group_of(operator["name"], weight_dtype)
+        group = group_of(operator["name"])
         sums[group] = sums.get(group, 0.0) + operator["seconds"]
     expected = answer["iteration"]["gpu_seconds"]
     if abs(sum(sums.values()) - expected) > 1e-6 * expected:

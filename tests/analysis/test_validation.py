@@ -4,6 +4,7 @@ and Splitwise's iterations are predicted from the other tensor parallelisms."""
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -55,7 +56,7 @@ class Program(Folder):
         sheet = forms.Datasheet(content["peak_bf16_tflops"] * 1e12, content["bandwidth_gb_per_s"] * 1e9)
         m, heads, kv_heads = 2 * 512 + 16, 16, 2
         for dtype in ("bf16", "fp8"):
-            answer = roofline.ask(ASKED, "h100-sxm", "vllm-v1", dtype)
+            answer = roofline.ask(ASKED, "h100-sxm", "cuda-graphs", dtype)
             found = {o["name"]: o["seconds"] / o["times"] for o in answer["operators"]}
             c = content["gemm"][dtype]
             expected = {
@@ -75,19 +76,31 @@ class Program(Folder):
             for name, seconds in expected.items():
                 self.assertLess(abs(found[name] / float(seconds) - 1), 1e-9, f"{name}, {dtype}")
 
-    def test_the_groups_have_every_operator(self) -> None:
-        for dtype in ("bf16", "fp8"):
-            answer = roofline.ask(ASKED, "h100-sxm", "vllm-v1", dtype)
-            names = {operator["name"] for operator in answer["operators"]}
-            others = {name for name in names if roofline.group_of(name, dtype) == "other"}
-            head = set() if dtype == "bf16" else {"output head"}
-            self.assertEqual(others, {"norms and activation", "sampler"} | head)
+    def test_the_factors_are_of_the_same_operators(self) -> None:
+        """What the program takes longer for under an eager host is what is fitted a factor of."""
+        content = json.loads((ROOT / "clusters/gpus/h100-sxm.json").read_text())
+        content["eager"].update(gemm_factor=1.5, allreduce_factor=4)
+        gpu, seen = self.folder / "slow.json", set()
+        gpu.write_text(json.dumps(content))
+        times = {"gemm": 1.5, "allreduce": 4, "other": 1}
+        for model in ("llama-2-70b", "deepseek-v3", "gpt-oss-120b"):
+            for dtype in ("bf16", "fp8"):
+                one = dataclasses.replace(ASKED, model=model)
+                fast, slow = (
+                    {o["name"]: o["seconds"] for o in roofline.ask(one, str(gpu), host, dtype)["operators"]}
+                    for host in ("cuda-graphs", "eager")
+                )
+                for name, seconds in fast.items():
+                    ratio = slow[name] / seconds / times[roofline.group_of(name)]
+                    self.assertLess(abs(ratio - 1), 1e-9, f"{name} of {model}, {dtype}")
+                seen |= set(fast)
+        self.assertLess(set(roofline.MATRICES) - {"query and latent projections"}, seen)
 
     @unittest.skipUnless(SPLITWISE.exists(), f"no {SPLITWISE} (set TANDEM_SHARED)")
     def test_splitwise_by_the_other_tensor_parallelisms(self) -> None:
         for gpu in ("a100-sxm-80gb", "h100-sxm"):
             out, rows = self.folder / f"{gpu}.json", self.folder / f"{gpu}.csv"
-            words = (SPLITWISE, "--gpu", gpu, "--scale", "gemm,allreduce")
+            words = (SPLITWISE, "--gpu", gpu)
             self.calibrate(*words, "--hold-out", "tensor_parallel", "-o", out, "--rows", rows)
             table = pd.read_csv(rows)
             self.assertGreater(len(table), 500)
@@ -96,6 +109,14 @@ class Program(Folder):
                 error = errors(part["held_out_s"], part["measured_s"])["mape"]
                 self.assertLess(error, most, f"{phase} on {gpu}")
             self.same_in_the_program(table, out)
+            self.shipped(json.loads(out.read_text())["eager"], gpu)
+
+    def shipped(self, fitted: dict, gpu: str) -> None:
+        """The GPU's file has the fit to all rows, in four digits."""
+        own = json.loads((ROOT / f"clusters/gpus/{gpu}.json").read_text())["eager"]
+        self.assertEqual(set(own), set(fitted))
+        for name in set(own) - {"source"}:
+            self.assertLessEqual(abs(own[name] / fitted[name] - 1), 6e-4, name)
 
     def same_in_the_program(self, table: pd.DataFrame, gpu: Path) -> None:
         """The written file gives the program the fitted times (rounded to five digits)."""
