@@ -105,6 +105,9 @@ int64_t timer_decode_ns(const struct timer_decode *decode, int64_t context_token
 /* The parts, for reports and checks; the total equals the one that timer_iteration_ns rounds. */
 struct timer_parts timer_iteration_parts(struct timer *timer, const struct work *work);
 
+/* The same where only so many lanes have that work and the others none. */
+struct timer_parts timer_lane_parts(struct timer *timer, const struct work *work, int64_t lanes);
+
 /* An operator of an iteration and how often it runs in it. */
 struct timer_operator {
     const char *name;

@@ -180,13 +180,18 @@ static double fixed_seconds(const struct timer *timer, const struct work *work)
 
 struct timer_parts timer_iteration_parts(struct timer *timer, const struct work *work)
 {
+    return timer_lane_parts(timer, work, lanes_of(timer));
+}
+
+struct timer_parts timer_lane_parts(struct timer *timer, const struct work *work, int64_t lanes)
+{
     struct timer_parts parts = {0};
     if (timer->config.level == TIMER_FIXED) {
         parts.overhead = parts.total = fixed_seconds(timer, work);
         return parts;
     }
     struct token_times times = token_times(timer, tokens_of(work));
-    struct expert_times experts = expert_times(timer, tokens_of(work) * lanes_of(timer));
+    struct expert_times experts = expert_times(timer, tokens_of(work) * lanes);
     parts.linear = times.linear;
     parts.elementwise = times.elementwise;
     parts.allreduce = times.allreduce;

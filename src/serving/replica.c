@@ -50,6 +50,7 @@ static uint32_t choose_member(struct replica *replica)
 {
     uint32_t best = replica->next;
     int64_t best_requests = INT64_MAX, best_tokens = INT64_MAX;
+    CHECK(replica->member_count > 0, "instance %u has no members", replica->entity);
     for (size_t i = 0; i < replica->member_count; i++) {
         uint32_t number = (uint32_t)((replica->next + i) % replica->member_count);
         const struct instance *member = replica->members[number];
@@ -105,6 +106,7 @@ static void share_expert_bytes(struct replica *replica, size_t group)
     for (size_t i = 0; i < replica->lanes; i++)
         if (schedule_any(&lanes[i]->schedule))
             tokens += work_tokens(&replica->works[working++]);
+    CHECK(tokens > 0, "a group of instance %u starts without tokens", replica->entity);
     for (size_t stage = 0; stage < replica->stages; stage++)
         bytes += timer_expert_bytes(replica->config->timers[stage], (int64_t)tokens);
     working = 0;

@@ -117,15 +117,16 @@ static struct work work_of(const struct replica *replica, const struct roofline_
     return work;
 }
 
-/* Through all stages of an empty replica. Hosts with graphs prepare all stages at once; eager ones are part
- * of each. */
-static struct roofline_time iteration_time(const struct replica *replica, const struct work *work)
+/* Through all stages of an empty replica, in so many lanes. Hosts with graphs prepare all stages at once;
+ * eager ones are part of each. */
+static struct roofline_time iteration_time(const struct replica *replica, const struct work *work,
+                                           int64_t lanes)
 {
     int64_t stages = replica->pool.layout.pipeline_parallel;
     bool eager = timer_host(&replica->pool.timer)->kind == TIMER_HOST_EAGER;
     struct roofline_time time = {0};
     for (int64_t stage = 0; stage < stages; stage++) {
-        struct timer_parts parts = timer_iteration_parts(replica->timers[stage], work);
+        struct timer_parts parts = timer_lane_parts(replica->timers[stage], work, lanes);
         time.gpu_s += parts.total - parts.overhead;
         if (eager || stage == 0)
             time.host_s += parts.overhead;
@@ -297,13 +298,13 @@ static void time_request(const struct replica *replica, struct roofline_report *
         int64_t chunk = prompt - done < most ? prompt - done : most;
         struct work work = {.logit_rows = done + chunk == prompt};
         work_add_chunk(&work, done, chunk, replica->plan.model.sliding_window);
-        report->ttft_s += iteration_time(replica, &work).seconds;
+        report->ttft_s += iteration_time(replica, &work, 1).seconds;
         report->request_chunks++;
         done += chunk;
     }
     struct roofline_batch alone = {.decode_sequences = 1, .context_tokens = batch->context_tokens};
     struct work work = work_of(replica, &alone);
-    report->tpot_s = iteration_time(replica, &work).seconds;
+    report->tpot_s = iteration_time(replica, &work, 1).seconds;
 }
 
 static void measure_memory(struct replica *replica, const struct node *root, struct roofline_report *report)
@@ -350,7 +351,7 @@ bool roofline_compute(const char *const *sets, size_t set_count, struct roofline
     report->gpus = replica.pool.gpus;
     report->work = work_of(&replica, &report->batch);
     make_timers(&replica);
-    report->time = iteration_time(&replica, &report->work);
+    report->time = iteration_time(&replica, &report->work, report->layout.lanes);
     list_operators(&replica, report);
     compare_with_textbook(&replica, report);
     find_utilization(&replica, report);

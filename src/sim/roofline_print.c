@@ -79,10 +79,11 @@ static void print_totals(const struct roofline_report *report, struct text *text
     text_append(text, "ridge: %.1f TFLOP/s / %.0f GB/s = %.1f FLOP/byte\n", report->peak_flops / 1e12,
                 report->bandwidth / 1e9, report->ridge);
     text_append(text,
-                "\none request alone, GPU and host only (no frontend, router, network): TTFT of %lld tokens "
-                "in %lld\nchunks %.3f ms, TPOT at %lld tokens %.3f ms\n",
+                "\none request alone, GPU and host only (no frontend, router, network):\n"
+                "TTFT of %lld tokens in %lld chunk%s %.3f ms, TPOT at %lld tokens %.3f ms\n",
                 (long long)report->request_prompt_tokens, (long long)report->request_chunks,
-                report->ttft_s * 1e3, (long long)report->batch.context_tokens, report->tpot_s * 1e3);
+                report->request_chunks == 1 ? "" : "s", report->ttft_s * 1e3,
+                (long long)report->batch.context_tokens, report->tpot_s * 1e3);
 }
 
 static void print_memory(const struct roofline_report *report, struct text *text)

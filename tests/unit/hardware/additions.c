@@ -168,7 +168,7 @@ static void test_vectors(void)
     FILE *file = fopen(test_shared_file("roofline/additions/vectors_additions.csv"), "r");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     char line[1024];
-    struct vector v = {0};
+    struct vector v = {.gpu = "", .model = "", .op = "", .variant = ""};
     struct error error = {{0}};
     int rows = 0, wrong = 0;
     CU_ASSERT_TRUE_FATAL(config_load(test_shared_file("roofline/additions/additions.json"), NULL, 0, NULL, 0,

@@ -305,6 +305,9 @@ static void test_lanes(void)
                             {0},
                             {.prefill_tokens = 30, .prefill_work_x2 = 900, .logit_rows = 1}};
     struct timer *timer = timer_new(&gpu, &shape, &config);
+    struct expert_sizes sizes = sizes_of(&shape);
+    struct timer_parts alone = timer_lane_parts(timer, &works[0], 1);
+    NEAR(alone.experts, 3 * operator_experts(&gpu, &sizes, 60).seconds); /* no other lane has tokens */
     double slowest = 0;
     for (int i = 0; i < 4; i++) {
         if (i == 2)
