@@ -34,8 +34,10 @@ struct instance_config {
     int64_t setup_ns;               /* of a transfer */
     double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
     int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
-    bool longest_context;           /* the timer asks for it */
-    struct timer **timers;          /* one a stage */
+    int64_t full_layers,
+        sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
+    bool longest_context;  /* the timer asks for it */
+    struct timer **timers; /* one a stage */
 };
 
 #endif

@@ -58,14 +58,11 @@ struct effort {
     uint64_t prompt_tokens;     /* of them: of prompts, for the first time on this instance */
     uint64_t logit_rows;
     wide_t context_x2; /* twice the context that attention sees, summed over tokens: a chunk of c tokens after
-                        * k others c (2k + c), a decode step on l tokens 2l */
+                        * k others c (2k + c), a decode step on l tokens 2l; of models with sliding windows
+                        * summed over layers too, each with what it sees */
     wide_t recomputed_context_x2; /* of it: of the recomputed tokens */
-    wide_t kv_read_tokens;        /* a chunk k + c, a decode step l */
-    /* Of models with experts or sliding windows only: */
-    wide_t expert_bytes;       /* weights of the experts that the tokens are sent to, as expected */
-    wide_t sliding_context_x2; /* context_x2 where only a window is seen; likewise the two others */
-    wide_t recomputed_sliding_x2;
-    wide_t sliding_read_tokens;
+    wide_t kv_read_tokens;        /* a chunk k + c, a decode step l; over layers as context_x2 */
+    wide_t expert_bytes;          /* weights of the experts that the tokens are sent to, as expected */
 };
 
 static inline void effort_add(struct effort *into, const struct effort *from)
@@ -78,12 +75,7 @@ static inline void effort_add(struct effort *into, const struct effort *from)
     into->context_x2 += from->context_x2;
     into->recomputed_context_x2 += from->recomputed_context_x2;
     into->kv_read_tokens += from->kv_read_tokens;
-    if (from->expert_bytes == 0 && from->sliding_read_tokens == 0)
-        return;
     into->expert_bytes += from->expert_bytes;
-    into->sliding_context_x2 += from->sliding_context_x2;
-    into->recomputed_sliding_x2 += from->recomputed_sliding_x2;
-    into->sliding_read_tokens += from->sliding_read_tokens;
 }
 
 /* Sums of one instance (of a member of its replica first). metrics_span, metrics_tokens, metrics_effort and

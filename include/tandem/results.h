@@ -104,12 +104,11 @@ struct results_pool {
     double peak_flops;         /* of one GPU, for the data type of the weights, FLOP/s */
     double bandwidth;          /* of one GPU's memory, bytes/s */
     double weight_bytes;       /* but the routed experts: read once an iteration of a member, over its lane */
-    double kv_bytes_per_token; /* with the copies on its GPUs */
+    double kv_bytes_per_token; /* that is written, with the copies on its GPUs */
     double tdp_watts;          /* of one GPU */
     struct power_config power;
     uint32_t pipeline_parallel, attention_data_parallel, expert_parallel;
-    /* Of context in layers with a sliding window, which the figures above are not of. */
-    double flops_per_sliding_token, kv_bytes_per_sliding_token;
+    double kv_bytes_per_context_token; /* that attention reads for each of kv_read_tokens */
 };
 
 struct results {

@@ -22,19 +22,22 @@ enum { TABLE_LIMIT = 1 << 17 };
         size_t capacity;                                                                                     \
     }
 
+/* What each iteration looks at comes first: together in the CPU's nearer caches. */
 struct timer {
-    struct layers layers;
-    struct timer_config config;
-    TABLE(struct token_times) tokens;   /* by tokens of a lane */
-    TABLE(struct expert_times) experts; /* by tokens of all lanes */
-    TABLE(double) heads;                /* by rows of logits */
-    bool quick;                         /* plain attention: its norm by polynomials */
-    struct norm decode_norm;
-    double per_context_token; /* compute and memory terms of that norm, as one */
-    double per_sequence;      /* its third term */
+    bool quick; /* plain attention: its norm by polynomials */
+    bool eager, has_experts, mixes;
+    int64_t lanes;
     double full_layers, sliding_layers;
-    bool eager;
-    double overhead_s; /* of a host with graphs, or constant */
+    double quick_fixed_s;     /* kernels of decode attention, and a host that is not eager */
+    double per_context_token; /* compute and memory terms of the norm of decode attention, as one */
+    double per_sequence;      /* its third term */
+    double overhead_s;        /* of a host with graphs, or constant */
+    struct norm decode_norm;
+    TABLE(struct token_times) tokens;   /* by tokens of a lane */
+    TABLE(double) heads;                /* by rows of logits */
+    TABLE(struct expert_times) experts; /* by tokens of all lanes */
+    struct timer_config config;
+    struct layers layers;
 };
 
 /* Terms of the norm of one layer, for one token of context and one sequence. */
@@ -45,6 +48,7 @@ static void prepare_decode_norm(struct timer *timer)
     norm_init(&timer->decode_norm, a->p);
     timer->per_context_token = pnorm3(a->p, one.compute_s, one.memory_s, 0);
     timer->per_sequence = a->ts * timer->layers.heads.kv_heads;
+    timer->quick_fixed_s = (timer->full_layers + timer->sliding_layers) * a->t0 + timer->overhead_s;
 }
 
 /* Matrices and all-reduces take as long as the eager host's kernels: each term of theirs times the factor. */
@@ -83,9 +87,12 @@ struct timer *timer_new(const struct gpu *gpu, const struct work_shape *shape,
     layers_init(&timer->layers, &set, shape, config);
     if (config->level == TIMER_FIXED)
         return timer;
+    timer->has_experts = shape->expert_layers > 0;
+    timer->mixes = set.mixed_attention.present;
+    timer->lanes = shape->lanes > 1 ? shape->lanes : 1;
     double ms =
         config->iteration_overhead_ms < 0 ? host->iteration_overhead_ms : config->iteration_overhead_ms;
-    timer->overhead_s = ms / 1e3;
+    timer->overhead_s = timer->eager ? 0 : ms / 1e3;
     if (host->kind == TIMER_HOST_GRAPHS && config->iteration_overhead_ms < 0)
         timer->overhead_s *= gpu->host_factor;
     timer->sliding_layers = (double)shape->sliding_layers;
@@ -107,7 +114,7 @@ void timer_free(struct timer *timer)
     mem_free(timer);
 }
 
-static struct token_times token_times(struct timer *timer, int64_t tokens)
+static inline struct token_times token_times(struct timer *timer, int64_t tokens)
 {
     if (tokens >= TABLE_LIMIT)
         return layers_of_tokens(&timer->layers, (double)tokens, NULL);
@@ -123,8 +130,6 @@ static struct token_times token_times(struct timer *timer, int64_t tokens)
 
 static struct expert_times expert_times(struct timer *timer, int64_t tokens)
 {
-    if (timer->layers.shape.expert_layers == 0)
-        return (struct expert_times){0};
     if (tokens >= TABLE_LIMIT)
         return layers_of_experts(&timer->layers, (double)tokens, NULL);
     size_t index = (size_t)tokens;
@@ -168,11 +173,6 @@ static int64_t tokens_of(const struct work *work)
     return work->prefill_tokens + work->decode_sequences;
 }
 
-static int64_t lanes_of(const struct timer *timer)
-{
-    return timer->layers.shape.lanes > 1 ? timer->layers.shape.lanes : 1;
-}
-
 static double fixed_seconds(const struct timer *timer, const struct work *work)
 {
     return (work->prefill_tokens > 0 ? timer->config.prefill_ms : timer->config.decode_ms) / 1e3;
@@ -180,7 +180,7 @@ static double fixed_seconds(const struct timer *timer, const struct work *work)
 
 struct timer_parts timer_iteration_parts(struct timer *timer, const struct work *work)
 {
-    return timer_lane_parts(timer, work, lanes_of(timer));
+    return timer_lane_parts(timer, work, timer->lanes);
 }
 
 struct timer_parts timer_lane_parts(struct timer *timer, const struct work *work, int64_t lanes)
@@ -191,7 +191,9 @@ struct timer_parts timer_lane_parts(struct timer *timer, const struct work *work
         return parts;
     }
     struct token_times times = token_times(timer, tokens_of(work));
-    struct expert_times experts = expert_times(timer, tokens_of(work) * lanes);
+    struct expert_times experts = {0};
+    if (timer->has_experts)
+        experts = expert_times(timer, tokens_of(work) * lanes);
     parts.linear = times.linear;
     parts.elementwise = times.elementwise;
     parts.allreduce = times.allreduce;
@@ -217,7 +219,7 @@ size_t timer_operators(const struct timer *timer, const struct work *work,
     layers_prefill_attention(layers, work, &tally);
     layers_decode_attention(layers, work, &tally);
     if (layers->shape.expert_layers > 0)
-        layers_of_experts(layers, (double)(tokens_of(work) * lanes_of(timer)), &tally);
+        layers_of_experts(layers, (double)(tokens_of(work) * timer->lanes), &tally);
     layers_head(layers, (double)work->logit_rows, &tally);
     return tally.count;
 }
@@ -239,44 +241,54 @@ static int64_t exact_ns(struct timer *timer, const struct work *work)
     return ns > 0 ? ns : 1;
 }
 
-static double quick_decode_attention(struct timer *timer, int64_t context_tokens, int64_t sliding_tokens,
+/* Decode attention beyond the fixed time of its kernels. */
+static inline double quick_attention(struct timer *timer, int64_t context_tokens, int64_t sliding_tokens,
                                      double sequences_term)
 {
-    double t0 = timer->layers.gpu.decode_attention.t0, per_token = timer->per_context_token;
-    double norm = norm_of(&timer->decode_norm, per_token * (double)context_tokens, sequences_term);
-    double seconds = timer->full_layers * (t0 + norm);
+    double per_token = timer->per_context_token;
+    double seconds =
+        timer->full_layers * norm_of(&timer->decode_norm, per_token * (double)context_tokens, sequences_term);
     if (timer->sliding_layers > 0)
         seconds += timer->sliding_layers *
-                   (t0 + norm_of(&timer->decode_norm, per_token * (double)sliding_tokens, sequences_term));
+                   norm_of(&timer->decode_norm, per_token * (double)sliding_tokens, sequences_term);
     return seconds;
 }
 
-/* Of an iteration, all but decode attention and the host; not at level fixed. */
+/* Of an iteration with decodes, all but what quick_attention gives; without an eager host. */
 static double rest_seconds(struct timer *timer, const struct work *work)
 {
     struct token_times times = token_times(timer, tokens_of(work));
-    struct expert_times experts = expert_times(timer, tokens_of(work) * lanes_of(timer));
-    return times.linear + times.elementwise + times.allreduce + experts.experts + experts.all_to_all +
-           layers_prefill_attention(&timer->layers, work, NULL) + head_time(timer, work->logit_rows);
+    double seconds = times.linear + times.elementwise + times.allreduce + head_time(timer, work->logit_rows) +
+                     timer->quick_fixed_s;
+    if (work->prefill_tokens > 0)
+        seconds += layers_prefill_attention(&timer->layers, work, NULL);
+    if (timer->has_experts) {
+        struct expert_times experts = expert_times(timer, tokens_of(work) * timer->lanes);
+        seconds += experts.experts + experts.all_to_all;
+    }
+    return seconds;
 }
 
 /* Whether decode attention has the norm that is quickly found. */
 static bool is_quick(const struct timer *timer, const struct work *work)
 {
-    bool mixed = timer->layers.gpu.mixed_attention.present && work->prefill_tokens > 0;
-    return timer->quick && work->decode_sequences > 0 && !mixed;
+    return timer->quick && work->decode_sequences > 0 && !(timer->mixes && work->prefill_tokens > 0);
+}
+
+/* Adds the host to a time that has all but an eager one. */
+static inline double with_eager(const struct timer *timer, double seconds, bool prefill, int64_t sequences)
+{
+    return timer->eager ? with_host(timer, seconds, prefill, sequences) : seconds;
 }
 
 int64_t timer_iteration_ns(struct timer *timer, const struct work *work)
 {
     if (!is_quick(timer, work))
         return exact_ns(timer, work);
-    double attention =
-        quick_decode_attention(timer, work->decode_context_tokens, work->sliding_context_tokens,
-                               timer->per_sequence * (double)work->decode_sequences);
-    double seconds = with_host(timer, rest_seconds(timer, work) + attention, work->prefill_tokens > 0,
-                               work->decode_sequences);
-    int64_t ns = round_quick(seconds);
+    double seconds = rest_seconds(timer, work) +
+                     quick_attention(timer, work->decode_context_tokens, work->sliding_context_tokens,
+                                     timer->per_sequence * (double)work->decode_sequences);
+    int64_t ns = round_quick(with_eager(timer, seconds, work->prefill_tokens > 0, work->decode_sequences));
     return ns > 0 ? ns : exact_ns(timer, work);
 }
 
@@ -297,9 +309,9 @@ int64_t timer_decode_ns(const struct timer_decode *decode, int64_t context_token
     struct timer *timer = decode->timer;
     int64_t ns = 0;
     if (timer->quick) {
-        double attention =
-            quick_decode_attention(timer, context_tokens, sliding_context_tokens, decode->sequences_term);
-        ns = round_quick(with_host(timer, decode->rest_s + attention, false, decode->sequences));
+        double seconds = decode->rest_s + quick_attention(timer, context_tokens, sliding_context_tokens,
+                                                          decode->sequences_term);
+        ns = round_quick(with_eager(timer, seconds, false, decode->sequences));
     }
     if (ns > 0)
         return ns;
@@ -336,8 +348,10 @@ struct timer_span timer_span(struct timer *timer, const struct work *works, int6
     struct timer_span span = {0};
     double gpu_s = slowest;
     if (!fixed) {
-        struct expert_times experts = expert_times(timer, tokens);
-        gpu_s += experts.experts + experts.all_to_all;
+        if (timer->has_experts) {
+            struct expert_times experts = expert_times(timer, tokens);
+            gpu_s += experts.experts + experts.all_to_all;
+        }
         if (timer->eager)
             gpu_s = with_host(timer, gpu_s, prefill, sequences);
         else
@@ -350,7 +364,7 @@ struct timer_span timer_span(struct timer *timer, const struct work *works, int6
 
 uint64_t timer_expert_bytes(struct timer *timer, int64_t tokens)
 {
-    return (uint64_t)expert_times(timer, tokens).weight_bytes;
+    return timer->has_experts ? (uint64_t)expert_times(timer, tokens).weight_bytes : 0;
 }
 
 int64_t timer_send_ns(const struct timer *timer, int64_t tokens)

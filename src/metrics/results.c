@@ -47,12 +47,10 @@ static double window_cost(const struct build *build, double usd_per_hour)
     return usd_per_hour * (build->window_ns / (3600 * (double)SIMTIME_SECOND_NS));
 }
 
-static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2,
-                    wide_t sliding_x2)
+static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2)
 {
     return (double)tokens * pool->flops_per_token + (double)logit_rows * pool->flops_per_logit_row +
-           wide_to_double(context_x2) / 2 * pool->flops_per_context_token +
-           wide_to_double(sliding_x2) / 2 * pool->flops_per_sliding_token;
+           wide_to_double(context_x2) / 2 * pool->flops_per_context_token;
 }
 
 /* Shares of what GPUs can compute and move in a time, all of it together gpu_s. */
@@ -62,16 +60,13 @@ struct rates {
 
 static struct rates rates(const struct results_pool *pool, double gpu_s, const struct effort *effort)
 {
-    double all =
-        flops(pool, effort->tokens, effort->logit_rows, effort->context_x2, effort->sliding_context_x2);
+    double all = flops(pool, effort->tokens, effort->logit_rows, effort->context_x2);
     /* Recomputed tokens have no row of logits: each row samples a token that none has sampled before. */
     double useful = flops(pool, effort->tokens - effort->recomputed_tokens, effort->logit_rows,
-                          effort->context_x2 - effort->recomputed_context_x2,
-                          effort->sliding_context_x2 - effort->recomputed_sliding_x2);
-    double kv_tokens = wide_to_double(effort->kv_read_tokens + effort->tokens);
-    double sliding_tokens = wide_to_double(effort->sliding_read_tokens + effort->tokens);
-    double bytes = (double)effort->iterations * pool->weight_bytes + kv_tokens * pool->kv_bytes_per_token +
-                   sliding_tokens * pool->kv_bytes_per_sliding_token + wide_to_double(effort->expert_bytes);
+                          effort->context_x2 - effort->recomputed_context_x2);
+    double bytes = (double)effort->iterations * pool->weight_bytes +
+                   wide_to_double(effort->kv_read_tokens) * pool->kv_bytes_per_context_token +
+                   (double)effort->tokens * pool->kv_bytes_per_token + wide_to_double(effort->expert_bytes);
     return (struct rates){.mfu = ratio(useful, pool->peak_flops * gpu_s),
                           .hfu = ratio(all, pool->peak_flops * gpu_s),
                           .mbu = ratio(bytes, pool->bandwidth * gpu_s)};

@@ -278,7 +278,7 @@ void batch_step(struct instance *instance, int64_t now_ns)
     batch->step++;
     batch->cached_tokens += batch->count;
     batch->sliding_tokens += batch->below_window;
-    while (batch_window_step(instance) <= batch->step) {
+    while (batch->below_window > 0 && batch_window_step(instance) <= batch->step) {
         heap_remove(&batch->windows, heap_top(&batch->windows)->id);
         batch->below_window--;
     }

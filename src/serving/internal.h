@@ -77,19 +77,19 @@ struct batch {
     int64_t cached_tokens; /* sum over the batch */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
-    int64_t *residues;  /* by (cached - step) mod block size: growing sequences; block size of them */
-    struct heap ends;   /* key: step at which a sequence has all its tokens; tie: admission */
-    struct heap growth; /* key: step from which a sequence needs blocks beyond its reserved ones */
     /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes
      * w. */
     int64_t sliding_tokens; /* sum over the batch */
     int64_t below_window;   /* sequences that count fewer: the sum rises by as many each step */
-    struct heap windows;    /* those; key: step from which a sequence counts w - 1 */
-    struct heap longest;    /* where the timer asks for the longest context; key: step - cached */
+    int64_t *residues;      /* by (cached - step) mod block size: growing sequences; block size of them */
+    struct heap ends;       /* key: step at which a sequence has all its tokens; tie: admission */
+    struct heap growth;     /* key: step from which a sequence needs blocks beyond its reserved ones */
     uint32_t *fresh;        /* slots that joined since the last step */
     size_t fresh_count, fresh_capacity;
     struct gap_entry *gaps;
     size_t gap_count, gap_capacity;
+    struct heap windows; /* sequences below the window; key: step from which one counts w - 1 */
+    struct heap longest; /* where the timer asks for the longest context; key: step - cached */
 };
 
 /* The batch of one iteration while it is made and while it runs. */
@@ -180,8 +180,7 @@ static inline int64_t batch_growth_step(const struct instance *instance)
 /* The step at which the next sequence outgrows the window, INT64_MAX for none. */
 static inline int64_t batch_window_step(const struct instance *instance)
 {
-    const struct heap_entry *top = heap_top(&instance->batch.windows);
-    return top ? top->key : INT64_MAX;
+    return instance->batch.below_window > 0 ? heap_top(&instance->batch.windows)->key : INT64_MAX;
 }
 
 /* A gap of the step just done, for the longest of each sequence. */

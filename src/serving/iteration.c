@@ -36,9 +36,28 @@ void request_token(struct instance *instance, struct request *request, int64_t n
     request->last_token_ns = now_ns;
 }
 
+/* Twice the context that the first so many tokens of a sequence see, and what is read for a chunk: over the
+ * layers where there are windows. */
+static uint64_t context_x2(const struct instance_config *config, int64_t tokens)
+{
+    int64_t sum = config->full_layers * tokens * tokens;
+    if (config->sliding_window > 0)
+        sum += config->sliding_layers * work_sliding_x2(tokens, config->sliding_window);
+    return (uint64_t)sum;
+}
+
+static uint64_t read_tokens(const struct instance_config *config, int64_t before, int64_t chunk)
+{
+    int64_t sum = config->full_layers * (before + chunk);
+    if (config->sliding_window > 0)
+        sum += config->sliding_layers * work_sliding_read(before, chunk, config->sliding_window);
+    return (uint64_t)sum;
+}
+
 /* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
  * only the rest of it is new. */
-static void add_item_effort(const struct sequence *sequence, int64_t window, struct effort *effort)
+static void add_item_effort(const struct instance_config *config, const struct sequence *sequence,
+                            struct effort *effort)
 {
     int64_t before = sequence->computed_tokens, end = before + sequence->chunk_tokens;
     int64_t prompt = sequence->request->prompt_tokens;
@@ -47,18 +66,13 @@ static void add_item_effort(const struct sequence *sequence, int64_t window, str
         new_from = end < sequence->highest_computed_tokens ? end : sequence->highest_computed_tokens;
     effort->tokens += (uint64_t)(end - before);
     effort->logit_rows += end == sequence->known_tokens;
-    effort->context_x2 += (uint64_t)((end - before) * (before + end));
+    effort->context_x2 += context_x2(config, end) - context_x2(config, before);
     effort->recomputed_tokens += (uint64_t)(new_from - before);
-    effort->recomputed_context_x2 += (uint64_t)((new_from - before) * (before + new_from));
+    if (new_from > before)
+        effort->recomputed_context_x2 += context_x2(config, new_from) - context_x2(config, before);
     if (new_from < prompt)
         effort->prompt_tokens += (uint64_t)((end < prompt ? end : prompt) - new_from);
-    effort->kv_read_tokens += (uint64_t)end;
-    if (window == 0)
-        return;
-    effort->sliding_context_x2 += (uint64_t)(work_sliding_x2(end, window) - work_sliding_x2(before, window));
-    effort->recomputed_sliding_x2 +=
-        (uint64_t)(work_sliding_x2(new_from, window) - work_sliding_x2(before, window));
-    effort->sliding_read_tokens += (uint64_t)work_sliding_read(before, end - before, window);
+    effort->kv_read_tokens += read_tokens(config, before, end - before);
 }
 
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
@@ -66,46 +80,41 @@ static void add_item_effort(const struct sequence *sequence, int64_t window, str
 static struct effort iteration_effort(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
-    struct effort effort = {.iterations = 1};
-    int64_t window = instance->config->sliding_window;
+    const struct instance_config *config = instance->config;
+    struct effort effort = {.iterations = 1, .expert_bytes = instance->expert_bytes};
     if (schedule->decode) {
         uint64_t count = (uint64_t)instance->batch.count;
-        uint64_t contexts = (uint64_t)instance->batch.cached_tokens + count;
         effort.tokens = count;
         effort.logit_rows = count;
-        effort.context_x2 = 2 * contexts;
-        effort.kv_read_tokens = contexts;
-        if (window > 0) {
-            effort.sliding_read_tokens = (uint64_t)instance->batch.sliding_tokens + count;
-            effort.sliding_context_x2 = 2 * effort.sliding_read_tokens;
-        }
+        effort.kv_read_tokens =
+            (uint64_t)config->full_layers * ((uint64_t)instance->batch.cached_tokens + count) +
+            (uint64_t)config->sliding_layers * ((uint64_t)instance->batch.sliding_tokens + count);
+        effort.context_x2 = 2 * effort.kv_read_tokens;
     }
     for (size_t i = 0; i < schedule->item_count; i++)
-        add_item_effort(&instance->sequences[schedule->items[i]], window, &effort);
-    effort.expert_bytes = instance->expert_bytes;
+        add_item_effort(config, &instance->sequences[schedule->items[i]], &effort);
     return effort;
 }
 
 /* What the timer has to know of the planned batch. */
-static struct work describe_work(const struct instance *instance)
+static void describe_work(const struct instance *instance, struct work *work)
 {
     const struct schedule *schedule = &instance->schedule;
-    struct work work = {0};
+    *work = (struct work){0};
     int64_t window = instance->config->sliding_window;
     if (schedule->decode) {
-        work.decode_sequences = instance->batch.count;
-        work.decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
-        work.logit_rows = instance->batch.count;
-        work.longest_context_tokens = batch_longest_context(instance);
+        work->decode_sequences = instance->batch.count;
+        work->decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
+        work->logit_rows = instance->batch.count;
+        work->longest_context_tokens = batch_longest_context(instance);
         if (window > 0)
-            work.sliding_context_tokens = instance->batch.sliding_tokens + instance->batch.count;
+            work->sliding_context_tokens = instance->batch.sliding_tokens + instance->batch.count;
     }
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        work_add_chunk(&work, sequence->computed_tokens, sequence->chunk_tokens, window);
-        work.logit_rows += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
+        work_add_chunk(work, sequence->computed_tokens, sequence->chunk_tokens, window);
+        work->logit_rows += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
     }
-    return work;
 }
 
 bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work)
@@ -123,7 +132,7 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return false;
     }
-    *work = describe_work(instance);
+    describe_work(instance, work);
     return true;
 }
 

@@ -88,6 +88,13 @@ static int64_t least3(int64_t a, int64_t b, int64_t c)
     return c < least ? c : least;
 }
 
+/* The sum of so many values that rise by step, the next of which is after. */
+static wide_t sum_before(uint64_t count, int64_t after, int64_t step)
+{
+    wide_t twice_mean = 2 * (wide_t)(uint64_t)after - (wide_t)(uint64_t)step * (count + 1);
+    return count * twice_mean / 2;
+}
+
 /* Boundaries up to limit_ns at once: what pass_boundary does, on sums. The meter is open over all of them. */
 static void run_over(struct instance *instance, int64_t limit_ns)
 {
@@ -105,16 +112,12 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
             used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    wide_t contexts = 0, slidings = 0;
-    const bool slides = instance->config->sliding_window > 0;
     uint64_t block_ns = 0;
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
         batch->last_step_ns = end_ns;
         batch->step++;
         block_ns += (uint64_t)used * (uint64_t)(end_ns - from_ns);
-        contexts += (uint64_t)context;
-        slidings += slides ? (uint64_t)sliding : 0;
         itl->counts[histogram_bucket(gap_ns)] += each;
         least_ns = gap_ns < least_ns ? gap_ns : least_ns;
         most_ns = gap_ns > most_ns ? gap_ns : most_ns;
@@ -129,6 +132,10 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     } while (batch->step + 1 < last_step && end_ns <= limit_ns);
 
     uint64_t steps = (uint64_t)(batch->step - begin_step), tokens = steps * (uint64_t)count;
+    const struct instance_config *config = instance->config;
+    wide_t contexts = sum_before(steps, context, count) * (uint64_t)config->full_layers;
+    if (config->sliding_window > 0)
+        contexts += sum_before(steps, sliding, below_window) * (uint64_t)config->sliding_layers;
     gauge.kv_blocks = 0; /* they grew: apart */
     CHECK(meter_open(&instance->meter, begin_ns, from_ns), "a run over an edge at %lld ns",
           (long long)from_ns);
@@ -140,9 +147,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
                                      .logit_rows = tokens,
                                      .context_x2 = 2 * contexts,
                                      .kv_read_tokens = contexts,
-                                     .expert_bytes = (wide_t)instance->expert_bytes * steps,
-                                     .sliding_context_x2 = 2 * slidings,
-                                     .sliding_read_tokens = slidings});
+                                     .expert_bytes = (wide_t)instance->expert_bytes * steps});
     histogram_add_counted(itl, steps * each, (wide_t)(uint64_t)(from_ns - before_ns) * each, least_ns,
                           most_ns);
     batch->cached_tokens = context - count;

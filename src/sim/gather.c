@@ -85,20 +85,18 @@ static void set_efforts(const struct plan *plan, const struct plan_pool *pool, s
     double lanes = (double)pool->layout.lanes;
     double copies = (double)model_kv_copies(model, pool->tensor_parallel);
     double kv_bytes = (double)model_kv_bytes_per_token(model, kv_dtype);
-    double sliding_bytes = (double)model_sliding_kv_bytes_per_token(model, kv_dtype);
     double attention = model_attention_flops(model, 1); /* one token is in any window: all layers see it */
-    double sliding = (double)model->sliding_window_layers / (double)model->layers;
+    double layers = model->sliding_window > 0 ? (double)model->layers : 1; /* that sums of contexts go over */
     results->flops_per_token = model_linear_flops_per_token(model);
     results->flops_per_logit_row = model_head_flops_per_row(model);
-    results->flops_per_context_token = attention * (1 - sliding);
-    results->flops_per_sliding_token = attention * sliding;
+    results->flops_per_context_token = attention / layers;
     results->peak_flops = gpu_peak_flops(&pool->gpu, pool->layout.weight_dtype);
     results->bandwidth = pool->gpu.bandwidth;
     results->weight_bytes = ((double)model_weight_bytes(model, &pool->layout) -
                              (double)model_expert_bytes(model, &pool->layout)) /
                             lanes;
-    results->kv_bytes_per_token = (kv_bytes - sliding_bytes) * copies;
-    results->kv_bytes_per_sliding_token = sliding_bytes * copies;
+    results->kv_bytes_per_token = kv_bytes * copies;
+    results->kv_bytes_per_context_token = kv_bytes * copies / layers;
 }
 
 static void build(struct run *run, const struct usage_list *usages, struct results *results)

@@ -128,6 +128,9 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .descriptor_ns_per_block =
             plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
         .sliding_window = plan->model.sliding_window,
+        .full_layers =
+            plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,
+        .sliding_layers = plan->model.sliding_window_layers,
         .longest_context = pool->gpu.mixed_attention.present,
         .timers = make_timers(plan, pool),
     };

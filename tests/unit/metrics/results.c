@@ -31,8 +31,7 @@ static const struct results_pool two_pools[] = {
      2,
      3,
      4,
-     0,
-     0},
+     5e5},
     {"decode",
      "decode",
      "h200",
@@ -55,8 +54,7 @@ static const struct results_pool two_pools[] = {
      2,
      3,
      4,
-     0,
-     0},
+     1e6},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
