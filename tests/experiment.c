@@ -219,6 +219,12 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(preemptions);
     COMPARE(kv_capacity_blocks);
     COMPARE(kv_peak_blocks);
+    COMPARE(kv_peak_tokens);
+    COMPARE(kv_allocations);
+    COMPARE(kv_copies);
+    COMPARE(kv_compactions);
+    COMPARE(kv_copied_bytes);
+    COMPARE(kv_allocation_ns);
     COMPARE(kv_allocated_blocks);
     COMPARE(kv_freed_blocks);
     COMPARE(waiting_request_ns);
@@ -231,6 +237,8 @@ static const char *instance_difference(const struct instance_row *a, const struc
     if (a->field < b->field || a->field > b->field)                                                          \
     return #field
     COMPARE(kv_mean_utilization);
+    COMPARE(kv_mean_cached);
+    COMPARE(kv_external_fragmentation);
     COMPARE(mfu);
     COMPARE(hfu);
     COMPARE(mbu);
@@ -347,6 +355,10 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
         CU_ASSERT_EQUAL(instance->kv_allocated_blocks, instance->kv_freed_blocks);
         CU_ASSERT(instance->kv_peak_blocks <= instance->kv_capacity_blocks);
         CU_ASSERT(instance->kv_mean_utilization >= 0 && instance->kv_mean_utilization <= 1);
+        CU_ASSERT(instance->kv_mean_cached >= 0 && instance->kv_mean_cached <= instance->kv_mean_utilization);
+        CU_ASSERT(instance->kv_internal_fragmentation >= 0 && instance->kv_internal_fragmentation < 1);
+        CU_ASSERT(instance->kv_external_fragmentation >= 0 &&
+                  instance->kv_external_fragmentation <= 1 - instance->kv_mean_utilization + 1e-12);
         CU_ASSERT(instance->mfu >= 0 && instance->mfu <= instance->hfu);
         sums.prefill_tokens += instance->prefill_tokens;
         sums.recomputed_tokens += instance->recomputed_tokens;

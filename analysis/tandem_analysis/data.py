@@ -21,6 +21,8 @@ SERIES_COLUMNS = (
     "start_ns",
     "width_ns",
     *DRAWN_COLUMNS,
+    "kv_cached",
+    "kv_stranded",
     "prefill_tokens",
     "output_tokens",
     "sent_bytes",

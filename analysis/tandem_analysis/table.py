@@ -262,6 +262,9 @@ def _utilization(results: list[Result]) -> list[Row]:
             ("mbu", "MBU"),
             ("kv_mean_utilization", "KV blocks used, mean"),
             ("kv_peak_utilization", "KV blocks used, peak"),
+            ("kv_mean_cached", "KV cached, mean"),
+            ("kv_internal_fragmentation", "KV fragmented in blocks"),
+            ("kv_external_fragmentation", "KV free but unusable"),
         ):
             row = _row(
                 results,
@@ -272,8 +275,8 @@ def _utilization(results: list[Result]) -> list[Row]:
                 lambda result, name=pool, key=column: pool_value(result, name, key),
                 "points",
             )
-            phase = column.startswith("utilization_")
-            if not phase or any(row.values):  # a phase that no deployment has
+            seldom = column.startswith("utilization_") or column == "kv_external_fragmentation"
+            if not seldom or any(row.values):  # a phase that no deployment has
                 rows.append(row)
     return rows
 
@@ -373,7 +376,7 @@ def _pool_names(results: list[Result]) -> list[str]:
 
 def pool_value(result: Result, pool: str, column: str) -> Value:
     """A figure of a pool by its name; None where the deployment has no such pool, or its file no
-    such column (files from before there was energy)."""
+    such column (files from before there was energy, or more than one allocator)."""
     rows = result.pools[result.pools["name"] == pool]
     return rows[column].iloc[0].item() if len(rows) and column in rows else None
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tandem/kv.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
@@ -20,11 +21,12 @@ enum instance_mode { MODE_LEAPING, MODE_AGGREGATE, MODE_NAIVE };
 struct instance_config {
     int role; /* enum instance_role */
     int64_t pool;
-    int64_t lanes;                         /* of attention data parallelism */
-    int64_t stages;                        /* of the pipeline, and as many micro-batches */
-    struct scheduler_limits limits;        /* of a member; resolved: nothing automatic is left */
-    int64_t block_tokens, capacity_blocks; /* of a member */
-    int64_t latency_ns;                    /* control latency L */
+    int64_t lanes;                  /* of attention data parallelism */
+    int64_t stages;                 /* of the pipeline, and as many micro-batches */
+    struct scheduler_limits limits; /* of a member; resolved: nothing automatic is left */
+    struct kv_config kv;            /* resolved */
+    int64_t capacity_blocks;        /* of a member */
+    int64_t latency_ns;             /* control latency L */
     int64_t report_interval_ns;
     bool reports;                   /* whether the router's policy uses them */
     bool closed_loop;               /* ended requests are told to the router */

@@ -1,22 +1,72 @@
-/* The paged KV allocator of one instance (of a member of its replica): blocks as counts. Exact; all local. */
+/* The KV cache of one instance (of a member of its replica): who holds how many blocks, and where they lie.
+ * An allocator is one file in src/memory/allocators that defines `const struct kv_allocator
+ * kv_allocator_NAME`. Exact; all local. */
 #ifndef TANDEM_KV_H
 #define TANDEM_KV_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "tandem/error.h"
 #include "tandem/node.h"
 #include "tandem/option.h"
 
-struct kv_config {
-    int allocator;             /* 0: paged */
-    int64_t block_tokens;      /* B */
-    double memory_utilization; /* share of GPU memory that the engine may use */
-    int64_t blocks;            /* 0: from the formula of kv_capacity_blocks */
+struct kv;
+
+/* What an allocator's settings depend on, of the cache of a member. */
+struct kv_bounds {
+    int64_t block_tokens, capacity_blocks;
+    int64_t max_length_tokens; /* of a request: the pool's limit, else the model's; 0: none is known */
 };
 
-extern const struct option_table kv_options; /* of struct kv_config */
+struct kv_allocator {
+    const char *name;
+    const char *doc;
+    const struct option_table *options; /* its own keys of the "kv" object; NULL: none */
+    size_t settings_bytes;              /* of the structure that they fill, at most KV_SETTINGS_BYTES */
+    /* Completes and checks the settings (node: the "kv" object, else the pool). NULL: nothing to do. */
+    bool (*resolve)(void *settings, const struct kv_bounds *bounds, const struct node *node,
+                    struct error *error);
+    /* Where so many consecutive free blocks are, -1 for nowhere; in an empty cache there is a place for all
+     * that size and grown return up to its capacity. NULL: blocks may lie anywhere. Then they are taken one
+     * by one as tokens come, and the four functions below are NULL too. */
+    int64_t (*place)(const struct kv *kv, int64_t blocks);
+    /* Blocks of a sequence that has so many tokens (1 or more) to cache when it gets its place; never less
+     * for more tokens, INT64_MAX where none holds so many. NULL: ceil(tokens / B). */
+    int64_t (*size)(const struct kv *kv, int64_t tokens);
+    /* The same for one that has outgrown its blocks. NULL: as size. */
+    int64_t (*grown)(const struct kv *kv, int64_t tokens);
+    /* Whether places are moved together where a sequence finds none, though enough blocks are free; place
+     * then takes all free blocks as one run. NULL: never. */
+    bool (*compacts)(const struct kv *kv);
+};
+
+extern const struct kv_allocator *const kv_allocators[]; /* generated, NULL-ended */
+
+#define KV_SETTINGS_BYTES 2048
+
+struct kv_config {
+    int allocator_choice;                 /* of the option: index into kv_allocators[] */
+    const struct kv_allocator *allocator; /* resolved; NULL: paged */
+    int64_t block_tokens;                 /* B */
+    double memory_utilization;            /* share of GPU memory that the engine may use */
+    int64_t blocks;                       /* 0: from the formula of kv_capacity_blocks */
+    double alloc_us;                      /* of an allocation */
+    double copy_ns_per_block;             /* resolved: read and written once, by all GPUs at the same time */
+    _Alignas(max_align_t) unsigned char settings[KV_SETTINGS_BYTES]; /* the allocator's own */
+};
+
+/* Options of every allocator, of struct kv_config. */
+const struct option_table *kv_option_table(void);
+
+/* Fills the configuration from the "kv" object (NULL: defaults); keys are those of the table and of the
+ * allocator that it names. */
+bool kv_parse(const struct node *node, struct kv_config *config, struct error *error);
+
+/* Completes the allocator's settings when the capacity is known. node: as in struct kv_allocator. */
+bool kv_resolve(struct kv_config *config, int64_t capacity_blocks, int64_t max_length_tokens,
+                const struct node *node, struct error *error);
 
 /* What the capacity depends on, per GPU. */
 struct kv_capacity {
@@ -39,17 +89,34 @@ int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capac
 bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity,
                        const struct node *node, struct error *error);
 
+/* Consecutive blocks of one sequence. */
+struct kv_region {
+    int64_t start, blocks;
+    uint32_t owner;
+};
+
 struct kv {
     int64_t block_tokens;
     int64_t capacity_blocks;
-    int64_t used_blocks;
+    int64_t used_blocks; /* taken, whether tokens are in them or not */
     int64_t peak_blocks;
-    uint64_t allocated_blocks; /* since the start */
+    uint64_t allocated_blocks; /* since the start, as all below */
     uint64_t freed_blocks;
+    uint64_t allocations, copies, compactions, copied_blocks;
+    uint64_t total_cost_ns; /* of allocations and copies */
+    int64_t cost_ns;        /* of it: since kv_take_cost */
+    int64_t alloc_ns;
+    bool placed;                    /* where blocks lie matters */
+    const struct kv_config *config; /* borrowed */
+    const struct kv_allocator *allocator;
+    struct kv_region *regions; /* by start; owned */
+    size_t region_count, region_capacity;
 };
 
-/* An empty cache; both at least 1, or it aborts. */
-void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks);
+/* An empty cache; aborts with less than one block of one token. The configuration is borrowed. Caller:
+ * kv_clear. */
+void kv_init(struct kv *kv, const struct kv_config *config, int64_t capacity_blocks);
+void kv_clear(struct kv *kv);
 
 /* ceil(tokens / B). */
 static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
@@ -57,15 +124,49 @@ static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
     return (tokens + kv->block_tokens - 1) / kv->block_tokens;
 }
 
+/* Blocks that a sequence with so many tokens gets, and those that it gets when it has outgrown its blocks. */
+int64_t kv_size(const struct kv *kv, int64_t tokens);
+int64_t kv_grown_size(const struct kv *kv, int64_t tokens);
+
 static inline int64_t kv_free_blocks(const struct kv *kv)
 {
     return kv->capacity_blocks - kv->used_blocks;
 }
 
-/* Takes blocks; aborts when fewer are free (the scheduler has to ask first). */
-void kv_take(struct kv *kv, int64_t blocks);
+/* Most tokens of a sequence that an empty cache holds with so many blocks left free. */
+int64_t kv_most_tokens(const struct kv_config *config, int64_t capacity_blocks, int64_t spare_blocks);
 
-/* Gives blocks back; aborts when more than are used. */
+/* Sequences of so many tokens that an empty cache holds, up to most. */
+int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_blocks, int64_t tokens,
+                          int64_t most);
+
+/* Blocks without a place: takes some in one allocation, or each in one of its own; aborts when fewer are free
+ * (the scheduler has to ask first). */
+void kv_take(struct kv *kv, int64_t blocks);
+void kv_take_each(struct kv *kv, int64_t blocks);
+
+/* Gives such blocks back; aborts when more are given than are used. */
 void kv_give(struct kv *kv, int64_t blocks);
+
+/* Whether so many blocks can be taken: as many are free, and where it matters there is a place for them,
+ * maybe after a compaction that is done then and there. 0 always can. */
+bool kv_make_place(struct kv *kv, int64_t blocks);
+
+/* Takes blocks for a sequence that has none (owner: any number that no other has), or moves one to so many
+ * more: its place is held until its cache is copied. After kv_make_place, or they abort. */
+void kv_place(struct kv *kv, uint32_t owner, int64_t blocks);
+void kv_grow(struct kv *kv, uint32_t owner, int64_t blocks);
+
+/* Gives a sequence's place back. Returns its blocks. */
+int64_t kv_remove(struct kv *kv, uint32_t owner);
+
+/* The lowest start in [begin, end) of so many consecutive free blocks, -1 for none. For allocators. */
+int64_t kv_first_fit(const struct kv *kv, int64_t begin, int64_t end, int64_t blocks);
+
+/* The longest run of consecutive free blocks. */
+int64_t kv_longest_run(const struct kv *kv);
+
+/* Time of allocations and copies since it was asked last. */
+int64_t kv_take_cost(struct kv *kv);
 
 #endif

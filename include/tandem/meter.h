@@ -9,7 +9,7 @@
 /* Between two edges. 64 bits hold the integrals, since the time between edges is short enough. */
 struct meter_sums {
     uint64_t busy_ns[PHASE_COUNT];
-    uint64_t running_ns, kv_block_ns, waiting_ns, moving_ns;
+    uint64_t running_ns, kv_block_ns, kv_token_ns, waiting_ns, moving_ns, kv_stranded_ns;
     uint64_t output_tokens, prefill_tokens, sent_bytes;
 };
 
@@ -23,8 +23,8 @@ struct meter {
     struct usage usage; /* without the sums above: meter_flush */
 };
 
-/* most_blocks: of the instance's KV cache. */
-void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_blocks);
+/* most_tokens: that the instance's KV cache holds. */
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_tokens);
 
 /* Adds the sums to the usage and the series; sums go on. */
 void meter_flush(struct meter *meter);
@@ -54,6 +54,8 @@ static inline void meter_span(struct meter *meter, int64_t from_ns, int64_t to_n
     sums->running_ns += (uint64_t)gauge->running * duration_ns;
     sums->moving_ns += (uint64_t)gauge->moving * duration_ns;
     sums->kv_block_ns += (uint64_t)gauge->kv_blocks * duration_ns;
+    sums->kv_token_ns += (uint64_t)gauge->kv_tokens * duration_ns;
+    sums->kv_stranded_ns += (uint64_t)gauge->kv_stranded_blocks * duration_ns;
     sums->busy_ns[gauge->phase] += duration_ns;
 }
 

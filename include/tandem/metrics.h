@@ -45,7 +45,9 @@ struct gauge {
     int64_t running;   /* requests in the batch */
     int64_t moving;    /* requests with reserved blocks whose KV is on its way, or that have not joined yet */
     int64_t kv_blocks; /* in use */
-    enum phase phase;  /* of the iteration in progress */
+    int64_t kv_tokens; /* cached in them */
+    int64_t kv_stranded_blocks; /* free, but of no use to the head of the queue, which waits for enough */
+    enum phase phase;           /* of the iteration in progress */
 };
 
 /* What iterations compute and move, as sums: FLOPs and bytes follow from the figures of a pool (results.h).
@@ -84,20 +86,21 @@ static inline void effort_add(struct effort *into, const struct effort *from)
  */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
-    wide_t kv_block_ns;            /* inside the window */
-    wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
-    uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
-    uint64_t prefill_tokens;                  /* computed, recomputed ones included */
-    uint64_t recomputed_tokens;               /* of them: computed again after a preemption */
-    uint64_t output_tokens;                   /* visible tokens */
+    wide_t kv_block_ns, kv_token_ns, kv_stranded_ns; /* inside the window */
+    wide_t waiting_ns, running_ns, moving_ns;        /* request-ns over the whole run (Little's law) */
+    uint64_t iterations[PHASE_COUNT];                /* whole run, as all below */
+    uint64_t prefill_tokens;                         /* computed, recomputed ones included */
+    uint64_t recomputed_tokens;                      /* of them: computed again after a preemption */
+    uint64_t output_tokens;                          /* visible tokens */
     uint64_t window_output_tokens;
     struct effort window[PHASE_COUNT]; /* of iterations that end inside the window, by their phase */
     uint64_t preemptions;
-    uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
-    uint64_t sent_bytes, received_bytes; /* KV transfers */
+    uint64_t kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
+    uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_blocks, kv_cost_ns; /* kv.h */
+    uint64_t sent_bytes, received_bytes;                                              /* KV transfers */
 };
 
-/* Adds; kv_peak_blocks is the higher of both. */
+/* Adds; peaks are the higher of both. */
 void usage_add(struct usage *into, const struct usage *from);
 
 struct metrics_config {
@@ -134,7 +137,7 @@ struct metrics_counts {
 /* One bin of one pool; integrals over the bin, and what ended in it. PHASE_IDLE: only while something waits,
  * runs or moves. */
 struct series_bin {
-    wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, busy_ns[PHASE_COUNT];
+    wide_t waiting_ns, running_ns, moving_ns, kv_block_ns, kv_token_ns, kv_stranded_ns, busy_ns[PHASE_COUNT];
     uint64_t prefill_tokens, output_tokens, sent_bytes;
     struct effort effort[PHASE_COUNT];
 };
@@ -154,6 +157,8 @@ static inline void series_bin_span(struct series_bin *bin, const struct gauge *g
     bin->running_ns += (wide_t)(uint64_t)gauge->running * duration_ns;
     bin->moving_ns += (wide_t)(uint64_t)gauge->moving * duration_ns;
     bin->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * duration_ns;
+    bin->kv_token_ns += (wide_t)(uint64_t)gauge->kv_tokens * duration_ns;
+    bin->kv_stranded_ns += (wide_t)(uint64_t)gauge->kv_stranded_blocks * duration_ns;
     bin->busy_ns[gauge->phase] += duration_ns;
 }
 

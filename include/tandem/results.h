@@ -19,8 +19,11 @@ struct instance_row {
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, output_tokens;
     uint64_t preemptions;
-    uint64_t kv_capacity_blocks, kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
-    double kv_mean_utilization;                                         /* block-ns / (capacity x window) */
+    uint64_t kv_capacity_blocks, kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
+    double kv_mean_utilization; /* block-ns / (capacity x window) */
+    double kv_mean_cached;      /* token-ns / (capacity in tokens x window) */
+    double kv_internal_fragmentation, kv_external_fragmentation;
+    uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_bytes, kv_allocation_ns;
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
     uint64_t sent_bytes, received_bytes;
     double cost_usd;                        /* of the window, as the next two */
@@ -34,13 +37,16 @@ struct pool_row {
     const char *gpu;
     uint32_t instances, gpus; /* gpus: of all its instances */
     uint32_t tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
+    const char *kv_allocator;
     uint64_t kv_block_tokens, kv_capacity_blocks; /* of one instance */
     double price_usd_per_gpu_hour, cost_usd_per_hour;
     /* Busy / (window x instances), an instance's mean: */
     double utilization, utilization_prefill, utilization_decode, utilization_mixed;
     double mfu, hfu, mbu;                            /* of all its GPUs over the window */
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
-    double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
+    double kv_mean_cached, kv_internal_fragmentation, kv_external_fragmentation;
+    uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_bytes, kv_allocation_ns;
+    double mean_running, mean_waiting; /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
@@ -51,8 +57,8 @@ struct pool_row {
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
 struct series_bin_row {
     int64_t start_ns;
-    double waiting, running, moving;              /* requests of the pool, time average */
-    double kv_used;                               /* share of the pool's blocks */
+    double waiting, running, moving;        /* requests of the pool, time average */
+    double kv_used, kv_cached, kv_stranded; /* share of the pool's blocks, of the tokens in all of them */
     double busy_prefill, busy_decode, busy_mixed; /* share of the pool's instance time */
     uint64_t prefill_tokens, output_tokens, sent_bytes;
     double power_watts; /* of all GPUs of the pool */
@@ -109,6 +115,7 @@ struct results_pool {
     struct power_config power;
     uint32_t pipeline_parallel, attention_data_parallel, expert_parallel;
     double kv_bytes_per_context_token; /* that attention reads for each of kv_read_tokens */
+    const char *kv_allocator;
 };
 
 struct results {

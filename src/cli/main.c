@@ -8,6 +8,7 @@
 #include "cli.h"
 #include "tandem/config.h"
 #include "tandem/gpu.h"
+#include "tandem/kv.h"
 #include "tandem/link.h"
 #include "tandem/mem.h"
 #include "tandem/model.h"
@@ -24,7 +25,7 @@ static const char usage[] =
     "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
     "[--quiet]\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
-    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces|hosts]\n"
+    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|allocators|traces|hosts]\n"
     "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
@@ -236,6 +237,12 @@ static int command_list(int count, char **values)
         for (int i = 0; router_policies[i]; i++)
             printf("  %-14s %s\n", router_policies[i]->name, router_policies[i]->doc);
     }
+    if (!topic || strcmp(topic, "allocators") == 0) {
+        found = true;
+        printf("allocators (values of kv.allocator):\n");
+        for (int i = 0; kv_allocators[i]; i++)
+            printf("  %-16s %s\n", kv_allocators[i]->name, kv_allocators[i]->doc);
+    }
     if (!topic || strcmp(topic, "traces") == 0) {
         found = true;
         printf("traces (values of workload.trace.format):\n");
@@ -312,6 +319,9 @@ static int describe_options(const char *topic)
     for (int i = 0; topic && strcmp(topic, "trace") == 0 && trace_readers[i]; i++)
         if (trace_readers[i]->options)
             option_describe(trace_readers[i]->options, &text);
+    for (int i = 0; topic && strcmp(topic, "kv") == 0 && kv_allocators[i]; i++)
+        if (kv_allocators[i]->options)
+            option_describe(kv_allocators[i]->options, &text);
     fputs(text_string(&text), stdout);
     text_clear(&text);
     return found ? 0 : fail_usage("nothing to describe under", topic);

@@ -36,6 +36,22 @@
     "Energy of " of " in the window: each phase (prefill, decode, mixed) at the power that its FLOPs (all, " \
     "as in hfu) and bytes (as in mbu) over its busy time give, `tandem describe power`; the rest idle."
 
+#define CACHED_DOC                                                                                           \
+    "Time average of the tokens that are cached / those that all KV blocks hold, inside the window."
+#define INTERNAL_DOC                                                                                         \
+    "Share of what the blocks in use hold that is empty: 1 - kv_mean_cached / kv_mean_utilization."
+#define EXTERNAL_DOC                                                                                         \
+    "Time average, inside the window, of the share of KV blocks that are free, but of no use to the "        \
+    "request "                                                                                               \
+    "that waits at the head of the queue: enough of them, in runs that are too short."
+#define ALLOCATIONS_DOC "Allocations, over the whole run: paged, of each block of a decode."
+#define COPIES_DOC      "Sequences copied to a longer place, over the whole run."
+#define COMPACTIONS_DOC "Times that places were moved together, over the whole run."
+#define COPIED_DOC      "KV cache that both copied, on all GPUs."
+#define DELAY_DOC                                                                                            \
+    "Time that allocations and copies take, before the next iteration; over the whole run. Of lanes that "   \
+    "step together the longest counts for all, here each its own."
+
 #define COLUMN(member, unit, doc) NAMED(#member, row, member, unit, doc, NULL)
 static const struct column requests[] = {
     COLUMN(arrival_ns, "ns", "Time at which the client sends the request."),
@@ -90,9 +106,18 @@ static const struct column instances[] = {
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
     COLUMN(kv_peak_blocks, "blocks", "Most KV blocks in use at once."),
+    COLUMN(kv_peak_tokens, "tokens", "Most tokens cached at once."),
     COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
     COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run."),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
+    COLUMN(kv_mean_cached, "1", CACHED_DOC),
+    COLUMN(kv_internal_fragmentation, "1", INTERNAL_DOC),
+    COLUMN(kv_external_fragmentation, "1", EXTERNAL_DOC),
+    COLUMN(kv_allocations, "1", ALLOCATIONS_DOC),
+    COLUMN(kv_copies, "1", COPIES_DOC),
+    COLUMN(kv_compactions, "1", COMPACTIONS_DOC),
+    COLUMN(kv_copied_bytes, "bytes", COPIED_DOC),
+    COLUMN(kv_allocation_ns, "ns", DELAY_DOC),
     COLUMN(waiting_request_ns, "request ns",
            "Integral of waiting requests over the whole run; at most 2^64 - 1, as the two below."),
     COLUMN(running_request_ns, "request ns", "Integral of requests in the batch over the whole run."),
@@ -122,6 +147,7 @@ static const struct column pools[] = {
     COLUMN(pipeline_parallel, "1", "Stages of an instance."),
     COLUMN(attention_data_parallel, "1", "Lanes of an instance."),
     COLUMN(expert_parallel, "1", "Groups of GPUs that an instance's experts are spread over."),
+    COLUMN(kv_allocator, "", "How the KV cache is laid out: `tandem list allocators`."),
     COLUMN(kv_block_tokens, "tokens", "Tokens of one KV block."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of one instance."),
     COLUMN(price_usd_per_gpu_hour, "USD/h", "Price of one GPU for an hour."),
@@ -135,6 +161,14 @@ static const struct column pools[] = {
     COLUMN(mbu, "1", MBU_DOC),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
     COLUMN(kv_peak_utilization, "1", "Highest share of KV blocks in use at once, of the fullest instance."),
+    COLUMN(kv_mean_cached, "1", CACHED_DOC),
+    COLUMN(kv_internal_fragmentation, "1", INTERNAL_DOC),
+    COLUMN(kv_external_fragmentation, "1", EXTERNAL_DOC),
+    COLUMN(kv_allocations, "1", ALLOCATIONS_DOC),
+    COLUMN(kv_copies, "1", COPIES_DOC),
+    COLUMN(kv_compactions, "1", COMPACTIONS_DOC),
+    COLUMN(kv_copied_bytes, "bytes", COPIED_DOC),
+    COLUMN(kv_allocation_ns, "ns", DELAY_DOC),
     COLUMN(mean_running, "requests", "Requests in the pool's batches, time average over the whole run."),
     COLUMN(mean_waiting, "requests", "Requests waiting in the pool, time average over the whole run."),
     COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
@@ -172,6 +206,13 @@ static const struct column timeseries[] = {
     COLUMN(running, "requests", "Requests in the pool's batches, time average."),
     COLUMN(moving, "requests", "Requests with reserved blocks that have not joined yet, time average."),
     COLUMN(kv_used, "1", "Share of the pool's KV blocks in use, time average."),
+    COLUMN(
+        kv_cached, "1",
+        "Share of the tokens that all its blocks hold that are cached, time average: 1 - kv_cached / kv_used "
+        "is internal fragmentation."),
+    COLUMN(kv_stranded, "1",
+           "Share of its blocks that are free, but of no use to the request that waits at the head of its "
+           "queue, time average: external fragmentation."),
     COLUMN(busy_prefill, "1", "Share of the pool's time in iterations that only prefill."),
     COLUMN(busy_decode, "1", "Share of the pool's time in iterations that only decode."),
     COLUMN(busy_mixed, "1", "Share of the pool's time in iterations that do both."),

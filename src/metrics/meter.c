@@ -6,9 +6,9 @@
 /* More requests than a run can have. */
 #define MOST_REQUESTS (INT64_C(1) << 30)
 
-void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_blocks)
+void meter_init(struct meter *meter, struct metrics *metrics, int64_t pool, int64_t most_tokens)
 {
-    int64_t most = most_blocks > MOST_REQUESTS ? most_blocks : MOST_REQUESTS;
+    int64_t most = most_tokens > MOST_REQUESTS ? most_tokens : MOST_REQUESTS;
     *meter = (struct meter){
         .metrics = metrics, .pool = pool, .lower_ns = SIMTIME_NEVER, .longest_ns = INT64_MAX / most};
 }
@@ -38,6 +38,8 @@ static struct series_bin bin_of(const struct meter_sums *sums)
                              .running_ns = sums->running_ns,
                              .moving_ns = sums->moving_ns,
                              .kv_block_ns = sums->kv_block_ns,
+                             .kv_token_ns = sums->kv_token_ns,
+                             .kv_stranded_ns = sums->kv_stranded_ns,
                              .prefill_tokens = sums->prefill_tokens,
                              .output_tokens = sums->output_tokens,
                              .sent_bytes = sums->sent_bytes};
@@ -70,6 +72,8 @@ void meter_flush(struct meter *meter)
         for (int phase = 0; phase < PHASE_COUNT; phase++)
             usage->busy_ns[phase] += sums->busy_ns[phase];
         usage->kv_block_ns += sums->kv_block_ns;
+        usage->kv_token_ns += sums->kv_token_ns;
+        usage->kv_stranded_ns += sums->kv_stranded_ns;
         usage->window_output_tokens += sums->output_tokens;
     }
     usage->waiting_ns += sums->waiting_ns;

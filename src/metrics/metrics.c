@@ -173,6 +173,8 @@ void usage_add(struct usage *into, const struct usage *from)
         effort_add(&into->window[phase], &from->window[phase]);
     }
     into->kv_block_ns += from->kv_block_ns;
+    into->kv_token_ns += from->kv_token_ns;
+    into->kv_stranded_ns += from->kv_stranded_ns;
     into->waiting_ns += from->waiting_ns;
     into->running_ns += from->running_ns;
     into->moving_ns += from->moving_ns;
@@ -183,8 +185,15 @@ void usage_add(struct usage *into, const struct usage *from)
     into->preemptions += from->preemptions;
     if (from->kv_peak_blocks > into->kv_peak_blocks)
         into->kv_peak_blocks = from->kv_peak_blocks;
+    if (from->kv_peak_tokens > into->kv_peak_tokens)
+        into->kv_peak_tokens = from->kv_peak_tokens;
     into->kv_allocated_blocks += from->kv_allocated_blocks;
     into->kv_freed_blocks += from->kv_freed_blocks;
+    into->kv_allocations += from->kv_allocations;
+    into->kv_copies += from->kv_copies;
+    into->kv_compactions += from->kv_compactions;
+    into->kv_copied_blocks += from->kv_copied_blocks;
+    into->kv_cost_ns += from->kv_cost_ns;
     into->sent_bytes += from->sent_bytes;
     into->received_bytes += from->received_bytes;
 }
@@ -200,6 +209,8 @@ void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, in
     if (start < end) {
         usage->busy_ns[gauge->phase] += (uint64_t)(end - start);
         usage->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * (uint64_t)(end - start);
+        usage->kv_token_ns += (wide_t)(uint64_t)gauge->kv_tokens * (uint64_t)(end - start);
+        usage->kv_stranded_ns += (wide_t)(uint64_t)gauge->kv_stranded_blocks * (uint64_t)(end - start);
     }
     usage->waiting_ns += (wide_t)(uint64_t)gauge->waiting * duration;
     usage->running_ns += (wide_t)(uint64_t)gauge->running * duration;
@@ -265,8 +276,9 @@ void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, in
 
 void metrics_add_bin(struct metrics *metrics, int64_t pool, int64_t at_ns, const struct series_bin *sums)
 {
-    bool any = (sums->waiting_ns | sums->running_ns | sums->moving_ns | sums->kv_block_ns |
-                sums->prefill_tokens | sums->output_tokens | sums->sent_bytes) != 0;
+    bool any =
+        (sums->waiting_ns | sums->running_ns | sums->moving_ns | sums->kv_block_ns | sums->kv_token_ns |
+         sums->kv_stranded_ns | sums->prefill_tokens | sums->output_tokens | sums->sent_bytes) != 0;
     for (int phase = 0; phase < PHASE_COUNT; phase++)
         any = any || sums->busy_ns[phase] != 0;
     struct series_bin *bin = any ? instant(metrics, pool, at_ns) : NULL;

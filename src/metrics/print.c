@@ -162,6 +162,23 @@ static void print_pools(const struct results *results, struct text *text)
                     100 * results->pools[i].mfu, 100 * results->pools[i].hfu, 100 * results->pools[i].mbu);
 }
 
+/* Internal fragmentation is of the blocks in use ("KV mean" above), external of all blocks. */
+static void print_caches(const struct results *results, struct text *text)
+{
+    int width = name_width(results);
+    text_append(text, "\n%-*s %-16s %8s %9s %9s %12s %9s %10s %10s  by allocations and copies\n", width,
+                "pool", "KV allocator", "cached", "internal", "external", "allocations", "copies", "copied",
+                "delay");
+    for (size_t i = 0; i < results->pool_count; i++) {
+        const struct pool_row *pool = &results->pools[i];
+        text_append(text, "%-*s %-16s %6.2f %% %7.2f %% %7.2f %% %12llu %9llu %10s %10s\n", width, pool->name,
+                    pool->kv_allocator, 100 * pool->kv_mean_cached, 100 * pool->kv_internal_fragmentation,
+                    100 * pool->kv_external_fragmentation, (unsigned long long)pool->kv_allocations,
+                    (unsigned long long)(pool->kv_copies + pool->kv_compactions),
+                    bytes_text(pool->kv_copied_bytes).text, time_text((double)pool->kv_allocation_ns).text);
+    }
+}
+
 static void print_costs(const struct results *results, struct text *text)
 {
     const struct summary *summary = &results->summary;
@@ -213,6 +230,7 @@ void results_print(const struct results *results, struct text *text)
     print_latencies(&results->summary, text);
     print_stages(&results->summary, text);
     print_pools(results, text);
+    print_caches(results, text);
     print_costs(results, text);
     print_energy(results, text);
 }

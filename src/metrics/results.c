@@ -140,11 +140,31 @@ static double mean_watts(const struct build *build, double joules)
     return ratio(joules * (double)SIMTIME_SECOND_NS, build->window_ns);
 }
 
+/* What an allocator makes of the cache of so many instances in the window. */
+struct cache {
+    double utilization, cached, internal, external;
+    uint64_t copied_bytes;
+};
+
+static struct cache cache(const struct build *build, const struct results_pool *pool, uint32_t instances,
+                          const struct usage *usage)
+{
+    double time = (double)pool->kv_capacity_blocks * build->window_ns * (double)instances;
+    double tokens = (double)pool->kv_block_tokens;
+    double taken = wide_to_double(usage->kv_block_ns), used = wide_to_double(usage->kv_token_ns);
+    double bytes = (double)usage->kv_copied_blocks * tokens * pool->kv_bytes_per_token;
+    return (struct cache){.utilization = ratio(taken, time),
+                          .cached = ratio(used, time * tokens),
+                          .internal = ratio(taken * tokens - used, taken * tokens),
+                          .external = ratio(wide_to_double(usage->kv_stranded_ns), time),
+                          .copied_bytes = (uint64_t)bytes};
+}
+
 static struct instance_row instance_row(const struct build *build, const struct results_pool *pool,
                                         const struct usage *usage, const struct energy *used_energy)
 {
     double price = pool->price_usd_per_gpu_hour * (double)pool->gpus_per_instance;
-    double capacity = (double)pool->kv_capacity_blocks;
+    struct cache kv = cache(build, pool, 1, usage);
     struct effort effort = all_phases(usage);
     struct rates used = window_rates(build, pool, pool->gpus_per_instance, &effort);
     double time = build->window_ns * (double)pool->members_per_instance;
@@ -170,9 +190,18 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .preemptions = usage->preemptions,
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .kv_peak_blocks = usage->kv_peak_blocks,
+        .kv_peak_tokens = usage->kv_peak_tokens,
         .kv_allocated_blocks = usage->kv_allocated_blocks,
         .kv_freed_blocks = usage->kv_freed_blocks,
-        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * build->window_ns),
+        .kv_mean_utilization = kv.utilization,
+        .kv_mean_cached = kv.cached,
+        .kv_internal_fragmentation = kv.internal,
+        .kv_external_fragmentation = kv.external,
+        .kv_allocations = usage->kv_allocations,
+        .kv_copies = usage->kv_copies,
+        .kv_compactions = usage->kv_compactions,
+        .kv_copied_bytes = kv.copied_bytes,
+        .kv_allocation_ns = usage->kv_cost_ns,
         .waiting_request_ns = narrow(usage->waiting_ns),
         .running_request_ns = narrow(usage->running_ns),
         .moving_request_ns = narrow(usage->moving_ns),
@@ -193,7 +222,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
     double cost = window_cost(build, price);
     double instance_time = build->window_ns * (double)pool->instances;
     double time = instance_time * (double)pool->members_per_instance;
-    double capacity = (double)pool->kv_capacity_blocks;
+    struct cache kv = cache(build, pool, pool->instances, usage);
     double run_ns = (double)build->metrics->end_ns;
     struct effort effort = all_phases(usage);
     struct rates used = window_rates(build, pool, gpus, &effort);
@@ -208,6 +237,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .pipeline_parallel = pool->pipeline_parallel,
         .attention_data_parallel = pool->attention_data_parallel,
         .expert_parallel = pool->expert_parallel,
+        .kv_allocator = pool->kv_allocator,
         .kv_block_tokens = pool->kv_block_tokens,
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
@@ -219,8 +249,16 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
-        .kv_mean_utilization = ratio(wide_to_double(usage->kv_block_ns), capacity * instance_time),
-        .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, capacity),
+        .kv_mean_utilization = kv.utilization,
+        .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, (double)pool->kv_capacity_blocks),
+        .kv_mean_cached = kv.cached,
+        .kv_internal_fragmentation = kv.internal,
+        .kv_external_fragmentation = kv.external,
+        .kv_allocations = usage->kv_allocations,
+        .kv_copies = usage->kv_copies,
+        .kv_compactions = usage->kv_compactions,
+        .kv_copied_bytes = kv.copied_bytes,
+        .kv_allocation_ns = usage->kv_cost_ns,
         .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
         .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
         .prefill_tokens = usage->prefill_tokens,
@@ -274,12 +312,15 @@ static struct series_bin_row bin_row(const struct results_pool *pool, const stru
 {
     double instance_time = width_ns * (double)pool->instances;
     double time = instance_time * (double)pool->members_per_instance;
+    double block_time = instance_time * (double)pool->kv_capacity_blocks;
     return (struct series_bin_row){
         .start_ns = start_ns,
         .waiting = ratio(wide_to_double(bin->waiting_ns), width_ns),
         .running = ratio(wide_to_double(bin->running_ns), width_ns),
         .moving = ratio(wide_to_double(bin->moving_ns), width_ns),
-        .kv_used = ratio(wide_to_double(bin->kv_block_ns), instance_time * (double)pool->kv_capacity_blocks),
+        .kv_used = ratio(wide_to_double(bin->kv_block_ns), block_time),
+        .kv_cached = ratio(wide_to_double(bin->kv_token_ns), block_time * (double)pool->kv_block_tokens),
+        .kv_stranded = ratio(wide_to_double(bin->kv_stranded_ns), block_time),
         .busy_prefill = ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
         .busy_decode = ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
         .busy_mixed = ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),

@@ -24,6 +24,8 @@ void series_bin_merge(struct series_bin *into, const struct series_bin *from)
     into->running_ns += from->running_ns;
     into->moving_ns += from->moving_ns;
     into->kv_block_ns += from->kv_block_ns;
+    into->kv_token_ns += from->kv_token_ns;
+    into->kv_stranded_ns += from->kv_stranded_ns;
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
         into->busy_ns[phase] += from->busy_ns[phase];
         if (from->effort[phase].iterations > 0)

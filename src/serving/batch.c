@@ -48,6 +48,21 @@ static int64_t blocks_now(const struct instance *instance, const struct sequence
     return used > sequence->blocks ? used : sequence->blocks;
 }
 
+/* Says from which step on a sequence needs blocks beyond those that it has. Without places it may be now. */
+static void watch_growth(struct instance *instance, uint32_t slot)
+{
+    struct batch *batch = &instance->batch;
+    struct sequence *sequence = &instance->sequences[slot];
+    int64_t room = sequence->blocks * instance->kv.block_tokens - cached_now(instance, sequence);
+    if (!instance->kv.placed)
+        room -= instance->kv.block_tokens - 1;
+    sequence->growing = room <= 0 && !instance->kv.placed;
+    if (sequence->growing)
+        ++*residue_of(instance, sequence);
+    else
+        heap_set(&batch->growth, slot, batch->step + room, sequence->admission);
+}
+
 /* Of so many cached tokens, those that layers with a window will still see beside the next one. */
 static int64_t sliding_part(const struct instance *instance, int64_t cached_tokens)
 {
@@ -116,6 +131,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     batch->count++;
     batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
+    cache_outside(instance, slot, 0);
     join_contexts(instance, slot);
     if (naive(instance))
         return;
@@ -126,12 +142,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     batch->fresh[batch->fresh_count++] = slot;
     int64_t left = sequence->request->output_tokens - sequence->generated_tokens;
     heap_set(&batch->ends, slot, batch->step + left, sequence->admission);
-    int64_t room = sequence->blocks * instance->kv.block_tokens - sequence->cached_tokens;
-    sequence->growing = room < instance->kv.block_tokens;
-    if (sequence->growing)
-        ++*residue_of(instance, sequence);
-    else
-        heap_set(&batch->growth, slot, batch->step + room, sequence->admission);
+    watch_growth(instance, slot);
 }
 
 /* Longest gap of the steps from first on, 0 when there was none. */
@@ -191,19 +202,47 @@ void batch_leave(struct instance *instance, uint32_t slot)
     sequence->blocks = blocks;
     sequence->highest_computed_tokens = cached_tokens;
     sequence->growing = false;
+    cache_outside(instance, slot, cached_tokens);
 }
 
 int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot)
 {
     const struct sequence *sequence = &instance->sequences[slot];
-    int64_t needed = kv_blocks(&instance->kv, cached_now(instance, sequence) + 1);
-    return needed > blocks_now(instance, sequence) ? 1 : 0;
+    int64_t tokens = cached_now(instance, sequence) + 1;
+    if (kv_blocks(&instance->kv, tokens) <= blocks_now(instance, sequence))
+        return 0;
+    return instance->kv.placed ? kv_grown_size(&instance->kv, tokens) : 1;
+}
+
+void batch_extend(struct instance *instance, uint32_t slot, int64_t blocks)
+{
+    if (!instance->kv.placed) {
+        kv_take(&instance->kv, blocks);
+    } else if (blocks > 0) {
+        kv_grow(&instance->kv, slot, blocks);
+        instance->sequences[slot].blocks = blocks;
+        instance->schedule.grown = true;
+        if (!naive(instance))
+            watch_growth(instance, slot);
+    }
+}
+
+bool batch_extend_all(struct instance *instance)
+{
+    while (instance->kv.placed && batch_growth_step(instance) <= instance->batch.step) {
+        uint32_t slot = heap_top(&instance->batch.growth)->id;
+        int64_t blocks = batch_sequence_blocks_needed(instance, slot);
+        if (!kv_make_place(&instance->kv, blocks))
+            return false;
+        batch_extend(instance, slot, blocks);
+    }
+    return true;
 }
 
 int64_t batch_blocks_needed(struct instance *instance)
 {
     struct batch *batch = &instance->batch;
-    while (batch_growth_step(instance) <= batch->step) {
+    while (!instance->kv.placed && batch_growth_step(instance) <= batch->step) {
         uint32_t slot = heap_top(&batch->growth)->id;
         struct sequence *sequence = &instance->sequences[slot];
         heap_remove(&batch->growth, slot);

@@ -33,7 +33,7 @@ void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int6
     CHECK(sequence->state == SEQUENCE_HELD, "slot %u holds no blocks for a transfer", slot);
     instance_account(instance, now_ns);
     meter_sent(&instance->meter, now_ns, bytes);
-    kv_give(&instance->kv, sequence->blocks);
+    blocks_give(instance, slot);
     sequence_free(instance, slot);
     instance->held--;
     instance->report_due = true;
@@ -77,17 +77,23 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
-        int64_t blocks = kv_blocks(&instance->kv, sequence->request->prompt_tokens + 1);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
+        int64_t tokens = sequence->request->prompt_tokens + 1;
+        if (!blocks_fit(instance, tokens))
             return;
-        kv_take(&instance->kv, blocks);
+        blocks_take(instance, slot, kv_size(&instance->kv, tokens));
         ring_pop_front(&instance->offered);
-        sequence->blocks = blocks;
         sequence->state = SEQUENCE_MOVING;
         instance->moving++;
         sequence->request->row.decode_queue_ns = request_stage(sequence->request, now_ns);
         open_flow(instance, slot, now_ns);
     }
+}
+
+/* What is in the cache when it has come: with first_token decode the last prompt token is run again to sample
+ * token 1. */
+static int64_t moved_tokens(const struct request *request)
+{
+    return request->prompt_tokens + request->generated_tokens - 1;
 }
 
 void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
@@ -100,6 +106,7 @@ void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, i
     request->row.transfer_ns = request_stage(request, now_ns) - 2 * latency_ns;
     request->row.control_ns += 2 * latency_ns;
     instance->meter.usage.received_bytes += bytes;
+    cache_outside(instance, slot, moved_tokens(request));
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
     instance->boundary_due = true;
@@ -122,8 +129,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
             instance_finish(instance, slot, now_ns);
             continue;
         }
-        /* With first_token decode the last prompt token is run again to sample token 1. */
-        sequence->cached_tokens = request->prompt_tokens + request->generated_tokens - 1;
+        sequence->cached_tokens = moved_tokens(request);
         sequence->computed_tokens = sequence->known_tokens;
         batch_join(instance, slot);
     }

@@ -103,7 +103,7 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
     instance->iteration_ns = timer_iteration_ns(instance->config->timers[0], &work);
     instance->expert_bytes =
         timer_expert_bytes(instance->config->timers[0], work.prefill_tokens + work.decode_sequences);
-    iteration_begin(instance, now_ns + instance->iteration_ns);
+    iteration_begin(instance, now_ns + kv_take_cost(&instance->kv) + instance->iteration_ns);
     leap_predict(instance);
 }
 
@@ -138,7 +138,7 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
                              row->stalled_ns,
           "the stages of request %llu do not add up", (unsigned long long)row->id);
     metrics_row(instance->metrics, row);
-    kv_give(&instance->kv, sequence->blocks);
+    blocks_give(instance, slot);
     running_remove(instance, slot);
     sequence_free(instance, slot);
     engine_body_free(instance->engine, request);
@@ -155,14 +155,14 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
     instance->engine = engine;
     instance->config = config;
     instance->metrics = metrics;
-    meter_init(&instance->meter, metrics, config->pool, config->capacity_blocks);
+    meter_init(&instance->meter, metrics, config->pool, config->capacity_blocks * config->kv.block_tokens);
     instance->entity = entity;
     instance->member = member;
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;
     instance->last_running = NO_SLOT;
     instance->schedule.instance = instance;
-    kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
+    kv_init(&instance->kv, &config->kv, config->capacity_blocks);
     batch_init(instance);
     return instance;
 }
@@ -170,6 +170,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
 void instance_free(struct instance *instance)
 {
     batch_clear(instance);
+    kv_clear(&instance->kv);
     mem_free(instance->sequences);
     mem_free(instance->waiting.slots);
     mem_free(instance->offered.slots);
@@ -186,12 +187,20 @@ void instance_close(struct instance *instance, int64_t end_ns)
     CHECK(!instance->busy && instance->running == 0 && instance->waiting.count == 0 &&
               instance->offered.count == 0 && instance->moving == 0 && instance->held == 0,
           "instance %u has unfinished requests at the end", instance->entity);
-    CHECK(instance->kv.used_blocks == 0, "instance %u leaks %lld blocks", instance->entity,
-          (long long)instance->kv.used_blocks);
+    const struct kv *kv = &instance->kv;
+    struct usage *usage = &instance->meter.usage;
+    CHECK(kv->used_blocks == 0 && cached_tokens(instance) == 0, "instance %u leaks %lld blocks",
+          instance->entity, (long long)kv->used_blocks);
     if (end_ns > instance->accounted_ns)
         instance_account(instance, end_ns);
     meter_flush(&instance->meter);
-    instance->meter.usage.kv_peak_blocks = (uint64_t)instance->kv.peak_blocks;
-    instance->meter.usage.kv_allocated_blocks = instance->kv.allocated_blocks;
-    instance->meter.usage.kv_freed_blocks = instance->kv.freed_blocks;
+    usage->kv_peak_blocks = (uint64_t)kv->peak_blocks;
+    usage->kv_peak_tokens = (uint64_t)instance->peak_tokens;
+    usage->kv_allocated_blocks = kv->allocated_blocks;
+    usage->kv_freed_blocks = kv->freed_blocks;
+    usage->kv_allocations = kv->allocations;
+    usage->kv_copies = kv->copies;
+    usage->kv_compactions = kv->compactions;
+    usage->kv_copied_blocks = kv->copied_blocks;
+    usage->kv_cost_ns = kv->total_cost_ns;
 }

@@ -48,6 +48,7 @@ struct sequence {
     int64_t chunk_tokens;    /* of the iteration in progress */
     int64_t highest_computed_tokens; /* ever: below it, work is repeated */
     int64_t stall_start_ns;          /* while preempted; else -1 */
+    int64_t outside_tokens;          /* cached while it is not in the batch, as cache_outside was told */
 };
 
 /* A queue of slots with both ends open. */
@@ -83,7 +84,8 @@ struct batch {
     int64_t below_window;   /* sequences that count fewer: the sum rises by as many each step */
     int64_t *residues;      /* by (cached - step) mod block size: growing sequences; block size of them */
     struct heap ends;       /* key: step at which a sequence has all its tokens; tie: admission */
-    struct heap growth;     /* key: step from which a sequence needs blocks beyond its reserved ones */
+    struct heap growth;     /* key: step from which a sequence needs blocks beyond its reserved ones: where
+                             * they have a place, at once, for the next step; else one in each B steps */
     uint32_t *fresh;        /* slots that joined since the last step */
     size_t fresh_count, fresh_capacity;
     struct gap_entry *gaps;
@@ -99,6 +101,7 @@ struct schedule {
     int64_t prefill_tokens;
     int64_t preempted;
     bool decode; /* the decode batch takes part */
+    bool grown;  /* sequences were moved to longer places */
     size_t item_count, parked_count;
     uint32_t *items;  /* slots with prefill chunks */
     uint32_t *parked; /* decodes without budget */
@@ -123,6 +126,9 @@ struct instance {
     struct ring ready;   /* decode role: KV has come */
     int64_t moving;      /* reserved, until they join */
     struct kv kv;
+    int64_t outside_tokens;  /* cached of sequences that are not in the batch */
+    int64_t stranded_blocks; /* free ones that the head of the queue found no place in at the last boundary */
+    int64_t peak_tokens;     /* most tokens cached at once */
     struct batch batch;
     struct schedule schedule;
     struct timer_decode
@@ -162,9 +168,15 @@ void batch_clear(struct instance *instance);
 void batch_join(struct instance *instance, uint32_t slot);
 /* It leaves; cached_tokens, blocks and the request's figures are brought up to date. */
 void batch_leave(struct instance *instance, uint32_t slot);
-/* Blocks that the next step needs, over the batch and of one sequence. */
+/* Blocks that the next step needs, over the batch (without places: else 0) and of one sequence: one more, or
+ * those of its next place. */
 int64_t batch_blocks_needed(struct instance *instance);
 int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot);
+/* Gives a sequence what the line above says; there is room. */
+void batch_extend(struct instance *instance, uint32_t slot, int64_t blocks);
+/* Moves all sequences that have outgrown their places, in order of admission. Returns false at the first that
+ * finds no room. */
+bool batch_extend_all(struct instance *instance);
 /* The longest context of the next step, its new token included; 0 where the timer does not ask for it. */
 int64_t batch_longest_context(const struct instance *instance);
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
@@ -174,7 +186,7 @@ void batch_step(struct instance *instance, int64_t now_ns);
 static inline int64_t batch_growth_step(const struct instance *instance)
 {
     const struct heap_entry *top = heap_top(&instance->batch.growth);
-    return top ? top->key - instance->kv.block_tokens + 1 : INT64_MAX;
+    return top ? top->key : INT64_MAX;
 }
 
 /* The step at which the next sequence outgrows the window, INT64_MAX for none. */
@@ -207,6 +219,21 @@ static inline bool schedule_any(const struct schedule *schedule)
 {
     return schedule->decode || schedule->item_count > 0;
 }
+
+/* blocks.c */
+/* A sequence that is not in the batch has so many tokens in the cache. */
+void cache_outside(struct instance *instance, uint32_t slot, int64_t tokens);
+/* Tokens that are in the cache. */
+int64_t cached_tokens(const struct instance *instance);
+/* Whether a new sequence with so many tokens fits, with the watermark left free. Where it finds no place
+ * though enough blocks are free, they count as stranded until the next boundary. */
+bool blocks_fit(struct instance *instance, int64_t tokens);
+/* Takes blocks for a sequence, its first or more of them. There is room. */
+void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks);
+/* Blocks that a prefill sequence lacks to compute a chunk more. A place is for all its known tokens. */
+int64_t blocks_for_chunk(const struct instance *instance, const struct sequence *sequence, int64_t chunk);
+/* Gives all blocks of a sequence back; sequence->blocks stays. */
+void blocks_give(struct instance *instance, uint32_t slot);
 
 /* schedule.c */
 void schedule_begin(struct schedule *schedule);

@@ -8,6 +8,8 @@ struct gauge instance_gauge(const struct instance *instance)
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
+        .kv_tokens = cached_tokens(instance),
+        .kv_stranded_blocks = instance->stranded_blocks,
         .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
     };
 }
@@ -17,6 +19,8 @@ void instance_account(struct instance *instance, int64_t now_ns)
     if (now_ns == instance->accounted_ns)
         return;
     struct gauge gauge = instance_gauge(instance);
+    if (gauge.kv_tokens > instance->peak_tokens)
+        instance->peak_tokens = gauge.kv_tokens;
     if (gauge_any(&gauge))
         meter_span(&instance->meter, instance->accounted_ns, now_ns, &gauge);
     instance->accounted_ns = now_ns;
@@ -175,6 +179,7 @@ static void item_done(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
     sequence->computed_tokens += sequence->chunk_tokens;
+    cache_outside(instance, slot, sequence->computed_tokens);
     instance->queued_tokens -= sequence->chunk_tokens;
     if (sequence->computed_tokens == sequence->known_tokens)
         prompt_complete(instance, slot, now_ns);

@@ -5,20 +5,25 @@
  * instance lets time pass and catches up when something comes, or when the boundary may be near. */
 #include "internal.h"
 
-/* Blocks are sure to last for so many steps beyond the one in progress: in B steps no sequence takes more
- * than one. */
-static int64_t steps_with_blocks(const struct instance *instance)
+/* The step that ends at a boundary at which blocks could run out, or a sequence needs another place: in B
+ * steps no sequence takes more than one block. */
+static int64_t step_with_blocks(const struct instance *instance)
 {
-    return kv_free_blocks(&instance->kv) / instance->batch.count * instance->kv.block_tokens;
+    const struct batch *batch = &instance->batch;
+    if (instance->kv.placed)
+        return batch_growth_step(instance);
+    return batch->step + 1 + kv_free_blocks(&instance->kv) / batch->count * instance->kv.block_tokens;
 }
 
 /* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
+ * Longer places leave others free, which what waits may fit; and blocks that cost time are taken one by one.
  */
 static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
-           schedule->preempted == 0 && instance->partial_count == 0;
+           schedule->preempted == 0 && !schedule->grown && instance->partial_count == 0 &&
+           (instance->kv.placed || instance->kv.alloc_ns == 0);
 }
 
 void leap_predict(struct instance *instance)
@@ -31,7 +36,7 @@ void leap_predict(struct instance *instance)
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;
-    int64_t safe = batch->step + 1 + steps_with_blocks(instance);
+    int64_t safe = step_with_blocks(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
         instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);
@@ -71,7 +76,7 @@ static void pass_boundary(struct instance *instance)
     iteration_count(instance, now_ns);
     batch_step(instance, now_ns);
     CHECK(instance->ended_count == 0, "instance %u leapt over the end of a request", instance->entity);
-    kv_take(&instance->kv, batch_blocks_needed(instance));
+    kv_take_each(&instance->kv, batch_blocks_needed(instance));
     start_next(instance);
 }
 
@@ -112,12 +117,14 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
             used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    uint64_t block_ns = 0;
+    const int64_t outside = instance->outside_tokens - count; /* what context counts too much */
+    uint64_t block_ns = 0, token_ns = 0;
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
         batch->last_step_ns = end_ns;
         batch->step++;
         block_ns += (uint64_t)used * (uint64_t)(end_ns - from_ns);
+        token_ns += (uint64_t)(context + outside) * (uint64_t)(end_ns - from_ns);
         itl->counts[histogram_bucket(gap_ns)] += each;
         least_ns = gap_ns < least_ns ? gap_ns : least_ns;
         most_ns = gap_ns > most_ns ? gap_ns : most_ns;
@@ -136,11 +143,12 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     wide_t contexts = sum_before(steps, context, count) * (uint64_t)config->full_layers;
     if (config->sliding_window > 0)
         contexts += sum_before(steps, sliding, below_window) * (uint64_t)config->sliding_layers;
-    gauge.kv_blocks = 0; /* they grew: apart */
+    gauge.kv_blocks = gauge.kv_tokens = 0; /* they grew: apart */
     CHECK(meter_open(&instance->meter, begin_ns, from_ns), "a run over an edge at %lld ns",
           (long long)from_ns);
     meter_span(&instance->meter, begin_ns, from_ns, &gauge);
     instance->meter.sums.kv_block_ns += block_ns;
+    instance->meter.sums.kv_token_ns += token_ns;
     meter_iteration(&instance->meter, from_ns, PHASE_DECODE, 0, tokens,
                     &(struct effort){.iterations = steps,
                                      .tokens = tokens,
@@ -152,7 +160,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
                           most_ns);
     batch->cached_tokens = context - count;
     batch->sliding_tokens = sliding - count;
-    kv_take(&instance->kv, used - instance->kv.used_blocks);
+    kv_take_each(&instance->kv, used - instance->kv.used_blocks);
     instance->accounted_ns = from_ns;
     instance->iteration_ns = length_ns;
     instance->iteration_end_ns = end_ns;

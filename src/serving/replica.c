@@ -22,6 +22,7 @@ struct replica {
     int64_t *free_ns;          /* by stage: when it is done with what it got so far */
     struct work *works;        /* of a group's lanes while it starts */
     int64_t most_blocks;       /* KV blocks of all members in use at once, so far */
+    int64_t most_tokens;       /* tokens in them, likewise */
 };
 
 static int64_t later(int64_t a, int64_t b)
@@ -82,16 +83,17 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
     group_due(replica, group, now_ns);
 }
 
-/* Sends the works of so many lanes, most_tokens the longest of them, through the stages. When they are done.
- */
-static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t now_ns)
+/* Sends the works of so many lanes, most_tokens the longest of them, through the stages, each of which first
+ * copies for so long. When they are done. */
+static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t copy_ns,
+                           int64_t now_ns)
 {
     int64_t come_ns = now_ns; /* when the stage has its input */
     for (size_t stage = 0; stage < replica->stages; stage++) {
         struct timer *timer = replica->config->timers[stage];
         struct timer_span span = timer_span(timer, replica->works, (int64_t)lanes);
         int64_t prepared_ns = later(replica->free_ns[stage], now_ns) + span.host_ns;
-        replica->free_ns[stage] = later(come_ns, prepared_ns) + span.gpu_ns;
+        replica->free_ns[stage] = later(come_ns, prepared_ns) + copy_ns + span.gpu_ns;
         come_ns = replica->free_ns[stage] + timer_send_ns(timer, most_tokens);
     }
     return replica->free_ns[replica->stages - 1];
@@ -121,7 +123,7 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     size_t working = 0;
-    int64_t most_tokens = 0;
+    int64_t most_tokens = 0, copy_ns = 0;
     replica->groups[group].due_ns = SIMTIME_NEVER;
     for (size_t i = 0; i < replica->lanes; i++) {
         struct work *work = &replica->works[working];
@@ -130,11 +132,12 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
         if (!schedule_any(&lanes[i]->schedule))
             continue;
         most_tokens = later(most_tokens, (int64_t)work_tokens(work));
+        copy_ns = later(copy_ns, kv_take_cost(&lanes[i]->kv));
         working++;
     }
     if (working == 0)
         return;
-    int64_t end_ns = pass_stages(replica, working, most_tokens, now_ns);
+    int64_t end_ns = pass_stages(replica, working, most_tokens, copy_ns, now_ns);
     share_expert_bytes(replica, group);
     for (size_t i = 0; i < replica->lanes; i++)
         if (schedule_any(&lanes[i]->schedule))
@@ -167,13 +170,16 @@ static void set_wake(struct replica *replica, int64_t now_ns)
     engine_wake(replica->engine, replica->entity, wake_ns);
 }
 
-/* Blocks are taken when groups start only. */
-static void note_peak(struct replica *replica)
+/* Blocks are taken when groups start only, tokens are there when they end or a transfer does. */
+static void note_peaks(struct replica *replica)
 {
-    int64_t blocks = 0;
-    for (size_t i = 0; i < replica->member_count; i++)
+    int64_t blocks = 0, tokens = 0;
+    for (size_t i = 0; i < replica->member_count; i++) {
         blocks += replica->members[i]->kv.used_blocks;
+        tokens += cached_tokens(replica->members[i]);
+    }
     replica->most_blocks = later(replica->most_blocks, blocks);
+    replica->most_tokens = later(replica->most_tokens, tokens);
 }
 
 static void on_message(void *state, struct engine *engine, const struct event *event)
@@ -185,6 +191,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     instance_receive(replica->members[member], event);
     if (replica->members[member]->boundary_due)
         group_due(replica, member / replica->lanes, event->time_ns);
+    note_peaks(replica);
     set_wake(replica, event->time_ns);
 }
 
@@ -199,7 +206,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
             end_group(replica, group, now_ns);
     while (replica->free_ns[0] <= now_ns && (group = next_group(replica)) < replica->stages)
         start_group(replica, group, now_ns);
-    note_peak(replica);
+    note_peaks(replica);
     instance_report(replica->members, replica->member_count, now_ns);
     set_wake(replica, now_ns);
 }
@@ -246,8 +253,10 @@ struct usage replica_usage(const struct replica *replica)
     struct usage usage = {0};
     for (size_t i = 0; i < replica->member_count; i++)
         usage_add(&usage, &replica->members[i]->meter.usage);
-    if (replica->member_count > 1)
+    if (replica->member_count > 1) {
         usage.kv_peak_blocks = (uint64_t)replica->most_blocks;
+        usage.kv_peak_tokens = (uint64_t)replica->most_tokens;
+    }
     return usage;
 }
 

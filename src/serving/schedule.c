@@ -20,6 +20,8 @@ void schedule_begin(struct schedule *schedule)
     schedule->prefill_tokens = 0;
     schedule->preempted = 0;
     schedule->decode = false;
+    schedule->grown = false;
+    schedule->instance->stranded_blocks = 0;
     schedule->budget_tokens = schedule->instance->config->limits.max_num_batched_tokens;
 }
 
@@ -31,19 +33,11 @@ static int64_t chunk_of(const struct instance *instance, const struct sequence *
     return threshold > 0 ? least(chunk, threshold) : chunk;
 }
 
-/* Blocks that a prefill sequence lacks to compute a chunk more. */
-static int64_t chunk_blocks(const struct instance *instance, const struct sequence *sequence, int64_t chunk)
-{
-    return kv_blocks(&instance->kv, sequence->computed_tokens + chunk) - sequence->blocks;
-}
-
 static void add_item(struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
-    int64_t blocks = chunk_blocks(instance, sequence, chunk);
-    kv_take(&instance->kv, blocks);
-    sequence->blocks += blocks;
+    blocks_take(instance, slot, blocks_for_chunk(instance, sequence, chunk));
     sequence->chunk_tokens = chunk;
     if (schedule->item_count == schedule->item_capacity)
         schedule->items =
@@ -54,8 +48,8 @@ static void add_item(struct schedule *schedule, uint32_t slot, int64_t chunk)
 }
 
 /* The usual case without a walk: everything running gets its tokens and blocks. The last partial prefill may
- * be cut by the budget where nothing is behind it. Returns false, with nothing changed, when the order
- * matters. */
+ * be cut by the budget where nothing is behind it. Returns false when the order matters, with nothing changed
+ * but what a walk would have done too: the first sequences that outgrew their places have longer ones. */
 static bool running_fits(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
@@ -68,12 +62,12 @@ static bool running_fits(struct schedule *schedule)
         int64_t chunk = chunk_of(instance, sequence, budget);
         if (chunk <= 0 || (chunk < wanted && slot != instance->last_running))
             return false;
-        blocks += chunk_blocks(instance, sequence, chunk);
+        blocks += blocks_for_chunk(instance, sequence, chunk);
         budget -= chunk;
     }
-    if (budget < 0 || blocks > kv_free_blocks(&instance->kv))
+    if (budget < 0 || blocks > kv_free_blocks(&instance->kv) || !batch_extend_all(instance))
         return false;
-    kv_take(&instance->kv, batch_blocks_needed(instance));
+    kv_take_each(&instance->kv, batch_blocks_needed(instance));
     schedule->budget_tokens -= instance->batch.count;
     schedule->decode = instance->batch.count > 0;
     for (size_t i = 0; i < instance->partial_count; i++) {
@@ -95,7 +89,7 @@ static void preempt(struct instance *instance, uint32_t slot)
             sequence->highest_computed_tokens = sequence->computed_tokens;
     }
     running_remove(instance, slot);
-    kv_give(&instance->kv, sequence->blocks);
+    blocks_give(instance, slot);
     instance->queued_tokens -= sequence->known_tokens - sequence->computed_tokens;
     sequence->blocks = 0;
     sequence->computed_tokens = 0;
@@ -113,7 +107,7 @@ static void preempt(struct instance *instance, uint32_t slot)
 static bool make_room(struct schedule *schedule, uint32_t slot, int64_t blocks)
 {
     struct instance *instance = schedule->instance;
-    while (kv_free_blocks(&instance->kv) < blocks) {
+    while (!kv_make_place(&instance->kv, blocks)) {
         uint32_t victim = instance->last_running;
         preempt(instance, victim);
         schedule->preempted++;
@@ -149,12 +143,12 @@ static void walk_running(struct schedule *schedule)
             int64_t blocks = batch_sequence_blocks_needed(instance, slot);
             if (!make_room(schedule, slot, blocks))
                 return;
-            kv_take(&instance->kv, blocks);
+            batch_extend(instance, slot, blocks);
             schedule->budget_tokens--;
             schedule->decode = true;
         } else if (schedule->budget_tokens > 0) {
             int64_t chunk = chunk_of(instance, sequence, schedule->budget_tokens);
-            if (!make_room(schedule, slot, chunk_blocks(instance, sequence, chunk)))
+            if (!make_room(schedule, slot, blocks_for_chunk(instance, sequence, chunk)))
                 return;
             add_item(schedule, slot, chunk);
         }
@@ -196,8 +190,7 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
            schedule->budget_tokens > 0) {
         uint32_t slot = ring_front(&instance->waiting);
         const struct sequence *sequence = &instance->sequences[slot];
-        int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
+        if (!blocks_fit(instance, sequence->known_tokens))
             break;
         admit(schedule, slot, chunk_of(instance, sequence, schedule->budget_tokens));
         admitted++;
@@ -214,8 +207,7 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
         const struct sequence *sequence = &instance->sequences[slot];
         if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
             break;
-        int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
+        if (!blocks_fit(instance, sequence->known_tokens))
             break;
         admit(schedule, slot, sequence->known_tokens);
         admitted++;

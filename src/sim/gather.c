@@ -116,6 +116,7 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
                                          .pipeline_parallel = (uint32_t)pool->pipeline_parallel,
                                          .attention_data_parallel = (uint32_t)pool->attention_data_parallel,
                                          .expert_parallel = (uint32_t)pool->expert_parallel,
+                                         .kv_allocator = pool->kv.allocator->name,
                                          .kv_block_tokens = (uint64_t)pool->kv.block_tokens,
                                          .kv_capacity_blocks = (uint64_t)(pool->member_blocks * members),
                                          .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,

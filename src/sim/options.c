@@ -178,7 +178,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &pool_table,
                                         &roofline_options,
                                         scheduler_option_table(),
-                                        &kv_options,
+                                        kv_option_table(),
                                         &timer_options,
                                         &power_options,
                                         &network_table,

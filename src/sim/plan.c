@@ -76,6 +76,20 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
+static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, const struct node *node,
+                              struct error *error)
+{
+    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
+    int64_t length = pool->max_model_len > 0 ? pool->max_model_len : plan->model.max_context_tokens;
+    for (int64_t stage = 0; stage < stages; stage++) {
+        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
+        most_bytes = bytes > most_bytes ? bytes : most_bytes;
+    }
+    pool->kv.copy_ns_per_block =
+        2e9 * (double)(most_bytes * pool->kv.block_tokens) / pool->gpu.bandwidth; /* read and written */
+    return kv_resolve(&pool->kv, pool->member_blocks, length, pool->kv_node ? pool->kv_node : node, error);
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
@@ -103,11 +117,13 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
         return kv_capacity_error(&pool->kv, &least, node, error);
-    return pool->member_blocks > 0 ||
-           node_error(node, error,
-                      "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
-                      "less of it, or more memory for the cache",
-                      (long long)least_blocks, (long long)layout->pipeline_parallel);
+    if (pool->member_blocks == 0)
+        return node_error(
+            node, error,
+            "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
+            "less of it, or more memory for the cache",
+            (long long)least_blocks, (long long)layout->pipeline_parallel);
+    return resolve_allocator(plan, pool, node, error);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */
@@ -144,7 +160,7 @@ bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct n
         !parse_part("timer", pool->timer_node, &pool->timer, error) ||
         !parse_part("power", pool->power_node, &pool->power, error) ||
         !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
-        !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
+        !kv_parse(pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
         !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
         !check_timer(plan, pool, node, error))
         return false;

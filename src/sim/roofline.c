@@ -324,9 +324,8 @@ static void measure_memory(struct replica *replica, const struct node *root, str
     if (!plan_find_capacity(&replica->plan, pool, root, &report->no_room))
         return;
     report->capacity_blocks = pool->member_blocks;
-    struct kv kv;
-    kv_init(&kv, report->block_tokens, report->capacity_blocks);
-    report->maximum_batch = report->capacity_blocks / kv_blocks(&kv, report->batch.context_tokens);
+    report->maximum_batch = kv_most_sequences(&pool->kv, report->capacity_blocks,
+                                              report->batch.context_tokens, report->max_num_seqs + 1);
     report->bound_by_seqs = report->maximum_batch > report->max_num_seqs;
     if (report->bound_by_seqs)
         report->maximum_batch = report->max_num_seqs;

@@ -113,7 +113,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .lanes = pool->layout.lanes,
         .stages = stages,
         .limits = limits,
-        .block_tokens = pool->kv.block_tokens,
+        .kv = pool->kv,
         .capacity_blocks = pool->member_blocks,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
@@ -139,10 +139,10 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
 /* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
 static int64_t most_tokens(const struct plan_pool *pool)
 {
-    int64_t blocks = pool->member_blocks;
+    int64_t spare = 0;
     if (schedulers[pool->limits.policy]->watermark_when_idle)
-        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
-    return blocks * pool->kv.block_tokens;
+        spare = (int64_t)(pool->limits.watermark * (double)pool->member_blocks);
+    return kv_most_tokens(&pool->kv, pool->member_blocks, spare);
 }
 
 static void make_router(struct run *run)

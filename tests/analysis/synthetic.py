@@ -86,11 +86,13 @@ class Synthetic:
         model: str = "llama-2-70b",
         one_token: bool = False,
         capped: float = 0.0,
+        stranded: float = 0.0,
     ):
         self.arguments = dict(locals())
         self.rows, self.series, self.schema_version = rows, series, schema_version
         self.random = np.random.default_rng(seed)
         self.pools, self.price, self.slo, self.capped = pools, price, slo, capped
+        self.stranded = stranded
         self.moved = any(role == "decode" for _, role, _, _ in pools)
         self.requests = self._requests(count, rate, slow, saturated, refused, one_token)
         self.summary = self._summary(saturated)
@@ -305,6 +307,7 @@ class Synthetic:
                 "pipeline_parallel": 1,
                 "attention_data_parallel": 1,
                 "expert_parallel": 1,
+                "kv_allocator": "paged",
                 "kv_block_tokens": 16,
                 "kv_capacity_blocks": 20_000,
                 "price_usd_per_gpu_hour": self.price,
@@ -318,6 +321,14 @@ class Synthetic:
                 "mbu": 0.25 + 0.3 * i,
                 "kv_mean_utilization": 0.3 + 0.1 * i,
                 "kv_peak_utilization": 0.6 + 0.1 * i,
+                "kv_mean_cached": 0.24 + 0.08 * i,
+                "kv_internal_fragmentation": 0.2,
+                "kv_external_fragmentation": self.stranded,
+                "kv_allocations": 1000,
+                "kv_copies": 0,
+                "kv_compactions": 0,
+                "kv_copied_bytes": 0,
+                "kv_allocation_ns": 0,
                 "mean_running": 30.0,
                 "mean_waiting": 2.0,
                 "prefill_tokens": 10**6,
@@ -377,6 +388,8 @@ class Synthetic:
             "running": 30 * active * noise,
             "moving": 1.5 * active * noise * self.moved,
             "kv_used": (0.3 + 0.1 * i) * active * noise,
+            "kv_cached": (0.24 + 0.08 * i) * active * noise,
+            "kv_stranded": self.stranded * active,
             "busy_prefill": busy[0],
             "busy_decode": busy[1],
             "busy_mixed": busy[2],

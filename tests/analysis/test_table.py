@@ -166,6 +166,20 @@ class Table(Folder):
         self.assertRegex(text, r"  unified: busy time at its cap +25\.00 % +-\n")
         self.assertNotIn("Energy", table.render([old]))
 
+    def test_fragmentation_is_shown_and_may_be_missing(self) -> None:
+        stranded, old = self.made(
+            Synthetic(name="stranded", count=100, stranded=0.125), Synthetic(name="old", count=100)
+        )
+        text = table.render([old])
+        self.assertRegex(text, r"  unified: KV fragmented in blocks +20\.00 %\n")
+        self.assertNotIn("KV free but unusable", text)
+        old.pools = old.pools.drop(
+            columns=[name for name in old.pools if "cached" in name or "fragmentation" in name]
+        )
+        text = table.render([stranded, old])
+        self.assertRegex(text, r"  unified: KV cached, mean +24\.00 % +-\n")
+        self.assertRegex(text, r"  unified: KV free but unusable +12\.50 % +-\n")
+
     def test_saturated_is_shown(self) -> None:
         self.assertIn("YES", table.render(self.made(Synthetic(count=100, saturated=True))))
 

@@ -8,10 +8,12 @@
 #include "tandem/config.h"
 #include "tandem/kv.h"
 
+static const struct kv_config paged = {.block_tokens = 16};
+
 static void test_counts(void)
 {
     struct kv kv;
-    kv_init(&kv, 16, 10);
+    kv_init(&kv, &paged, 10);
     CU_ASSERT_EQUAL(kv_blocks(&kv, 0), 0);
     CU_ASSERT_EQUAL(kv_blocks(&kv, 1), 1);
     CU_ASSERT_EQUAL(kv_blocks(&kv, 16), 1);
@@ -34,14 +36,14 @@ static void test_counts(void)
 static void take_too_many(void)
 {
     struct kv kv;
-    kv_init(&kv, 16, 10);
+    kv_init(&kv, &paged, 10);
     kv_take(&kv, 11);
 }
 
 static void give_too_many(void)
 {
     struct kv kv;
-    kv_init(&kv, 16, 10);
+    kv_init(&kv, &paged, 10);
     kv_take(&kv, 3);
     kv_give(&kv, 4);
 }
@@ -49,7 +51,7 @@ static void give_too_many(void)
 static void init_empty(void)
 {
     struct kv kv;
-    kv_init(&kv, 16, 0);
+    kv_init(&kv, &paged, 0);
 }
 
 /* Whether a function ends its process by abort. */
@@ -134,7 +136,7 @@ static void test_options(void)
     struct config *tree = NULL;
     struct kv_config config;
     CU_ASSERT_TRUE_FATAL(config_parse("{\"block_tokens\": 1}", "c.json", &tree, &error));
-    CU_ASSERT_TRUE(option_parse(&kv_options, config_root(tree), &config, &error));
+    CU_ASSERT_TRUE(kv_parse(config_root(tree), &config, &error));
     CU_ASSERT_EQUAL(config.block_tokens, 1);
     CU_ASSERT_EQUAL(config.memory_utilization, 0.9);
     CU_ASSERT_EQUAL(config.blocks, 0);

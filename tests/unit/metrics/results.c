@@ -31,7 +31,8 @@ static const struct results_pool two_pools[] = {
      2,
      3,
      4,
-     5e5},
+     5e5,
+     "paged"},
     {"decode",
      "decode",
      "h200",
@@ -54,7 +55,8 @@ static const struct results_pool two_pools[] = {
      2,
      3,
      4,
-     1e6},
+     1e6,
+     "slab"},
 };
 
 static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int64_t tpot_ns,
@@ -100,8 +102,13 @@ static void build_pools(struct results *results, struct metrics *metrics, const 
 
     struct usage usages[3];
     memset(usages, 0, sizeof usages);
-    const struct gauge prefill = {.running = 1, .kv_blocks = 100, .phase = PHASE_PREFILL};
-    const struct gauge decode = {.waiting = 2, .running = 4, .kv_blocks = 250, .phase = PHASE_DECODE};
+    const struct gauge prefill = {.running = 1, .kv_blocks = 100, .kv_tokens = 1200, .phase = PHASE_PREFILL};
+    const struct gauge decode = {.waiting = 2,
+                                 .running = 4,
+                                 .kv_blocks = 250,
+                                 .kv_tokens = 1000,
+                                 .kv_stranded_blocks = 50,
+                                 .phase = PHASE_DECODE};
     metrics_span(metrics, 0, &usages[0], 0, 5 * S, &prefill);
     metrics_span(metrics, 0, &usages[1], 0, 1 * S, &prefill);
     metrics_span(metrics, 1, &usages[2], 0, 13 * S + 100 * MS, &decode); /* to the end of the run */
@@ -126,6 +133,12 @@ static void build_pools(struct results *results, struct metrics *metrics, const 
     metrics_tokens(metrics, 1, &usages[2], 10 * S, 0, 154);
     metrics_tokens(metrics, 1, &usages[2], 13 * S, 0, 100);
     usages[2].kv_peak_blocks = 400;
+    usages[2].kv_peak_tokens = 1234;
+    usages[2].kv_allocations = 9;
+    usages[2].kv_copies = 3;
+    usages[2].kv_compactions = 2;
+    usages[2].kv_copied_blocks = 25;
+    usages[2].kv_cost_ns = 4567;
     usages[2].kv_allocated_blocks = usages[2].kv_freed_blocks = 77;
     struct row *kept = metrics->rows;
     metrics->rows = NULL;
@@ -209,6 +222,18 @@ static void usage_and_costs(void)
     NEAR(decode->utilization_decode, 1);
     NEAR(decode->kv_mean_utilization, 0.5);
     NEAR(decode->kv_peak_utilization, 0.8);
+    CU_ASSERT_STRING_EQUAL(decode->kv_allocator, "slab");
+    NEAR(prefill->kv_mean_cached, 0.3 * 1200 / 16000);
+    NEAR(prefill->kv_internal_fragmentation, 1 - 1200.0 / 1600);
+    CU_ASSERT_EQUAL(prefill->kv_external_fragmentation, 0);
+    NEAR(decode->kv_mean_cached, 1000.0 / 8000);
+    NEAR(decode->kv_internal_fragmentation, 0.75);
+    NEAR(decode->kv_external_fragmentation, 0.1);
+    NEAR(results.instances[2].kv_external_fragmentation, 0.1);
+    CU_ASSERT_EQUAL(results.instances[2].kv_peak_tokens, 1234);
+    CU_ASSERT(decode->kv_allocations == 9 && decode->kv_copies == 3 && decode->kv_compactions == 2);
+    CU_ASSERT_EQUAL(decode->kv_copied_bytes, 25 * 16 * 1000000);
+    CU_ASSERT_EQUAL(decode->kv_allocation_ns, 4567);
     NEAR(decode->mean_running, 4);
     NEAR(decode->mean_waiting, 2);
     NEAR(decode->usd_per_million_output_tokens, 9.0 * 10 / 3600 / 154 * 1e6);
@@ -327,6 +352,10 @@ static void series_and_histograms(void)
     NEAR(prefill[1].busy_prefill, 0.5);
     CU_ASSERT_EQUAL(prefill[5].busy_prefill, 0);
     NEAR(prefill[0].kv_used, 0.1);
+    NEAR(prefill[0].kv_cached, 2 * 1200 / 32000.0);
+    CU_ASSERT_EQUAL(prefill[0].kv_stranded, 0);
+    NEAR(decode[13].kv_cached, 1000 / 8000.0);
+    NEAR(decode[13].kv_stranded, 0.1);
     CU_ASSERT_EQUAL(prefill[5].prefill_tokens, 4000);
     NEAR(decode[12].running, 4);
     NEAR(decode[13].running, 4); /* over the 0.1 s that the run still takes */

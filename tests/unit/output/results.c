@@ -19,8 +19,9 @@ static struct row rows[ROWS];
 static struct instance_row instances[] = {
     {.pool = "prefill", .role = "prefill", .gpu = "h100-sxm", .gpus = 4},
     {.pool = "d", .role = "decode", .gpu = "h200", .utilization = 0.25}};
-static struct pool_row pools[] = {{.name = "prefill", .role = "prefill", .gpu = "h100-sxm", .instances = 1},
-                                  {.name = "d", .role = "decode", .gpu = "h200", .mean_running = 1.5}};
+static struct pool_row pools[] = {
+    {.name = "prefill", .role = "prefill", .gpu = "h100-sxm", .kv_allocator = "paged", .instances = 1},
+    {.name = "d", .role = "decode", .gpu = "h200", .kv_allocator = "slab", .mean_running = 1.5}};
 static struct series_bin_row bins[2][BINS];
 static struct series_bin_row *series[] = {bins[0], bins[1]};
 static struct histogram_row buckets[] = {{0, 0, 5}, {4096, 4099, 7}};

@@ -99,7 +99,7 @@ static void run_mode(const struct setting *setting, int mode, const struct dispa
         .lanes = setting->lanes,
         .stages = setting->stages,
         .limits = {.policy = chunked(), .max_num_batched_tokens = 64, .max_num_seqs = setting->seqs},
-        .block_tokens = 16,
+        .kv.block_tokens = 16,
         .capacity_blocks = BLOCKS,
         .latency_ns = LATENCY_NS,
         .report_interval_ns = 1000 * MS,

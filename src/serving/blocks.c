@@ -1,0 +1,54 @@
+/* The KV blocks that sequences hold: whether more fit, and how many of their tokens are really in them. What
+ * an allocator is told is here; where the blocks lie is for the allocator (kv.h). */
+#include "internal.h"
+
+void cache_outside(struct instance *instance, uint32_t slot, int64_t tokens)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    instance->outside_tokens += tokens - sequence->outside_tokens;
+    sequence->outside_tokens = tokens;
+}
+
+int64_t cached_tokens(const struct instance *instance)
+{
+    return instance->outside_tokens + instance->batch.cached_tokens;
+}
+
+bool blocks_fit(struct instance *instance, int64_t tokens)
+{
+    int64_t blocks = kv_size(&instance->kv, tokens);
+    if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
+        return false;
+    if (kv_make_place(&instance->kv, blocks))
+        return true;
+    instance->stranded_blocks = kv_free_blocks(&instance->kv); /* all of them: no run is long enough */
+    return false;
+}
+
+void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    if (!instance->kv.placed)
+        kv_take(&instance->kv, blocks);
+    else if (blocks > 0)
+        kv_place(&instance->kv, slot, blocks);
+    sequence->blocks += blocks;
+}
+
+int64_t blocks_for_chunk(const struct instance *instance, const struct sequence *sequence, int64_t chunk)
+{
+    const struct kv *kv = &instance->kv;
+    if (kv->placed)
+        return sequence->blocks > 0 ? 0 : kv_size(kv, sequence->known_tokens);
+    return kv_blocks(kv, sequence->computed_tokens + chunk) - sequence->blocks;
+}
+
+void blocks_give(struct instance *instance, uint32_t slot)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    cache_outside(instance, slot, 0);
+    if (!instance->kv.placed)
+        kv_give(&instance->kv, sequence->blocks);
+    else if (sequence->blocks > 0)
+        kv_remove(&instance->kv, slot);
+}
