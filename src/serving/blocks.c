@@ -21,7 +21,7 @@ bool blocks_fit(struct instance *instance, int64_t tokens)
         return false;
     if (kv_make_place(&instance->kv, blocks))
         return true;
-    instance->stranded_blocks = kv_free_blocks(&instance->kv); /* all of them: no run is long enough */
+    instance->unplaced = true;
     return false;
 }
 

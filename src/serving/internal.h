@@ -126,9 +126,9 @@ struct instance {
     struct ring ready;   /* decode role: KV has come */
     int64_t moving;      /* reserved, until they join */
     struct kv kv;
-    int64_t outside_tokens;  /* cached of sequences that are not in the batch */
-    int64_t stranded_blocks; /* free ones that the head of the queue found no place in at the last boundary */
-    int64_t peak_tokens;     /* most tokens cached at once */
+    int64_t outside_tokens; /* cached of sequences that are not in the batch */
+    int64_t peak_tokens;    /* most tokens cached at once */
+    bool unplaced; /* at the last boundary the head of the queue found no place among enough free blocks */
     struct batch batch;
     struct schedule schedule;
     struct timer_decode

@@ -9,7 +9,8 @@ struct gauge instance_gauge(const struct instance *instance)
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
         .kv_tokens = cached_tokens(instance),
-        .kv_stranded_blocks = instance->stranded_blocks,
+        /* All that are free: no run of them is long enough. */
+        .kv_stranded_blocks = instance->unplaced ? kv_free_blocks(&instance->kv) : 0,
         .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
     };
 }

@@ -21,7 +21,7 @@ void schedule_begin(struct schedule *schedule)
     schedule->preempted = 0;
     schedule->decode = false;
     schedule->grown = false;
-    schedule->instance->stranded_blocks = 0;
+    schedule->instance->unplaced = false;
     schedule->budget_tokens = schedule->instance->config->limits.max_num_batched_tokens;
 }
 
