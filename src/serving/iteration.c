@@ -133,8 +133,10 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     if (schedule->preempted == 0)
         handoff_reserve(instance, now_ns);
     if (!schedule_any(schedule)) {
-        /* The only running sequence preempted itself: its seat is for one whose KV has come, at once. */
-        instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
+        /* The only running sequence preempted itself: its seat is for one whose KV has come, at once; or for
+         * itself, if no second place was long enough but the one that it left is. */
+        instance->boundary_due =
+            schedule->preempted > 0 && (instance->ready.count > 0 || instance->kv.placed);
         return false;
     }
     describe_work(instance, work);
