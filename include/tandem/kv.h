@@ -17,7 +17,7 @@ struct kv;
 /* What an allocator's settings depend on, of the cache of a member. */
 struct kv_bounds {
     int64_t block_tokens, capacity_blocks;
-    int64_t max_length_tokens; /* of a request: the pool's limit, else the model's; 0: none is known */
+    int64_t max_length_tokens; /* of a request: the pool's limit, else the model's; at least 1 */
 };
 
 struct kv_allocator {

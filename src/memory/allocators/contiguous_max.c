@@ -19,10 +19,6 @@ static bool resolve(void *pointer, const struct kv_bounds *bounds, const struct 
     struct settings *settings = pointer;
     int64_t tokens =
         settings->max_length_tokens > 0 ? settings->max_length_tokens : bounds->max_length_tokens;
-    if (tokens == 0)
-        return node_error(node, error,
-                          "allocator contiguous-max: neither pool nor model limits the length; set "
-                          "max_length_tokens");
     settings->blocks = (tokens + bounds->block_tokens - 1) / bounds->block_tokens;
     return settings->blocks <= bounds->capacity_blocks ||
            node_error(node, error,

@@ -65,15 +65,10 @@ static bool read_lengths(struct settings *settings, const struct kv_bounds *boun
     return true;
 }
 
-static bool double_lengths(struct settings *settings, const struct kv_bounds *bounds, const struct node *node,
-                           struct error *error)
+static bool double_lengths(struct settings *settings, const struct kv_bounds *bounds)
 {
     int64_t last = (bounds->max_length_tokens + bounds->block_tokens - 1) / bounds->block_tokens;
     int64_t blocks = (SMALLEST_TOKENS + bounds->block_tokens - 1) / bounds->block_tokens;
-    if (last == 0)
-        return node_error(node, error,
-                          "allocator slab: neither pool nor model limits the length; set "
-                          "slab_classes_tokens");
     for (; blocks < last; blocks *= 2)
         settings->classes[settings->count++].blocks = blocks;
     settings->classes[settings->count++].blocks = last;
@@ -108,7 +103,7 @@ static bool resolve(void *pointer, const struct kv_bounds *bounds, const struct 
     int64_t begin = 0;
     settings->count = 0;
     if (!(settings->classes_tokens ? read_lengths(settings, bounds, error)
-                                   : double_lengths(settings, bounds, node, error)) ||
+                                   : double_lengths(settings, bounds)) ||
         !read_shares(settings, shares, error))
         return false;
     for (int64_t i = 0; i < settings->count; i++) {
