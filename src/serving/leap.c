@@ -100,6 +100,17 @@ static wide_t sum_before(uint64_t count, int64_t after, int64_t step)
     return count * twice_mean / 2;
 }
 
+/* The integral of tokens from begin to the end of the last of so many steps, each of which adds count of them
+ * when it ends: as if all had been added at the end of the last, less what each was added earlier. Modulo
+ * 2^64, which holds the result. */
+static uint64_t tokens_over(int64_t first, int64_t count, uint64_t steps, int64_t begin_ns, int64_t last_ns,
+                            uint64_t ends_ns)
+{
+    uint64_t length_ns = (uint64_t)(last_ns - begin_ns);
+    uint64_t early_ns = steps * (uint64_t)last_ns - ends_ns;
+    return (uint64_t)first * length_ns + (uint64_t)count * early_ns;
+}
+
 /* Boundaries up to limit_ns at once: what pass_boundary does, on sums. The meter is open over all of them. */
 static void run_over(struct instance *instance, int64_t limit_ns)
 {
@@ -117,19 +128,19 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
             used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    const int64_t outside = instance->outside_tokens - count; /* what context counts too much */
-    uint64_t block_ns = 0, token_ns = 0;
+    const int64_t first_tokens = cached_tokens(instance);
+    uint64_t block_ns = 0, ends_ns = 0; /* the sum of all ends, modulo 2^64 */
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;
         batch->last_step_ns = end_ns;
         batch->step++;
         block_ns += (uint64_t)used * (uint64_t)(end_ns - from_ns);
-        token_ns += (uint64_t)(context + outside) * (uint64_t)(end_ns - from_ns);
         itl->counts[histogram_bucket(gap_ns)] += each;
         least_ns = gap_ns < least_ns ? gap_ns : least_ns;
         most_ns = gap_ns > most_ns ? gap_ns : most_ns;
         batch_push_gap(batch, gap_ns);
         from_ns = end_ns;
+        ends_ns += (uint64_t)end_ns;
         context += count;
         sliding += below_window;
         residue = residue > 0 ? residue - 1 : block_tokens - 1;
@@ -148,7 +159,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
           (long long)from_ns);
     meter_span(&instance->meter, begin_ns, from_ns, &gauge);
     instance->meter.sums.kv_block_ns += block_ns;
-    instance->meter.sums.kv_token_ns += token_ns;
+    instance->meter.sums.kv_token_ns += tokens_over(first_tokens, count, steps, begin_ns, from_ns, ends_ns);
     meter_iteration(&instance->meter, from_ns, PHASE_DECODE, 0, tokens,
                     &(struct effort){.iterations = steps,
                                      .tokens = tokens,
