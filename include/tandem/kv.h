@@ -125,7 +125,10 @@ static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
 }
 
 /* Blocks that a sequence with so many tokens gets, and those that it gets when it has outgrown its blocks. */
-int64_t kv_size(const struct kv *kv, int64_t tokens);
+static inline int64_t kv_size(const struct kv *kv, int64_t tokens)
+{
+    return kv->allocator->size ? kv->allocator->size(kv, tokens) : kv_blocks(kv, tokens);
+}
 int64_t kv_grown_size(const struct kv *kv, int64_t tokens);
 
 static inline int64_t kv_free_blocks(const struct kv *kv)
@@ -142,15 +145,28 @@ int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_block
 
 /* Blocks without a place: takes some in one allocation, or each in one of its own; aborts when fewer are free
  * (the scheduler has to ask first). */
-void kv_take(struct kv *kv, int64_t blocks);
-void kv_take_each(struct kv *kv, int64_t blocks);
+void kv_take_in(struct kv *kv, int64_t blocks, int64_t allocations);
+static inline void kv_take(struct kv *kv, int64_t blocks)
+{
+    if (blocks != 0)
+        kv_take_in(kv, blocks, 1);
+}
+static inline void kv_take_each(struct kv *kv, int64_t blocks)
+{
+    if (blocks != 0)
+        kv_take_in(kv, blocks, blocks);
+}
 
 /* Gives such blocks back; aborts when more are given than are used. */
 void kv_give(struct kv *kv, int64_t blocks);
 
 /* Whether so many blocks can be taken: as many are free, and where it matters there is a place for them,
  * maybe after a compaction that is done then and there. 0 always can. */
-bool kv_make_place(struct kv *kv, int64_t blocks);
+bool kv_find_place(struct kv *kv, int64_t blocks); /* where it matters */
+static inline bool kv_make_place(struct kv *kv, int64_t blocks)
+{
+    return blocks <= kv_free_blocks(kv) && (!kv->placed || blocks == 0 || kv_find_place(kv, blocks));
+}
 
 /* Takes blocks for a sequence that has none (owner: any number that no other has), or moves one to so many
  * more: its place is held until its cache is copied. After kv_make_place, or they abort. */

@@ -132,11 +132,6 @@ void kv_clear(struct kv *kv)
     *kv = (struct kv){0};
 }
 
-int64_t kv_size(const struct kv *kv, int64_t tokens)
-{
-    return kv->allocator->size ? kv->allocator->size(kv, tokens) : kv_blocks(kv, tokens);
-}
-
 int64_t kv_grown_size(const struct kv *kv, int64_t tokens)
 {
     return kv->allocator->grown ? kv->allocator->grown(kv, tokens) : kv_size(kv, tokens);
@@ -201,16 +196,10 @@ static void count_copy(struct kv *kv, int64_t blocks)
     add_cost(kv, simtime_from_ns((double)blocks * kv->config->copy_ns_per_block));
 }
 
-void kv_take(struct kv *kv, int64_t blocks)
+void kv_take_in(struct kv *kv, int64_t blocks, int64_t allocations)
 {
     take(kv, blocks);
-    count_allocations(kv, blocks > 0);
-}
-
-void kv_take_each(struct kv *kv, int64_t blocks)
-{
-    take(kv, blocks);
-    count_allocations(kv, blocks);
+    count_allocations(kv, allocations);
 }
 
 void kv_give(struct kv *kv, int64_t blocks)
@@ -307,11 +296,9 @@ static void compact(struct kv *kv)
     count_copy(kv, moved);
 }
 
-bool kv_make_place(struct kv *kv, int64_t blocks)
+bool kv_find_place(struct kv *kv, int64_t blocks)
 {
-    if (blocks > kv_free_blocks(kv))
-        return false;
-    if (!kv->placed || blocks == 0 || kv->allocator->place(kv, blocks) >= 0)
+    if (kv->allocator->place(kv, blocks) >= 0)
         return true;
     if (!kv->allocator->compacts || !kv->allocator->compacts(kv))
         return false;

@@ -49,7 +49,7 @@ static int64_t blocks_now(const struct instance *instance, const struct sequence
 }
 
 /* Says from which step on a sequence needs blocks beyond those that it has. Without places it may be now. */
-static void watch_growth(struct instance *instance, uint32_t slot)
+static inline void watch_growth(struct instance *instance, uint32_t slot)
 {
     struct batch *batch = &instance->batch;
     struct sequence *sequence = &instance->sequences[slot];
@@ -229,7 +229,7 @@ void batch_extend(struct instance *instance, uint32_t slot, int64_t blocks)
 
 bool batch_extend_all(struct instance *instance)
 {
-    while (instance->kv.placed && batch_growth_step(instance) <= instance->batch.step) {
+    while (batch_growth_step(instance) <= instance->batch.step) {
         uint32_t slot = heap_top(&instance->batch.growth)->id;
         int64_t blocks = batch_sequence_blocks_needed(instance, slot);
         if (!kv_make_place(&instance->kv, blocks))

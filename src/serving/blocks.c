@@ -1,18 +1,6 @@
-/* The KV blocks that sequences hold: whether more fit, and how many of their tokens are really in them. What
- * an allocator is told is here; where the blocks lie is for the allocator (kv.h). */
+/* The KV blocks that sequences hold: whether more fit, taken and given back. What an allocator is told is
+ * here; where the blocks lie is for the allocator (kv.h). */
 #include "internal.h"
-
-void cache_outside(struct instance *instance, uint32_t slot, int64_t tokens)
-{
-    struct sequence *sequence = &instance->sequences[slot];
-    instance->outside_tokens += tokens - sequence->outside_tokens;
-    sequence->outside_tokens = tokens;
-}
-
-int64_t cached_tokens(const struct instance *instance)
-{
-    return instance->outside_tokens + instance->batch.cached_tokens;
-}
 
 bool blocks_fit(struct instance *instance, int64_t tokens)
 {

@@ -174,8 +174,8 @@ int64_t batch_blocks_needed(struct instance *instance);
 int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot);
 /* Gives a sequence what the line above says; there is room. */
 void batch_extend(struct instance *instance, uint32_t slot, int64_t blocks);
-/* Moves all sequences that have outgrown their places, in order of admission. Returns false at the first that
- * finds no room. */
+/* With places: moves all sequences that have outgrown theirs, in order of admission. Returns false at the
+ * first that finds no room. */
 bool batch_extend_all(struct instance *instance);
 /* The longest context of the next step, its new token included; 0 where the timer does not ask for it. */
 int64_t batch_longest_context(const struct instance *instance);
@@ -220,11 +220,21 @@ static inline bool schedule_any(const struct schedule *schedule)
     return schedule->decode || schedule->item_count > 0;
 }
 
-/* blocks.c */
 /* A sequence that is not in the batch has so many tokens in the cache. */
-void cache_outside(struct instance *instance, uint32_t slot, int64_t tokens);
+static inline void cache_outside(struct instance *instance, uint32_t slot, int64_t tokens)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    instance->outside_tokens += tokens - sequence->outside_tokens;
+    sequence->outside_tokens = tokens;
+}
+
 /* Tokens that are in the cache. */
-int64_t cached_tokens(const struct instance *instance);
+static inline int64_t cached_tokens(const struct instance *instance)
+{
+    return instance->outside_tokens + instance->batch.cached_tokens;
+}
+
+/* blocks.c */
 /* Whether a new sequence with so many tokens fits, with the watermark left free. Where it finds no place
  * though enough blocks are free, they count as stranded until the next boundary. */
 bool blocks_fit(struct instance *instance, int64_t tokens);

@@ -65,7 +65,8 @@ static bool running_fits(struct schedule *schedule)
         blocks += blocks_for_chunk(instance, sequence, chunk);
         budget -= chunk;
     }
-    if (budget < 0 || blocks > kv_free_blocks(&instance->kv) || !batch_extend_all(instance))
+    if (budget < 0 || blocks > kv_free_blocks(&instance->kv) ||
+        (instance->kv.placed && !batch_extend_all(instance)))
         return false;
     kv_take_each(&instance->kv, batch_blocks_needed(instance));
     schedule->budget_tokens -= instance->batch.count;
