@@ -261,6 +261,22 @@ static void list_ended(struct instance *instance, uint32_t slot)
     instance->ended[instance->ended_count++] = slot;
 }
 
+/* What each sequence has in the cache, wherever it is. */
+static int64_t walk_tokens(const struct instance *instance)
+{
+    int64_t tokens = 0;
+    for (size_t i = 0; i < instance->sequence_count; i++) {
+        const struct sequence *sequence = &instance->sequences[i];
+        if (sequence->state == SEQUENCE_DECODE || sequence->state == SEQUENCE_PARKED)
+            tokens += sequence->cached_tokens;
+        else if (sequence->state == SEQUENCE_PREFILL || sequence->state == SEQUENCE_HELD)
+            tokens += sequence->computed_tokens;
+        else if (sequence->state == SEQUENCE_READY)
+            tokens += sequence->request->prompt_tokens + sequence->request->generated_tokens - 1;
+    }
+    return tokens;
+}
+
 static void naive_step(struct instance *instance, int64_t now_ns)
 {
     int64_t count = 0, window_count = 0, cached_tokens = 0, sliding_tokens = 0;
@@ -285,6 +301,8 @@ static void naive_step(struct instance *instance, int64_t now_ns)
           "the batch's sums are off: %lld sequences, %lld of the window, %lld tokens", (long long)count,
           (long long)window_count, (long long)cached_tokens);
     instance->batch.sliding_tokens = sliding_tokens;
+    CHECK(walk_tokens(instance) == tokens_cached(instance), "%lld tokens are in the cache, not %lld",
+          (long long)walk_tokens(instance), (long long)tokens_cached(instance));
 }
 
 static void aggregate_step(struct instance *instance, int64_t now_ns)

@@ -189,7 +189,7 @@ void instance_close(struct instance *instance, int64_t end_ns)
           "instance %u has unfinished requests at the end", instance->entity);
     const struct kv *kv = &instance->kv;
     struct usage *usage = &instance->meter.usage;
-    CHECK(kv->used_blocks == 0 && cached_tokens(instance) == 0, "instance %u leaks %lld blocks",
+    CHECK(kv->used_blocks == 0 && tokens_cached(instance) == 0, "instance %u leaks %lld blocks",
           instance->entity, (long long)kv->used_blocks);
     if (end_ns > instance->accounted_ns)
         instance_account(instance, end_ns);

@@ -229,7 +229,7 @@ static inline void cache_outside(struct instance *instance, uint32_t slot, int64
 }
 
 /* Tokens that are in the cache. */
-static inline int64_t cached_tokens(const struct instance *instance)
+static inline int64_t tokens_cached(const struct instance *instance)
 {
     return instance->outside_tokens + instance->batch.cached_tokens;
 }

@@ -8,7 +8,7 @@ struct gauge instance_gauge(const struct instance *instance)
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
-        .kv_tokens = cached_tokens(instance),
+        .kv_tokens = tokens_cached(instance),
         /* All that are free: no run of them is long enough. */
         .kv_stranded_blocks = instance->unplaced ? kv_free_blocks(&instance->kv) : 0,
         .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,

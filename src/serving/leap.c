@@ -128,7 +128,7 @@ static void run_over(struct instance *instance, int64_t limit_ns)
     int64_t context = batch->cached_tokens + count, sliding = batch->sliding_tokens + count,
             used = instance->kv.used_blocks;
     int64_t residue = residue_at(begin_step, block_tokens), least_ns = INT64_MAX, most_ns = -1;
-    const int64_t first_tokens = cached_tokens(instance);
+    const int64_t first_tokens = tokens_cached(instance);
     uint64_t block_ns = 0, ends_ns = 0; /* the sum of all ends, modulo 2^64 */
     do {
         int64_t gap_ns = end_ns - batch->last_step_ns;

@@ -176,7 +176,7 @@ static void note_peaks(struct replica *replica)
     int64_t blocks = 0, tokens = 0;
     for (size_t i = 0; i < replica->member_count; i++) {
         blocks += replica->members[i]->kv.used_blocks;
-        tokens += cached_tokens(replica->members[i]);
+        tokens += tokens_cached(replica->members[i]);
     }
     replica->most_blocks = later(replica->most_blocks, blocks);
     replica->most_tokens = later(replica->most_tokens, tokens);
