@@ -114,6 +114,8 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
 static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                            struct error *error)
 {
+    /* In the order of the choices. */
+    static const enum dtype kv_dtypes[] = {DTYPE_BF16, DTYPE_FP16, DTYPE_FP8, DTYPE_INT8, DTYPE_INT4};
     const struct model *model = &plan->model;
     int weights = pool->weight_choice > 0 ? pool->weight_choice - 1 : model->weight_dtype;
     int experts = pool->expert_choice > 0                      ? pool->expert_choice - 1
@@ -125,7 +127,7 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
                                          .expert_parallel = pool->expert_parallel,
                                          .weight_dtype = (enum dtype)weights,
                                          .expert_dtype = (enum dtype)experts,
-                                         .kv_dtype = (enum dtype)pool->kv_dtype};
+                                         .kv_dtype = kv_dtypes[pool->kv_choice]};
     pool->gpus = pool->tensor_parallel * pool->pipeline_parallel * pool->attention_data_parallel;
     return model_check_layout(model, &pool->layout, node, error);
 }
@@ -196,7 +198,7 @@ static bool check_roles(struct plan *plan, struct error *error)
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
-        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_dtype != first->kv_dtype)
+        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_choice != first->kv_choice)
             return node_error(node, error,
                               "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
                               "blocks cannot be moved");

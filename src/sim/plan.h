@@ -25,10 +25,10 @@ struct plan_pool {
     const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
-    int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
-    struct model_layout layout;                 /* resolved */
-    int64_t gpus;                               /* of an instance */
-    int64_t gpus_per_node, nodes;               /* nodes 0: as many as it takes */
+    int weight_choice, expert_choice, kv_choice; /* of the first two 0 is automatic */
+    struct model_layout layout;                  /* resolved */
+    int64_t gpus;                                /* of an instance */
+    int64_t gpus_per_node, nodes;                /* nodes 0: as many as it takes */
     struct {
         int64_t reach; /* GPUs that are joined without the network */
         bool crosses;  /* an instance spans several such groups */

@@ -122,7 +122,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .first_token = plan->handoff.first_token,
         .mode = plan->simulation.mode,
         .kv_bytes_per_block = pool->kv.block_tokens *
-                              model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
+                              model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =

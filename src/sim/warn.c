@@ -49,6 +49,11 @@ static void warn_about_dtypes(const struct plan *plan, const struct plan_pool *p
             "pool %s: %s computes with %s experts in 16 bits; such kernels were not measured: expect 20 %% "
             "error and more in experts",
             pool->name, pool->gpu.name, dtype_names[layout->expert_dtype]);
+    if (layout->kv_dtype == DTYPE_INT8 || layout->kv_dtype == DTYPE_INT4)
+        log_warning("pool %s: attention over a KV cache in %s takes the coefficients of 16 bits with fewer "
+                    "bytes; such "
+                    "kernels were not measured: expect 20 %% error and more in decode attention",
+                    pool->name, dtype_names[layout->kv_dtype]);
     if (layout->weight_dtype == DTYPE_INT8 && !gpu_weight_only(&pool->gpu, DTYPE_INT8))
         log_warning(
             "pool %s: INT8 matrices take the coefficients of FP8 with the INT8 peak: expect 20 %% error and "
