@@ -4,7 +4,7 @@
 struct gauge instance_gauge(const struct instance *instance)
 {
     return (struct gauge){
-        .waiting = (int64_t)(instance->waiting.count + instance->offered.count),
+        .waiting = (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,

@@ -18,7 +18,7 @@ static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
-           schedule->preempted == 0 && instance->partial_count == 0;
+           schedule->preempted == 0 && schedule->returned == 0 && instance->partial_count == 0;
 }
 
 void leap_predict(struct instance *instance)

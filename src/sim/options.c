@@ -126,7 +126,9 @@ static const struct option handoff_rows[] = {
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
      "of transfer and prefill: the transfer starts when the prompt is complete"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff.recompute_at),
-     "where a request that decode preempted is computed again"},
+     "where a request that decode preempted is computed again; one that it swaps is not: "
+     "scheduler.preemption of "
+     "its pool"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 

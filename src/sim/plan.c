@@ -34,6 +34,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
     }
     if (limits->watermark < 0)
         limits->watermark = policy->default_watermark;
+    if (limits->swap_gb_per_s <= 0)
+        limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -58,6 +60,10 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
     if (!policy->roles[pool->role])
         return node_error(at, error, "scheduler policy '%s' is not for role %s; use '%s'", policy->name,
                           role_names[pool->role], by_role[pool->role]);
+    if (limits->preemption == PREEMPTION_SWAP && pool->role == ROLE_PREFILL)
+        return node_error(at, error,
+                          "preemption 'swap' is for roles unified and decode: a prefill instance computes "
+                          "preempted chunks again; use 'recompute'");
     resolve_limits(pool, policy);
     if (pool->role != ROLE_PREFILL && limits->max_num_batched_tokens < limits->max_num_seqs)
         return node_error(

@@ -100,6 +100,22 @@ static int64_t rank_descriptors(const struct plan *plan, const struct plan_pool 
     return (plan->model.mla_latent > 0 ? 1 : 2) * most_layers;
 }
 
+/* Blocks that the host has room for, of a member, and how long one takes: all GPUs copy theirs at the same
+ * time, those of the fullest stage the most. */
+static struct swap_config swap_config(const struct plan *plan, const struct plan_pool *pool)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
+    for (int64_t stage = 0; stage < stages; stage++) {
+        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
+        most_bytes = bytes > most_bytes ? bytes : most_bytes;
+    }
+    double block_bytes = (double)(most_bytes * pool->kv.block_tokens);
+    return (struct swap_config){.capacity_blocks =
+                                    (int64_t)(pool->limits.swap_space_gib * gib / block_bytes) / stages,
+                                .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
+}
+
 static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
@@ -124,6 +140,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
+        .swap = swap_config(plan, pool),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
