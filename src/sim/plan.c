@@ -82,6 +82,20 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage)
+{
+    struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
+    return (struct kv_capacity){
+        .memory_bytes = pool->gpu.memory_bytes,
+        .weight_bytes = model_weight_bytes_per_gpu(&plan->model, &pool->layout, stage),
+        .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
+        .hidden = shape.hidden,
+        .mlp_width_per_gpu = widest_mlp(&shape),
+        .block_bytes =
+            model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage) * pool->kv.block_tokens,
+    };
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
@@ -89,16 +103,7 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     int64_t least_blocks = INT64_MAX;
     struct kv_capacity least = {0};
     for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
-        struct work_shape shape = model_shape(&plan->model, layout, stage);
-        struct kv_capacity capacity = {
-            .memory_bytes = pool->gpu.memory_bytes,
-            .weight_bytes = model_weight_bytes_per_gpu(&plan->model, layout, stage),
-            .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
-            .hidden = shape.hidden,
-            .mlp_width_per_gpu = widest_mlp(&shape),
-            .block_bytes =
-                model_kv_bytes_per_token_and_gpu(&plan->model, layout, stage) * pool->kv.block_tokens,
-        };
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
         int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
         if (blocks < least_blocks) {
             least_blocks = blocks;
@@ -145,15 +150,20 @@ static bool check_timer(const struct plan *plan, const struct plan_pool *pool, c
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error)
+{
+    return gpu_parse(pool->gpu_node, &pool->gpu, error) &&
+           parse_part("timer", pool->timer_node, &pool->timer, error) &&
+           parse_part("power", pool->power_node, &pool->power, error) &&
+           power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
+           parse_part("kv", pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
+           resolve_layout(plan, pool, node, error);
+}
+
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
-        !parse_part("timer", pool->timer_node, &pool->timer, error) ||
-        !parse_part("power", pool->power_node, &pool->power, error) ||
-        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
-        !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+    if (!plan_read_pool(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
         !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)

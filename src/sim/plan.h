@@ -98,10 +98,16 @@ void plan_clear(struct plan *plan);
 /* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
 bool plan_parse_network(struct plan *plan, struct error *error);
 
-/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout
- * and price. The plan's model and the pool's own keys are there. */
+/* Fills what the keys of a pool's node name: GPU, timer, power, KV cache, scheduler and layout, before it is
+ * placed on nodes. The plan's model and the pool's own keys are there. */
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* The same, placed on nodes, with its timer checked and its price. */
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error);
+
+/* What the number of KV blocks on a GPU of a stage depends on; of a pool that was read. */
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
 
 /* Fills the KV blocks of a lane of a resolved pool and of its micro-batches; an error with the figures when
  * there is no room on the fullest stage. */
