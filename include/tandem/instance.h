@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tandem/activations.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
@@ -38,12 +39,13 @@ struct instance_config {
     int mode;                   /* enum instance_mode */
     int64_t kv_bytes_per_block; /* on the wire: B x bytes per token x copies */
     struct swap_config swap;
+    struct activation_rule activations;
     int64_t setup_ns;               /* of a transfer */
     double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
     int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
         sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
-    bool longest_context;  /* the timer asks for it */
+    bool longest_context;  /* the timer or activations ask for it */
     struct timer **timers; /* one a stage */
 };
 

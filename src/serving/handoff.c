@@ -78,7 +78,8 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t blocks = kv_blocks(&instance->kv, sequence->request->prompt_tokens + 1);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
+        struct room_item item = {1, sequence->request->prompt_tokens + 1, true};
+        if (!room_for(&instance->schedule, blocks + spare_blocks(instance), item))
             return;
         kv_take(&instance->kv, blocks);
         ring_pop_front(&instance->offered);

@@ -39,6 +39,7 @@ static void go_on(struct schedule *schedule, uint32_t slot)
     }
     batch_join(instance, slot);
     kv_take(&instance->kv, batch_sequence_blocks_needed(instance, slot));
+    room_take(schedule, (struct room_item){1, sequence->cached_tokens + 1, true});
     schedule->budget_tokens--;
     schedule->decode = true;
 }
@@ -63,8 +64,8 @@ static void swap_in(struct schedule *schedule, uint32_t slot)
 void swap_in_all(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
-    while (instance->swapped.count > 0 && instance->running < instance->config->limits.max_num_seqs &&
-           schedule->budget_tokens > 0) {
+    while (instance->swapped.count > 0 && !schedule->short_of_room &&
+           instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
         uint32_t slot = ring_front(&instance->swapped);
         const struct sequence *sequence = &instance->sequences[slot];
         bool decodes = sequence->computed_tokens == sequence->known_tokens;
@@ -72,7 +73,12 @@ void swap_in_all(struct schedule *schedule)
             kv_blocks(&instance->kv, decodes ? sequence->cached_tokens + 1 : sequence->known_tokens);
         if (whole < sequence->blocks) /* reserved ones that it has not filled */
             whole = sequence->blocks;
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
+        struct room_item item = {1, sequence->cached_tokens + 1, true};
+        if (!decodes) {
+            int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
+            item = (struct room_item){chunk, sequence->computed_tokens + chunk, false};
+        }
+        if (!room_for(schedule, whole + spare_blocks(instance), item))
             return;
         swap_in(schedule, slot);
     }

@@ -96,6 +96,43 @@ struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct pla
     };
 }
 
+/* Longest chunk of a prompt. */
+static int64_t most_chunk(const struct scheduler_limits *limits)
+{
+    int64_t threshold = limits->long_prefill_token_threshold, budget = limits->max_num_batched_tokens;
+    if (!schedulers[limits->policy]->chunks && !limits->chunked_prefill)
+        return INT64_MAX;
+    return threshold > 0 && threshold < budget ? threshold : budget;
+}
+
+/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
+static int64_t most_tokens(const struct plan_pool *pool)
+{
+    int64_t blocks = pool->member_blocks;
+    if (schedulers[pool->limits.policy]->watermark_when_idle)
+        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
+    return activation_most_tokens(&pool->activations, pool->kv.block_tokens, most_chunk(&pool->limits),
+                                  blocks * pool->kv.block_tokens);
+}
+
+/* What activations that are not set aside share with the cache; stages where they have least. */
+static struct activation_rule activation_rule(const struct plan *plan, const struct plan_pool *pool)
+{
+    struct activation_rule rule = {.kind = pool->kv.activations, .room_bytes = INT64_MAX};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t room = kv_room_bytes(&pool->kv, &capacity);
+        int64_t block = capacity.block_bytes * pool->layout.pipeline_parallel;
+        rule.room_bytes = room < rule.room_bytes ? room : rule.room_bytes;
+        rule.block_bytes = block > rule.block_bytes ? block : rule.block_bytes;
+        capacity.max_num_batched_tokens = 1;
+        rule.bytes_per_token = kv_activation_bytes(&capacity);
+    }
+    if (pool->timer.attention == TIMER_MATERIALIZED)
+        rule.score_bytes = ACTIVATIONS_SCORE_BYTES * model_shape(&plan->model, &pool->layout, 0).query_heads;
+    return rule;
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
@@ -114,11 +151,15 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
         return kv_capacity_error(&pool->kv, &least, node, error);
-    return pool->member_blocks > 0 ||
-           node_error(node, error,
-                      "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
-                      "less of it, or more memory for the cache",
-                      (long long)least_blocks, (long long)layout->pipeline_parallel);
+    if (pool->member_blocks == 0)
+        return node_error(
+            node, error,
+            "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
+            "less of it, or more memory for the cache",
+            (long long)least_blocks, (long long)layout->pipeline_parallel);
+    pool->activations = activation_rule(plan, pool);
+    pool->most_tokens = most_tokens(pool);
+    return pool->most_tokens > 0 || kv_capacity_error(&pool->kv, &least, node, error);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */

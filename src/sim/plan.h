@@ -3,6 +3,7 @@
 #ifndef TANDEM_SIM_PLAN_H
 #define TANDEM_SIM_PLAN_H
 
+#include "tandem/activations.h"
 #include "tandem/fabric.h"
 #include "tandem/gpu.h"
 #include "tandem/instance.h"
@@ -39,9 +40,11 @@ struct plan_pool {
     struct timer_config timer;
     struct power_config power;
     struct kv_config kv;
-    struct scheduler_limits limits; /* resolved */
-    int64_t lane_blocks;            /* KV blocks of a lane */
-    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
+    struct scheduler_limits limits;     /* resolved */
+    int64_t lane_blocks;                /* KV blocks of a lane */
+    struct activation_rule activations; /* of a micro-batch */
+    int64_t most_tokens;                /* of a request that is alone in one */
+    int64_t member_blocks;              /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
     double port_rate; /* bytes/s of an instance's network port, each way */
 };

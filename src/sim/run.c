@@ -148,18 +148,10 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .full_layers =
             plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,
         .sliding_layers = plan->model.sliding_window_layers,
-        .longest_context = pool->gpu.mixed_attention.present,
+        .activations = pool->activations,
+        .longest_context = pool->gpu.mixed_attention.present || pool->activations.kind == ACTIVATIONS_PADDED,
         .timers = make_timers(plan, pool),
     };
-}
-
-/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
-static int64_t most_tokens(const struct plan_pool *pool)
-{
-    int64_t blocks = pool->member_blocks;
-    if (schedulers[pool->limits.policy]->watermark_when_idle)
-        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
-    return blocks * pool->kv.block_tokens;
 }
 
 static void make_router(struct run *run)
@@ -178,7 +170,7 @@ static void make_router(struct run *run)
     for (size_t p = 0; p < plan->pool_count; p++) {
         const struct plan_pool *pool = &plan->pools[p];
         int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
-        *most = most_tokens(pool) < *most ? most_tokens(pool) : *most;
+        *most = pool->most_tokens < *most ? pool->most_tokens : *most;
         for (uint32_t i = 0; i < pool->instances; i++) {
             if (pool->role == ROLE_DECODE)
                 decodes[cluster.decode_count++] = pool->first_entity + i;

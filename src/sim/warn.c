@@ -116,6 +116,15 @@ static void warn_about_scheduler(const struct plan_pool *pool)
                     pool->name);
 }
 
+static void warn_about_memory(const struct plan_pool *pool)
+{
+    bool engine = pool->kv.activations == ACTIVATIONS_ENGINE;
+    const char *key = engine ? "margin_gib" : "memory_utilization";
+    if (pool->kv_node && node_get(pool->kv_node, key))
+        log_warning("pool %s: kv.%s has no effect with kv.activations %s", pool->name, key,
+                    activations_names[pool->kv.activations]);
+}
+
 void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
@@ -130,5 +139,6 @@ void plan_warn(const struct plan *plan)
             plan_warn_about_place(pool);
         }
         warn_about_scheduler(pool);
+        warn_about_memory(pool);
     }
 }
