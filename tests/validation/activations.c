@@ -83,6 +83,30 @@ static void test_refused(void)
     experiment_free(experiment);
 }
 
+/* Room for 210 cached tokens; 10.04 tokens of activations take as much as one of those. At 31 ms the first
+ * request decodes on 102 tokens and the second, of 100, has computed 52: the other 48 would make 202 cached
+ * and 150 of activations. It sits out until the first has its 10 tokens at 71, and the small one that came
+ * at 26 is not let past it: 48 + 3 of its 10 tokens until 81. */
+static void test_sits_out(void)
+{
+    static const struct experiment_request requests[] = {{0, 100, 10}, {0, 100, 1}, {25 * MS, 10, 1}};
+    struct experiment *experiment = fixed_times("padded", "flash");
+    experiment_set(experiment,
+                   "cluster.pools[0].scheduler={\"max_num_batched_tokens\": 51, \"max_num_seqs\": 3}");
+    experiment_set(experiment, "cluster.pools[0].kv.block_tokens=1");
+    experiment_set(experiment, "cluster.pools[0].kv.margin_gib=%.17g",
+                   (MEMORY - BYTES - 210 * 524288.0) / GIB);
+    experiment_trace(experiment, requests, 3);
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.rows[0].e2e_ns, 71 * MS);
+    CU_ASSERT_EQUAL(outcome.rows[1].e2e_ns, 81 * MS);
+    CU_ASSERT_EQUAL(outcome.rows[2].prefill_queue_ns, 45 * MS);
+    CU_ASSERT_EQUAL(outcome.rows[2].e2e_ns, 66 * MS);
+    CU_ASSERT_EQUAL(outcome.summary.preemptions, 0);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
 static int64_t roll(uint64_t seed, uint64_t *count, int64_t below)
 {
     return (int64_t)(rng_bits(seed, 4, RNG_ROUTER, (*count)++) % (uint64_t)below);
@@ -150,6 +174,7 @@ int main(int argc, char **argv)
         {"limited by scores", test_scores_limit},
         {"limited by padding", test_padding_limits},
         {"refused", test_refused},
+        {"a partial prefill sits out", test_sits_out},
         {"modes", test_modes},
     };
     MPI_Init(&argc, &argv);
