@@ -255,8 +255,9 @@ static bool set_ports(struct plan *plan, struct error *error)
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                   (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
+        plan->pools[i].port_rate =
+            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
     return true;
 }
 
