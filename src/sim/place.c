@@ -80,11 +80,18 @@ bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *no
     return true;
 }
 
+/* Stages fill one domain after another, as many as fit. */
+static bool crosses_after(const struct plan_pool *pool, int64_t stage)
+{
+    int64_t each = pool->place.reach / (pool->layout.tensor_parallel * pool->layout.lanes);
+    return pool->place.crosses && (each == 0 || (stage + 1) % each == 0);
+}
+
 struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage)
 {
     struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
     shape.domain_gpus = pool->place.reach;
-    shape.sends_over_network = pool->place.crosses;
+    shape.sends_over_network = crosses_after(pool, stage);
     shape.nic_bandwidth = plan->node_link.bandwidth_gb_per_s * 1e9 * plan->node_link.efficiency *
                           (double)plan->network.nics_per_gpu;
     return shape;
