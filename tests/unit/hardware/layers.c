@@ -194,6 +194,28 @@ static void test_mixed(void)
     NEAR(parts.prefill_attention,
          4 * operator_mixed_attention(&ada, &heads, 100, 5000, 5, 9000, 4000).seconds);
     CU_ASSERT_EQUAL(parts.decode_attention, 0);
+    /* Through windows the longest context is no longer than them. */
+    struct work_shape windows = shape;
+    struct work seen = work;
+    windows.sliding_layers = 3;
+    windows.sliding_window = 1000;
+    seen.sliding_prefill_work_x2 = 10000;
+    seen.sliding_context_tokens = 5000;
+    struct timer *of_windows = timer_new(&ada, &windows, &config);
+    NEAR(timer_iteration_parts(of_windows, &seen).prefill_attention,
+         operator_mixed_attention(&ada, &heads, 100, 5000, 5, 9000, 4000).seconds +
+             3 * operator_mixed_attention(&ada, &heads, 100, 5000, 5, 5000, 1000).seconds);
+    timer_free(of_windows);
+    /* Materialized scores are not FlashAttention's. */
+    struct timer_config materialized = config;
+    struct attention_heads passes = heads;
+    materialized.attention = TIMER_MATERIALIZED;
+    passes.score_passes = TIMER_SCORE_PASSES;
+    seen.prefill_scores = 10000;
+    struct timer *of_scores = timer_new(&ada, &shape, &materialized);
+    NEAR(timer_iteration_parts(of_scores, &seen).decode_attention,
+         4 * operator_decode_attention(&ada, &passes, 5, 9000).seconds);
+    timer_free(of_scores);
     work.prefill_tokens = work.prefill_work_x2 = 0;
     parts = timer_iteration_parts(timer, &work);
     CU_ASSERT_EQUAL(parts.prefill_attention, 0);
