@@ -143,6 +143,8 @@ static void test_experts(void)
     back = operator_all_to_all(&gpu, mode, ALL_TO_ALL_COMBINE, &all, 30, 2, 2048).seconds;
     NEAR(parts.experts, 3 * operator_experts(&gpu, &sizes, 240).seconds);
     NEAR(parts.all_to_all, 3 * (there + back));
+    shape.expert_dtype = DTYPE_FP4;
+    NEAR(parts_of(&shape, &config, &work).all_to_all, 3 * (there + back));
 }
 
 /* Latents of 512 and 1536, on 16 of 128 heads. */
@@ -342,6 +344,16 @@ static void test_lanes(void)
     struct timer_span span = timer_span(timer, works, 4);
     CU_ASSERT_EQUAL(span.host_ns, 500000);
     CU_ASSERT(fabs((double)span.gpu_ns - 1e9 * (slowest + p.experts + p.all_to_all)) <= 0.51);
+    /* One eager host a lane, all beside each other: prefill if any has it, the longest batch. */
+    struct gpu own = gpu;
+    own.eager = eager_host;
+    config.host = 2;
+    struct timer *eager = timer_new(&own, &shape, &config);
+    struct work mixed[3] = {works[3], works[0], works[1]};
+    double gpu_s = slowest + p.experts + p.all_to_all, host_s = 2e-3 + 4e-3 + 60 * 1e-4;
+    span = timer_span(eager, mixed, 3);
+    CU_ASSERT(fabs((double)span.gpu_ns - 1e9 * pow(pow(gpu_s, 4) + pow(host_s, 4), 0.25)) <= 0.51);
+    timer_free(eager);
     /* All alike: the iteration as it is given for one. */
     works[1] = works[2] = works[3] = works[0];
     span = timer_span(timer, works, 4);
