@@ -65,6 +65,14 @@ static void test_windows(void)
                                       3 * operator_prefill_attention(&gpu, &heads, 500, 45000, 0).seconds);
     NEAR(parts.decode_attention, operator_decode_attention(&gpu, &heads, 7, 7000).seconds +
                                      3 * operator_decode_attention(&gpu, &heads, 7, 700).seconds);
+    /* However a prompt is cut: up to the window a token sees those before it and half of itself, then 100. */
+    for (int chunk = 1; chunk <= 500; chunk += 7) {
+        struct work cut = {0};
+        for (int done = 0; done < 500; done += chunk)
+            work_add_chunk(&cut, done, chunk < 500 - done ? chunk : 500 - done, 100);
+        CU_ASSERT_EQUAL(cut.prefill_work_x2, 250000);
+        CU_ASSERT_EQUAL(cut.sliding_prefill_work_x2, 100 * 100 + 2 * 100 * 400);
+    }
     shape.sliding_layers = 4;
     parts = parts_of(&shape, &config, &work);
     NEAR(parts.decode_attention, 4 * operator_decode_attention(&gpu, &heads, 7, 700).seconds);
