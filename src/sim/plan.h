@@ -88,6 +88,11 @@ struct plan {
     int64_t max_model_len; /* of the strictest pool, 0: none */
 };
 
+/* Composes "key=value" words to an object with a model, a network and the keys of a pool that stands alone,
+ * whose name, role and instances have values already. The caller owns *config. */
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config,
+                       struct error *error);
+
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);
 
