@@ -117,8 +117,12 @@ void footprint_clear(struct footprint_report *report);
 void footprint_print(const struct footprint_report *report, struct text *text);
 void footprint_print_json(const struct footprint_report *report, struct text *text);
 
-/* Creates the folder where there is none, and writes memory.h5 and memory.json into it, in place of earlier
- * ones. Errors name the file. */
+/* Creates the folder where there is none and removes earlier files of the report. Errors: those of
+ * output_prepare. */
+bool footprint_prepare(const char *folder, struct error *error);
+
+/* Writes memory.h5 and memory.json into a folder that is there. Errors name the file and what the system
+ * said. */
 bool footprint_write(const struct footprint_report *report, const char *folder, struct error *error);
 
 #endif

@@ -20,12 +20,16 @@ int command_memory(int count, char **values)
     if (all_gpus) /* its word left room */
         keys.sets[keys.count++] = "all_gpus=true";
     good = good && footprint_compute(keys.sets, keys.count, &report, &error) &&
-           (!folder || footprint_write(&report, folder, &error));
-    if (good)
+           (!folder || footprint_prepare(folder, &error));
+    bool written = good && (!folder || footprint_write(&report, folder, &error));
+    if (written)
         (json ? footprint_print_json : footprint_print)(&report, &text);
     fputs(text_string(&text), stdout);
     footprint_clear(&report);
     text_clear(&text);
     cli_clear_keys(&keys);
-    return good ? 0 : cli_fail(&error);
+    if (written)
+        return SIM_OK;
+    int status = cli_fail(&error);
+    return good ? SIM_FAILED : status;
 }

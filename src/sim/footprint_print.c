@@ -253,16 +253,21 @@ void footprint_print_json(const struct footprint_report *report, struct text *te
     }
 }
 
+static const char *const files[] = {"memory.h5", "memory.json", NULL};
+
+bool footprint_prepare(const char *folder, struct error *error)
+{
+    return output_prepare(folder, files, error);
+}
+
 bool footprint_write(const struct footprint_report *report, const char *folder, struct error *error)
 {
-    static const char *const files[] = {"memory.h5", "memory.json", NULL};
     struct output_table tables[FOOTPRINT_TABLES];
     struct text configuration = {0}, json = {0};
     size_t count = footprint_tables(report, tables);
     config_print(report->config, false, NULL, &configuration);
     footprint_print_json(report, &json);
-    bool good = output_prepare(folder, files, error) &&
-                output_write_tables(folder, files[0], tables, count, text_string(&configuration), error) &&
+    bool good = output_write_tables(folder, files[0], tables, count, text_string(&configuration), error) &&
                 output_write_text(folder, files[1], text_string(&json), error);
     text_clear(&configuration);
     text_clear(&json);
