@@ -1,6 +1,7 @@
 /* The report of `tandem memory`: the documents' figures, the engine's capacity, and sums by hand. */
 #include "tandem/footprint.h"
 #include "tandem/check.h"
+#include "tandem/mem.h"
 #include "tandem/roofline.h"
 #include "test.h"
 
@@ -443,10 +444,12 @@ static void documents_allocation(void)
  * token" is Llama-3-8B's. */
 static void documents_paged_savings(void)
 {
-    char words[1000] = "model=llama-3-8b gpu=h100-sxm max_length=4096 prompts=512";
+    struct text words = {0};
+    text_append(&words, "model=llama-3-8b gpu=h100-sxm max_length=4096 prompts=512");
     for (int i = 1; i < 100; i++)
-        strcat(words, ",512");
-    struct footprint_report report = report_of(words);
+        text_append(&words, ",512");
+    struct footprint_report report = report_of(text_string(&words));
+    text_clear(&words);
     CU_ASSERT_EQUAL(report.summary.model_kv_bytes_per_token, 128 << 10);
     CU_ASSERT(near(report.allocation.preallocated_utilization, 0.125, 1e-15));
     CU_ASSERT_EQUAL(report.allocation.paged_blocks, 3200);
@@ -537,6 +540,23 @@ static void json_is_the_report(void)
     footprint_clear(&report);
 }
 
+/* Nor after an error. */
+static void nothing_is_kept(void)
+{
+    const char *sets[] = {"model=llama-2-7b", "gpu=h100-sxm", "prompts=1,2", "outputs=3,4,5"};
+    struct footprint_report report;
+    struct error error = {{0}};
+    CU_ASSERT(!footprint_compute(sets, 4, &report, &error));
+    footprint_clear(&report);
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
+    CU_ASSERT(!footprint_compute(sets, 1, &report, &error));
+    footprint_clear(&report);
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
+    report = report_of("model=llama-2-7b gpu=h100-sxm prompts=1,2 all_gpus=true");
+    footprint_clear(&report);
+    CU_ASSERT_EQUAL(mem_live_bytes(), 0);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
@@ -559,6 +579,7 @@ int main(void)
         {"the documents' case study", documents_case_study},
         {"the documents' exercise", documents_batch_exercise},
         {"JSON is the report", json_is_the_report},
+        {"nothing is kept", nothing_is_kept},
     };
     return test_main("sim/footprint", cases, sizeof cases / sizeof *cases);
 }
