@@ -265,6 +265,11 @@ static void capacity_is_the_engines(void)
         CU_ASSERT(engine.capacity_blocks > 0);
         CU_ASSERT_EQUAL(report.summary.capacity_blocks / report.summary.pipeline_parallel,
                         engine.capacity_blocks);
+        const struct footprint_summary *sum = &report.summary;
+        CU_ASSERT_EQUAL(sum->cache_bytes,
+                        sum->usable_bytes - sum->weight_bytes - sum->activation_bytes - sum->reserve_bytes);
+        if (!strstr(layouts[i], "kv.blocks")) /* one is vLLM's null block */
+            CU_ASSERT_EQUAL(sum->capacity_blocks, sum->cache_bytes / sum->block_bytes - 1);
         CU_ASSERT_EQUAL(report.summary.model_kv_bytes_per_token, engine.kv_bytes_per_token);
         CU_ASSERT_EQUAL(report.summary.gpus, engine.gpus);
         CU_ASSERT_EQUAL(report.summary.max_num_batched_tokens, engine.max_num_batched_tokens);
