@@ -15,6 +15,7 @@
 #include "tandem/router.h"
 #include "tandem/scheduler.h"
 #include "tandem/sim.h"
+#include "tandem/timer.h"
 #include "tandem/workload.h"
 
 #define MOST_SETS 256
@@ -23,7 +24,7 @@ static const char usage[] =
     "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
     "[--quiet]\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
-    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces]\n"
+    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces|hosts]\n"
     "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
@@ -249,6 +250,12 @@ static int command_list(int count, char **values)
         printf("traces (values of workload.trace.format):\n");
         for (int i = 0; trace_readers[i]; i++)
             printf("  %-14s %s\n", trace_readers[i]->name, trace_readers[i]->doc);
+    }
+    if (!topic || strcmp(topic, "hosts") == 0) {
+        found = true;
+        printf("hosts (values of timer.host):\n");
+        for (size_t i = 0; i < timer_host_count; i++)
+            printf("  %-14s %s\n", timer_hosts[i].name, timer_hosts[i].source);
     }
     return found ? 0 : fail_usage("nothing to list under", topic);
 }
