@@ -117,6 +117,7 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
 
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);
 void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */
