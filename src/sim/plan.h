@@ -43,7 +43,7 @@ struct plan_pool {
     int64_t lane_blocks;            /* KV blocks of a lane */
     int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of an instance's network port, each way */
+    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
 struct plan {
