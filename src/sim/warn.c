@@ -65,6 +65,12 @@ static void warn_about_model(const struct plan *plan, const struct plan_pool *po
             "pool %s: the eager host's time has no anchor for the architecture of %s (timer.eager_factor): "
             "expect 10 to 20 %% error in decode",
             pool->name, model->name);
+    if (model->experts > 0 || model->mla_latent > 0)
+        log_warning(
+            "pool %s: %s is timed by its operators as measured one by one; no whole run of such a model was "
+            "compared, and its small kernels count as a dense model's: expect small batches to be 15 %% too "
+            "fast or more",
+            pool->name, model->name);
     if (model->sliding_window > 0)
         log_warning(
             "pool %s: KV of the %lld layers of %s with a window is kept whole, as engines without a hybrid "
