@@ -135,10 +135,14 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
     return model_check_layout(model, &pool->layout, node, error);
 }
 
-static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
+/* With the coefficients that it will use. The first stages may have no experts: the last one has all kinds of
+ * layers that the timer is asked about. */
+static bool check_timer(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
-    struct work_shape shape = plan_shape(plan, pool, 0);
+    struct work_shape shape = plan_shape(plan, pool, pool->layout.pipeline_parallel - 1);
+    if (pool->timer.level == TIMER_UNIVERSAL)
+        gpu_use_universal(&pool->gpu);
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
 }
 
@@ -160,8 +164,6 @@ bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct n
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
-    if (pool->timer.level == TIMER_UNIVERSAL)
-        gpu_use_universal(&pool->gpu);
     return true;
 }
 
@@ -265,8 +267,9 @@ static bool set_ports(struct plan *plan, struct error *error)
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                   (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
+        plan->pools[i].port_rate =
+            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
     return true;
 }
 

@@ -43,7 +43,7 @@ struct plan_pool {
     int64_t lane_blocks;            /* KV blocks of a lane */
     int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of an instance's network port, each way */
+    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
 struct plan {
@@ -128,6 +128,7 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
 
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);
 void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */

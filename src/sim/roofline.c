@@ -336,6 +336,7 @@ bool roofline_compute(const char *const *sets, size_t set_count, struct roofline
     const struct node *root = config_root(report->config);
     if (!parse(root, &replica, &report->batch, error))
         return false;
+    plan_warn_pool(&replica.plan, &replica.pool);
     report->model = replica.plan.model.name;
     report->gpu = replica.pool.gpu.name;
     report->coefficients = gpu_basis(&replica.pool.gpu);

@@ -165,6 +165,9 @@ static void test_experts(void)
     cost = operator_experts(&gpu, &sizes, 40);
     NEAR(cost.seconds, 1e-6 + 6 * (a + 2 * active) * 3000e-12 +
                            (1.5 * active * 3000 + 2 * a * (200 + 90) + 2 * a * 100) * 1e-9);
+    gpu.gemm[DTYPE_INT8].weight_bytes = 1;
+    sizes.dtype = DTYPE_INT8;
+    NEAR(operator_experts(&gpu, &sizes, 40).seconds - cost.seconds, 1.5 * active * 3000e-9);
     CU_ASSERT_EQUAL(operator_power_law_imbalance(100, 8, 1), 1);
     CU_ASSERT_EQUAL(operator_power_law_imbalance(1e9, 2, 2), 2); /* one group has it all */
 }
@@ -179,6 +182,8 @@ static void test_communication(void)
     CU_ASSERT_EQUAL(operator_allreduce(&gpu, &(struct operator_group){1, 8, 0}, 1000).seconds, 0);
     /* Over two nodes: two-shot at 8 NICs' bandwidth, two hops more. */
     NEAR(operator_allreduce(&gpu, &two, 800).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 1500 / 8e8);
+    /* So few bytes that one-shot would be faster if it were there. */
+    NEAR(operator_allreduce(&gpu, &two, 10).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 18.75 / 8e8);
     two.nic_bandwidth = 1e12; /* a network that is no bottleneck: the link's */
     NEAR(operator_allreduce(&gpu, &two, 800).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 1500 / 2e9);
     NEAR(operator_send(&gpu, &(struct operator_group){2, 2, 0}, 1000).seconds, 6e-6);
