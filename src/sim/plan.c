@@ -90,24 +90,51 @@ struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct pla
     };
 }
 
+/* Blocks of the stage that has room for the fewest, and what it has to hold. */
+static int64_t least_blocks_of(const struct plan *plan, const struct plan_pool *pool,
+                               struct kv_capacity *least)
+{
+    int64_t least_blocks = INT64_MAX;
+    *least = (struct kv_capacity){0};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
+        bool fuller = blocks == least_blocks && capacity.weight_bytes > least->weight_bytes;
+        if (blocks < least_blocks || fuller)
+            *least = capacity;
+        least_blocks = blocks < least_blocks ? blocks : least_blocks;
+    }
+    return least_blocks;
+}
+
+/* Says in the error which tensor parallelism, the present one doubled, would have room. */
+static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_pool *pool,
+                                    struct error *error)
+{
+    const int64_t most = 64;
+    struct plan_pool wider = *pool;
+    for (int64_t tp = 2 * pool->layout.tensor_parallel; tp <= most; tp *= 2) {
+        struct kv_capacity capacity;
+        struct error ignored, before = *error;
+        wider.layout.tensor_parallel = tp;
+        if (model_check_layout(&plan->model, &wider.layout, NULL, &ignored) &&
+            least_blocks_of(plan, &wider, &capacity) > 0)
+            return error_set(error, "%s; tensor_parallel %lld has room", before.text, (long long)tp);
+    }
+    return false;
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
-    int64_t least_blocks = INT64_MAX;
-    struct kv_capacity least = {0};
-    for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
-        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
-        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
-        if (blocks < least_blocks) {
-            least_blocks = blocks;
-            least = capacity;
-        }
-    }
+    struct kv_capacity least;
+    int64_t least_blocks = least_blocks_of(plan, pool, &least);
     pool->lane_blocks = least_blocks;
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
-        return kv_capacity_error(&pool->kv, &least, node, error);
+        return kv_capacity_error(&pool->kv, &least, node, error) ||
+               suggest_tensor_parallel(plan, pool, error);
     return pool->member_blocks > 0 ||
            node_error(node, error,
                       "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
