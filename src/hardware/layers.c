@@ -29,9 +29,9 @@ void layers_init(struct layers *layers, const struct gpu *gpu, const struct work
                     .dtype = s->expert_dtype,
                     .kernels = timer_kernels(config)},
         .power_law = config->moe_imbalance == 0,
-        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth},
-        .all = {gpus, reach, s->nic_bandwidth},
-        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth},
+        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth, s->nic_line_rate},
+        .all = {gpus, reach, s->nic_bandwidth, s->nic_line_rate},
+        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth, s->nic_line_rate},
     };
     int choice = config->all_to_all;
     if (choice == TIMER_ALL_TO_ALL_AUTO)

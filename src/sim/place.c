@@ -97,8 +97,8 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
     struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
     shape.domain_gpus = pool->place.reach;
     shape.sends_over_network = crosses_after(pool, stage);
-    shape.nic_bandwidth = plan->node_link.bandwidth_gb_per_s * 1e9 * plan->node_link.efficiency *
-                          (double)plan->network.nics_per_gpu;
+    shape.nic_line_rate = plan->node_link.bandwidth_gb_per_s * 1e9 * (double)plan->network.nics_per_gpu;
+    shape.nic_bandwidth = shape.nic_line_rate * plan->node_link.efficiency;
     return shape;
 }
 

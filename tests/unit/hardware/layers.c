@@ -103,7 +103,7 @@ static void test_experts(void)
     double attention = matrix(60, 12 * 128, 1024) + matrix(60, 1024, 1024);
     double mlp = matrix(60, 8192, 1024) + matrix(60, 1024, 4096);
     double shared = matrix(60, 512, 1024) + matrix(60, 1024, 256) + matrix(60, 16, 1024);
-    struct operator_group tensor = {2, 8, 0};
+    struct operator_group tensor = {2, 8, 0, 0};
     double reduction = operator_allreduce(&gpu, &tensor, 2 * 60 * 1024).seconds;
     struct expert_sizes sizes = sizes_of(&shape);
     NEAR(parts.linear, attention + mlp + 3 * (attention + shared));
@@ -121,7 +121,7 @@ static void test_experts(void)
     shape.expert_tensor_parallel = 1;
     parts = parts_of(&shape, &config, &work);
     sizes = sizes_of(&shape);
-    struct operator_group all = {8, 8, 0};
+    struct operator_group all = {8, 8, 0, 0};
     double there = operator_all_to_all(&gpu, ALL_TO_ALL_NCCL, ALL_TO_ALL_DISPATCH, &all, 30, 2, 2048).seconds;
     double back = operator_all_to_all(&gpu, ALL_TO_ALL_NCCL, ALL_TO_ALL_COMBINE, &all, 30, 2, 2048).seconds;
     NEAR(parts.experts, 3 * operator_experts(&gpu, &sizes, 240).seconds);
