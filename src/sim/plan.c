@@ -109,7 +109,7 @@ static int64_t least_blocks_of(const struct plan *plan, const struct plan_pool *
 
 /* Says in the error which tensor parallelism, the present one doubled, would have room. */
 static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_pool *pool,
-                                    struct error *error)
+                                    const struct node *node, struct error *error)
 {
     const int64_t most = 64;
     struct plan_pool wider = *pool;
@@ -117,7 +117,7 @@ static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_p
         struct kv_capacity capacity;
         struct error ignored, before = *error;
         wider.layout.tensor_parallel = tp;
-        if (model_check_layout(&plan->model, &wider.layout, NULL, &ignored) &&
+        if (model_check_layout(&plan->model, &wider.layout, node, &ignored) &&
             least_blocks_of(plan, &wider, &capacity) > 0)
             return error_set(error, "%s; tensor_parallel %lld has room", before.text, (long long)tp);
     }
@@ -134,7 +134,7 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
         return kv_capacity_error(&pool->kv, &least, node, error) ||
-               suggest_tensor_parallel(plan, pool, error);
+               suggest_tensor_parallel(plan, pool, node, error);
     return pool->member_blocks > 0 ||
            node_error(node, error,
                       "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
