@@ -113,7 +113,7 @@ struct instance {
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
     int64_t next_report_ns;
     uint32_t entity;
-    uint8_t phase;     /* enum phase of the iteration in progress */
+    uint8_t phase;     /* enum phase of the iteration in progress, its own or that of its lanes; else idle */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;

@@ -111,10 +111,11 @@ void plan_warn_about_place(const struct plan_pool *pool)
             "pool %s: %lld of each %lld GPUs that reach each other are left over by groups of %lld; they are "
             "neither used nor paid for here",
             pool->name, (long long)left, (long long)reach, (long long)stage);
+    bool deepep = pool->timer.all_to_all > TIMER_ALL_TO_ALL_NONE + 1; /* beyond NCCL's */
     if (pool->place.crosses)
         log_warning(
-            "pool %s: an instance of %lld GPUs spans nodes; communication between them is computed from the "
-            "link's bandwidth and was measured for DeepEP on H100 and H200 only: expect 10 to 40 %% error in "
-            "it",
-            pool->name, (long long)pool->gpus);
+            "pool %s: an instance of %lld GPUs spans nodes; communication between them %s", pool->name,
+            (long long)pool->gpus,
+            deepep ? "was measured on H100 and H200 only: expect 10 to 40 % error in it"
+                   : "is computed from the link's bandwidth, not measured: expect 30 % error and more in it");
 }
