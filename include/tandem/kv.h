@@ -14,6 +14,8 @@ struct kv_config {
     int64_t block_tokens;      /* B */
     double memory_utilization; /* share of GPU memory that the engine may use */
     int64_t blocks;            /* 0: from the formula of kv_capacity_blocks */
+    int activations;           /* enum activations */
+    double margin_gib;         /* of a GPU that is left free; with activations that are not the engine's */
 };
 
 extern const struct option_table kv_options; /* of struct kv_config */
@@ -34,13 +36,16 @@ struct kv_capacity {
 /* Bytes of a GPU that the engine may use: utilization x memory. */
 int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
 
+/* memory - margin - weights: what cache and activations share where these are not set aside. */
+int64_t kv_room_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
+
 /* 2T(h + 2 ff/tp) bytes of a GPU: residual stream and gated MLP of one layer in 16 bits for T tokens. */
 int64_t kv_activation_bytes(const struct kv_capacity *capacity);
 
 /* Blocks of an instance (of a lane): config->blocks where that is set, else
- * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: src/serving/README.md (vLLM's profiling run and its null
- * block).
+ * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1, or where activations
+ * are not set aside floor((memory - margin - weights) / block bytes). Negative or 0 when it does not fit.
+ * Formula: src/serving/README.md (vLLM's profiling run and its null block).
  */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 

@@ -214,6 +214,11 @@ int64_t batch_blocks_needed(struct instance *instance)
     return batch->residues[residue > 0 ? instance->kv.block_tokens - residue : 0];
 }
 
+int64_t batch_sequence_context(const struct instance *instance, uint32_t slot)
+{
+    return cached_now(instance, &instance->sequences[slot]) + 1;
+}
+
 static void list_ended(struct instance *instance, uint32_t slot)
 {
     if (instance->ended_count == instance->ended_capacity)

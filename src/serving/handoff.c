@@ -73,12 +73,13 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
-    while (instance->offered.count > 0 && instance->waiting.count == 0 &&
+    while (instance->offered.count > 0 && instance->waiting.count == 0 && instance->swapped.count == 0 &&
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t blocks = kv_blocks(&instance->kv, sequence->request->prompt_tokens + 1);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
+        struct room_item item = {1, sequence->request->prompt_tokens + 1, true};
+        if (!room_for(&instance->schedule, blocks + spare_blocks(instance), item))
             return;
         kv_take(&instance->kv, blocks);
         ring_pop_front(&instance->offered);

@@ -4,7 +4,7 @@
 struct gauge instance_gauge(const struct instance *instance)
 {
     return (struct gauge){
-        .waiting = (int64_t)(instance->waiting.count + instance->offered.count),
+        .waiting = (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
@@ -132,6 +132,8 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return false;
     }
+    if (instance->config->mode == MODE_NAIVE)
+        room_check(schedule);
     describe_work(instance, work);
     return true;
 }

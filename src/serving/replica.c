@@ -86,16 +86,17 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
     group_due(replica, group, now_ns);
 }
 
-/* Sends the works of so many lanes, most_tokens the longest of them, through the stages. When they are done.
- */
-static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t now_ns)
+/* Sends the works of so many lanes, most_tokens the longest of them, through the stages, each of which first
+ * copies for so long. When they are done. */
+static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t copy_ns,
+                           int64_t now_ns)
 {
     int64_t come_ns = now_ns; /* when the stage has its input */
     for (size_t stage = 0; stage < replica->stages; stage++) {
         struct timer *timer = replica->config->timers[stage];
         struct timer_span span = timer_span(timer, replica->works, (int64_t)lanes);
         int64_t prepared_ns = later(replica->free_ns[stage], now_ns) + span.host_ns;
-        replica->free_ns[stage] = later(come_ns, prepared_ns) + span.gpu_ns;
+        replica->free_ns[stage] = later(come_ns, prepared_ns) + copy_ns + span.gpu_ns;
         come_ns = replica->free_ns[stage] + timer_send_ns(timer, most_tokens);
     }
     return replica->free_ns[replica->stages - 1];
@@ -141,7 +142,7 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     size_t working = 0;
-    int64_t most_tokens = 0;
+    int64_t most_tokens = 0, copy_ns = 0;
     replica->groups[group].due_ns = SIMTIME_NEVER;
     for (size_t i = 0; i < replica->lanes; i++) {
         struct work *work = &replica->works[working];
@@ -150,11 +151,12 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
         if (!schedule_any(&lanes[i]->schedule))
             continue;
         most_tokens = later(most_tokens, (int64_t)work_tokens(work));
+        copy_ns = later(copy_ns, swap_copy_ns(lanes[i]));
         working++;
     }
     if (working == 0)
         return;
-    int64_t end_ns = pass_stages(replica, working, most_tokens, now_ns);
+    int64_t end_ns = pass_stages(replica, working, most_tokens, copy_ns, now_ns);
     share_expert_bytes(replica, group);
     begin_lanes(replica, group, end_ns);
     replica->groups[group].end_ns = end_ns;

@@ -81,7 +81,7 @@ static struct usage_list local_usages(const struct run *run)
 static void set_efforts(const struct plan *plan, const struct plan_pool *pool, struct results_pool *results)
 {
     const struct model *model = &plan->model;
-    enum dtype kv_dtype = (enum dtype)pool->kv_dtype;
+    enum dtype kv_dtype = pool->layout.kv_dtype;
     double lanes = (double)pool->layout.lanes;
     double copies = (double)model_kv_copies(model, pool->tensor_parallel);
     double kv_bytes = (double)model_kv_bytes_per_token(model, kv_dtype);

@@ -49,6 +49,11 @@ static void warn_about_dtypes(const struct plan *plan, const struct plan_pool *p
             "pool %s: %s computes with %s experts in 16 bits; such kernels were not measured: expect 20 %% "
             "error and more in experts",
             pool->name, pool->gpu.name, dtype_names[layout->expert_dtype]);
+    if (layout->kv_dtype == DTYPE_INT8 || layout->kv_dtype == DTYPE_INT4)
+        log_warning("pool %s: attention over a KV cache in %s takes the coefficients of 16 bits with fewer "
+                    "bytes; such "
+                    "kernels were not measured: expect 20 %% error and more in decode attention",
+                    pool->name, dtype_names[layout->kv_dtype]);
     if (layout->weight_dtype == DTYPE_INT8 && !gpu_weight_only(&pool->gpu, DTYPE_INT8))
         log_warning(
             "pool %s: INT8 matrices take the coefficients of FP8 with the INT8 peak: expect 20 %% error and "
@@ -117,6 +122,15 @@ static void warn_about_scheduler(const struct plan_pool *pool)
                     pool->name);
 }
 
+static void warn_about_memory(const struct plan_pool *pool)
+{
+    bool engine = pool->kv.activations == ACTIVATIONS_ENGINE;
+    const char *key = engine ? "margin_gib" : "memory_utilization";
+    if (pool->kv_node && node_get(pool->kv_node, key))
+        log_warning("pool %s: kv.%s has no effect with kv.activations %s", pool->name, key,
+                    activations_names[pool->kv.activations]);
+}
+
 /* Engines multiply blocks of 128 x 128 whole. */
 static void warn_about_blocks(const struct plan *plan, const struct plan_pool *pool)
 {
@@ -141,6 +155,7 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
         plan_warn_about_place(pool);
     }
     warn_about_scheduler(pool);
+    warn_about_memory(pool);
 }
 
 void plan_warn(const struct plan *plan)

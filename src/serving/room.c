@@ -1,0 +1,88 @@
+/* Room for what is to be computed: KV blocks, and where activations are not set aside, both together. */
+#include "internal.h"
+
+static bool counts(const struct instance *instance)
+{
+    return instance->config->activations.kind != ACTIVATIONS_ENGINE;
+}
+
+static struct activation_load batch_load(const struct instance *instance)
+{
+    const struct batch *batch = &instance->batch;
+    int64_t context = batch->cached_tokens + batch->count;
+    return (struct activation_load){.sequences = batch->count,
+                                    .tokens = batch->count,
+                                    .longest_tokens = batch->count > 0,
+                                    .longest_context = batch_longest_context(instance),
+                                    .scores = (wide_t)(uint64_t)context};
+}
+
+bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item)
+{
+    const struct instance *instance = schedule->instance;
+    if (blocks > kv_free_blocks(&instance->kv))
+        return false;
+    if (!counts(instance))
+        return true;
+    struct activation_load prefill = schedule->prefill_load, decode = schedule->decode_load;
+    activation_add(item.decodes ? &decode : &prefill, item.tokens, item.context);
+    return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks, &prefill,
+                           &decode);
+}
+
+bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks)
+{
+    const struct instance *instance = schedule->instance;
+    if (blocks > kv_free_blocks(&instance->kv))
+        return false;
+    if (!counts(instance))
+        return true;
+    struct activation_load decode = batch_load(instance);
+    return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks, chunks,
+                           &decode);
+}
+
+void room_take(struct schedule *schedule, struct room_item item)
+{
+    if (counts(schedule->instance))
+        activation_add(item.decodes ? &schedule->decode_load : &schedule->prefill_load, item.tokens,
+                       item.context);
+}
+
+void room_take_batch(struct schedule *schedule)
+{
+    if (counts(schedule->instance))
+        schedule->decode_load = batch_load(schedule->instance);
+}
+
+void room_check(const struct schedule *schedule)
+{
+    const struct instance *instance = schedule->instance;
+    const struct activation_load *planned = &schedule->decode_load;
+    if (!counts(instance))
+        return;
+    CHECK(activation_fits(&instance->config->activations, instance->kv.used_blocks, &schedule->prefill_load,
+                          planned),
+          "instance %u: activations of %lld prompts and %lld decodes do not fit", instance->entity,
+          (long long)schedule->prefill_load.sequences, (long long)planned->sequences);
+    if (!schedule->decode)
+        return;
+    struct activation_load batch = batch_load(instance);
+    CHECK(batch.sequences == planned->sequences && batch.scores == planned->scores &&
+              (!instance->config->longest_context || batch.longest_context == planned->longest_context),
+          "instance %u: %lld decodes were planned, %lld are in the batch", instance->entity,
+          (long long)planned->sequences, (long long)batch.sequences);
+}
+
+int64_t room_steps(const struct instance *instance)
+{
+    const struct batch *batch = &instance->batch;
+    int64_t block_tokens = instance->kv.block_tokens;
+    int64_t steps = kv_free_blocks(&instance->kv) / batch->count * block_tokens;
+    if (!counts(instance))
+        return steps;
+    struct activation_load decode = batch_load(instance);
+    int64_t fit =
+        activation_steps(&instance->config->activations, block_tokens, instance->kv.used_blocks, &decode);
+    return fit < steps ? fit : steps;
+}
