@@ -122,6 +122,24 @@ static void warn_about_scheduler(const struct plan_pool *pool)
                     pool->name);
 }
 
+/* Blocks that are given hide that there is no room for them. */
+static void warn_about_blocks_given(const struct plan *plan, const struct plan_pool *pool)
+{
+    struct kv_config automatic = pool->kv;
+    automatic.blocks = 0;
+    for (int64_t stage = 0; pool->kv.blocks > 0 && stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t room = kv_capacity_blocks(&automatic, &capacity);
+        if (room >= pool->kv.blocks)
+            continue;
+        log_warning(
+            "pool %s: kv.blocks %lld are more than the %lld that the memory of %s has room for beside the "
+            "weights; they are used all the same",
+            pool->name, (long long)pool->kv.blocks, (long long)(room > 0 ? room : 0), pool->gpu.name);
+        return;
+    }
+}
+
 static void warn_about_memory(const struct plan_pool *pool)
 {
     bool engine = pool->kv.activations == ACTIVATIONS_ENGINE;
@@ -152,6 +170,7 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
         warn_about_model(plan, pool);
         warn_about_experts(plan, pool);
         warn_about_blocks(plan, pool);
+        warn_about_blocks_given(plan, pool);
         plan_warn_about_place(pool);
     }
     warn_about_scheduler(pool);
