@@ -101,7 +101,8 @@ TABLE(
     instances, "/instances",
     "One row per instance, in order of pools. Of lanes (attention data parallelism) and micro-batches "
     "(pipeline stages), blocks, tokens, requests and iterations are sums, busy times are means: an iteration "
-    "counts from its start to its end, and what is missing to the window are waits and bubbles.");
+    "counts from its start to its end, and what is missing to the window are waits and bubbles. Lanes step "
+    "together and share their experts: all are in one phase, mixed where one prefills and another decodes.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, pool_row, member, unit, doc, NULL)

@@ -117,7 +117,7 @@ struct instance {
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
     int64_t next_report_ns;
     uint32_t entity;
-    uint8_t phase;     /* enum phase of the iteration in progress */
+    uint8_t phase;     /* enum phase of the iteration in progress, its own or that of its lanes; else idle */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
@@ -224,23 +224,35 @@ int64_t spare_blocks(const struct instance *instance);
 int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget);
 void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk);
 
-/* room.c: room for activations beside the cache */
+/* room.c: room for activations beside the cache. Where they are set aside, nothing is counted. */
+static inline bool room_counts(const struct instance *instance)
+{
+    return instance->config->activations.kind != ACTIVATIONS_ENGINE;
+}
 /* One sequence: a decode (one token), or a chunk of so many tokens; context: with it. */
 struct room_item {
     int64_t tokens, context;
     bool decodes;
 };
-/* Whether so many blocks are free, and this fits beside what is planned; beside the whole decode batch, these
- * chunks. */
-bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item);
-bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
+/* Where activations count: whether this fits with so many blocks beside what is planned; these chunks beside
+ * the whole decode batch. */
+bool room_fits(const struct schedule *schedule, int64_t blocks, struct room_item item);
+bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
 /* It is planned; the whole decode batch is. */
-void room_take(struct schedule *schedule, struct room_item item);
-void room_take_batch(struct schedule *schedule);
+void room_add(struct schedule *schedule, struct room_item item);
+void room_add_batch(struct schedule *schedule);
 /* Aborts where what is planned does not fit, or the batch is not what was planned. */
 void room_check(const struct schedule *schedule);
-/* There is room for so many steps of the decode batch beyond the one in progress. */
+/* They fit for so many steps of the decode batch beyond the one in progress. */
 int64_t room_steps(const struct instance *instance);
+
+/* Whether so many blocks are free, and this fits. */
+static inline bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item)
+{
+    const struct instance *instance = schedule->instance;
+    return blocks <= kv_free_blocks(&instance->kv) &&
+           (!room_counts(instance) || room_fits(schedule, blocks, item));
+}
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
@@ -249,7 +261,11 @@ bool swap_out(struct instance *instance, uint32_t slot);
 /* Swapped sequences come back and go on, in order, as long as seats, budget and blocks are left. */
 void swap_in_all(struct schedule *schedule);
 /* What copies either way, since it was asked last, add to the iteration that begins now. */
-int64_t swap_copy_ns(struct instance *instance);
+int64_t swap_copied_ns(struct instance *instance);
+static inline int64_t swap_copy_ns(struct instance *instance)
+{
+    return instance->copied_blocks > 0 ? swap_copied_ns(instance) : 0;
+}
 
 /* iteration.c */
 /* What waits, runs, moves and is held. */

@@ -8,7 +8,7 @@ struct gauge instance_gauge(const struct instance *instance)
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
-        .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
+        .phase = (enum phase)instance->phase,
     };
 }
 
@@ -167,7 +167,7 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     }
     if (instance->config->no_cache && schedule->decode)
         schedule->prefill_tokens += instance->batch.cached_tokens;
-    if (instance->config->mode == MODE_NAIVE)
+    if (instance->config->mode == MODE_NAIVE && room_counts(instance))
         room_check(schedule);
     describe_work(instance, work);
     return true;

@@ -46,7 +46,7 @@ struct plan_pool {
     int64_t most_tokens;                /* of a request that is alone in one */
     int64_t member_blocks;              /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of an instance's network port, each way */
+    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
 struct plan {
@@ -91,6 +91,11 @@ struct plan {
     int64_t max_model_len; /* of the strictest pool, 0: none */
 };
 
+/* Composes "key=value" words to an object with a model, a network and the keys of a pool that stands alone,
+ * whose name, role and instances have values already. The caller owns *config. */
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config,
+                       struct error *error);
+
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);
 
@@ -126,6 +131,7 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
 
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);
 void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */
