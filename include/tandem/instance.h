@@ -31,6 +31,7 @@ struct instance_config {
     int64_t stages;                        /* of the pipeline, and as many micro-batches */
     struct scheduler_limits limits;        /* of a member; resolved: nothing automatic is left */
     int64_t block_tokens, capacity_blocks; /* of a member */
+    bool no_cache;                         /* every step computes whole sequences again */
     int64_t latency_ns;                    /* control latency L */
     int64_t report_interval_ns;
     bool reports;               /* whether the router's policy uses them */

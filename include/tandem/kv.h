@@ -9,7 +9,11 @@
 #include "tandem/node.h"
 #include "tandem/option.h"
 
+/* none: every iteration computes whole sequences again. */
+enum kv_cache { KV_CACHE_KEPT, KV_CACHE_NONE };
+
 struct kv_config {
+    int cache;                 /* enum kv_cache */
     int allocator;             /* 0: paged */
     int64_t block_tokens;      /* B */
     double memory_utilization; /* share of GPU memory that the engine may use */
@@ -55,6 +59,7 @@ bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity 
 
 struct kv {
     int64_t block_tokens;
+    int64_t divisor, rounding; /* B and B - 1; without a cache no number of tokens needs a block */
     int64_t capacity_blocks;
     int64_t used_blocks;
     int64_t peak_blocks;
@@ -65,10 +70,13 @@ struct kv {
 /* An empty cache; both at least 1, or it aborts. */
 void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks);
 
+/* No cache: no blocks, and none needed. */
+void kv_init_none(struct kv *kv);
+
 /* ceil(tokens / B). */
 static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
 {
-    return (tokens + kv->block_tokens - 1) / kv->block_tokens;
+    return (tokens + kv->rounding) / kv->divisor;
 }
 
 static inline int64_t kv_free_blocks(const struct kv *kv)

@@ -52,10 +52,11 @@ struct gauge {
  */
 struct effort {
     uint64_t iterations;
-    uint64_t tokens;            /* through the layers, prefill and decode; the KV of each is written */
-    uint64_t recomputed_tokens; /* of them: computed before and lost in a preemption (not the last prompt
-                                 * token, which first_token `decode` runs again on the decode instance) */
-    uint64_t prompt_tokens;     /* of them: of prompts, for the first time on this instance */
+    uint64_t tokens; /* through the layers, prefill and decode; the KV of each is written */
+    uint64_t
+        recomputed_tokens;  /* of them: computed before and lost in a preemption or not kept (not the last
+                             * prompt  token, which first_token `decode` runs again on the decode instance) */
+    uint64_t prompt_tokens; /* of them: of prompts, for the first time on this instance */
     uint64_t logit_rows;
     wide_t context_x2; /* twice the context that attention sees, summed over tokens: a chunk of c tokens after
                         * k others c (2k + c), a decode step on l tokens 2l; of models with sliding windows

@@ -47,6 +47,8 @@ struct scheduler {
      * blocks only got fewer. Boundaries of such policies can be leapt over; false is always right, and slow.
      */
     bool steady;
+    /* Whether it can do without a KV cache: prompts are computed whole, and decodes apart from them. */
+    bool without_cache;
     /* Plans one iteration: called at a boundary with no iteration in progress. */
     void (*plan)(struct schedule *schedule, const struct scheduler_limits *limits);
 };

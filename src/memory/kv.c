@@ -11,8 +11,13 @@
 #define FIELD(member) offsetof(struct kv_config, member)
 
 static const char *const allocator_names[] = {"paged", NULL};
+static const char *const cache_names[] = {"kept", "none", NULL};
 
 static const struct option options[] = {
+    {"cache", OPTION_CHOICE, "\"kept\"", 0, 0, cache_names, FIELD(cache),
+     "none: no keys and values are kept, and every step computes all tokens of its sequences again (policies "
+     "of "
+     "whole prompts, such as continuous)"},
     {"allocator", OPTION_CHOICE, "\"paged\"", 0, 0, allocator_names, FIELD(allocator),
      "how the cache is laid out"},
     {"block_tokens", OPTION_INTEGER, "16", 1, 65536, NULL, FIELD(block_tokens), "tokens of a block"},
@@ -96,7 +101,15 @@ void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks)
 {
     CHECK(block_tokens > 0 && capacity_blocks > 0, "%" PRId64 " blocks of %" PRId64 " tokens",
           capacity_blocks, block_tokens);
-    *kv = (struct kv){.block_tokens = block_tokens, .capacity_blocks = capacity_blocks};
+    *kv = (struct kv){.block_tokens = block_tokens,
+                      .divisor = block_tokens,
+                      .rounding = block_tokens - 1,
+                      .capacity_blocks = capacity_blocks};
+}
+
+void kv_init_none(struct kv *kv)
+{
+    *kv = (struct kv){.block_tokens = 1, .divisor = INT64_MAX};
 }
 
 void kv_take(struct kv *kv, int64_t blocks)

@@ -163,7 +163,10 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
     instance->first_running = NO_SLOT;
     instance->last_running = NO_SLOT;
     instance->schedule.instance = instance;
-    kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
+    if (config->no_cache)
+        kv_init_none(&instance->kv);
+    else
+        kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
     batch_init(instance);
     return instance;
 }

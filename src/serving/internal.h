@@ -76,6 +76,7 @@ struct batch {
     int64_t count;
     int64_t window_count;  /* of them: requests that arrived inside the window */
     int64_t cached_tokens; /* sum over the batch */
+    int64_t squares;       /* sum of their squares, where there is no cache */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
     /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes

@@ -75,6 +75,35 @@ static void add_item_effort(const struct instance_config *config, const struct s
     effort->kv_read_tokens += read_tokens(config, before, end - before);
 }
 
+/* Without a cache: the next token of a sequence of c comes from c + 1, all but one of which were computed
+ * before. */
+static int64_t whole_squares(const struct batch *batch)
+{
+    return batch->squares + 2 * batch->cached_tokens + batch->count;
+}
+
+static struct effort whole_effort(const struct batch *batch, struct effort effort)
+{
+    effort.tokens = (uint64_t)(batch->cached_tokens + batch->count);
+    effort.recomputed_tokens = (uint64_t)batch->cached_tokens;
+    effort.logit_rows = (uint64_t)batch->count;
+    effort.context_x2 = (uint64_t)whole_squares(batch);
+    effort.recomputed_context_x2 = (uint64_t)batch->squares;
+    effort.kv_read_tokens = effort.tokens;
+    return effort;
+}
+
+/* The same for the timer: prompts of that length. */
+static void add_whole_sequences(const struct batch *batch, struct work *work)
+{
+    int64_t tokens = batch->cached_tokens + batch->count, squares = whole_squares(batch);
+    work->prefill_tokens += tokens;
+    work->prefill_work_x2 += squares;
+    work->prefill_kv_tokens += tokens;
+    work->prefill_scores += squares;
+    work->logit_rows += batch->count;
+}
+
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
  * computes. */
 static struct effort iteration_effort(const struct instance *instance)
@@ -82,7 +111,9 @@ static struct effort iteration_effort(const struct instance *instance)
     const struct schedule *schedule = &instance->schedule;
     const struct instance_config *config = instance->config;
     struct effort effort = {.iterations = 1, .expert_bytes = instance->expert_bytes};
-    if (schedule->decode) {
+    if (schedule->decode && config->no_cache) {
+        effort = whole_effort(&instance->batch, effort);
+    } else if (schedule->decode) {
         uint64_t count = (uint64_t)instance->batch.count;
         effort.tokens = count;
         effort.logit_rows = count;
@@ -102,7 +133,9 @@ static void describe_work(const struct instance *instance, struct work *work)
     const struct schedule *schedule = &instance->schedule;
     *work = (struct work){0};
     int64_t window = instance->config->sliding_window;
-    if (schedule->decode) {
+    if (schedule->decode && instance->config->no_cache) {
+        add_whole_sequences(&instance->batch, work);
+    } else if (schedule->decode) {
         work->decode_sequences = instance->batch.count;
         work->decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work->logit_rows = instance->batch.count;
@@ -132,6 +165,8 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return false;
     }
+    if (instance->config->no_cache && schedule->decode)
+        schedule->prefill_tokens += instance->batch.cached_tokens;
     if (instance->config->mode == MODE_NAIVE)
         room_check(schedule);
     describe_work(instance, work);

@@ -19,7 +19,7 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        !only_decodes(instance))
+        instance->config->no_cache || !only_decodes(instance))
         return;
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));

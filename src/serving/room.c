@@ -6,10 +6,25 @@ static bool counts(const struct instance *instance)
     return instance->config->activations.kind != ACTIVATIONS_ENGINE;
 }
 
+/* Adds what is computed of one sequence. Without a cache a decode is a whole prompt. */
+static void add_item(const struct instance *instance, struct room_item item, struct activation_load *prefill,
+                     struct activation_load *decode)
+{
+    if (item.decodes && !instance->config->no_cache)
+        activation_add(decode, item.tokens, item.context);
+    else
+        activation_add(prefill, item.decodes ? item.context : item.tokens, item.context);
+}
+
 static struct activation_load batch_load(const struct instance *instance)
 {
     const struct batch *batch = &instance->batch;
     int64_t context = batch->cached_tokens + batch->count;
+    if (instance->config->no_cache) {
+        int64_t longest = batch_longest_context(instance);
+        wide_t squares = (wide_t)(uint64_t)(batch->squares + 2 * batch->cached_tokens + batch->count);
+        return (struct activation_load){batch->count, context, longest, longest, squares};
+    }
     return (struct activation_load){.sequences = batch->count,
                                     .tokens = batch->count,
                                     .longest_tokens = batch->count > 0,
@@ -25,7 +40,7 @@ bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item 
     if (!counts(instance))
         return true;
     struct activation_load prefill = schedule->prefill_load, decode = schedule->decode_load;
-    activation_add(item.decodes ? &decode : &prefill, item.tokens, item.context);
+    add_item(instance, item, &prefill, &decode);
     return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks, &prefill,
                            &decode);
 }
@@ -37,32 +52,35 @@ bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct 
         return false;
     if (!counts(instance))
         return true;
-    struct activation_load decode = batch_load(instance);
-    return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks, chunks,
-                           &decode);
+    struct activation_load batch = batch_load(instance); /* with chunks there is a cache: they are apart */
+    return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks,
+                           instance->config->no_cache ? &batch : chunks,
+                           instance->config->no_cache ? chunks : &batch);
 }
 
 void room_take(struct schedule *schedule, struct room_item item)
 {
     if (counts(schedule->instance))
-        activation_add(item.decodes ? &schedule->decode_load : &schedule->prefill_load, item.tokens,
-                       item.context);
+        add_item(schedule->instance, item, &schedule->prefill_load, &schedule->decode_load);
 }
 
 void room_take_batch(struct schedule *schedule)
 {
-    if (counts(schedule->instance))
-        schedule->decode_load = batch_load(schedule->instance);
+    const struct instance *instance = schedule->instance;
+    if (counts(instance))
+        *(instance->config->no_cache ? &schedule->prefill_load : &schedule->decode_load) =
+            batch_load(instance);
 }
 
 void room_check(const struct schedule *schedule)
 {
     const struct instance *instance = schedule->instance;
-    const struct activation_load *planned = &schedule->decode_load;
+    const struct activation_load *planned =
+        instance->config->no_cache ? &schedule->prefill_load : &schedule->decode_load;
     if (!counts(instance))
         return;
     CHECK(activation_fits(&instance->config->activations, instance->kv.used_blocks, &schedule->prefill_load,
-                          planned),
+                          &schedule->decode_load),
           "instance %u: activations of %lld prompts and %lld decodes do not fit", instance->entity,
           (long long)schedule->prefill_load.sequences, (long long)planned->sequences);
     if (!schedule->decode)

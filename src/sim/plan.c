@@ -143,6 +143,8 @@ static int64_t most_chunk(const struct scheduler_limits *limits)
 static int64_t most_tokens(const struct plan_pool *pool)
 {
     int64_t blocks = pool->member_blocks;
+    if (pool->kv.cache == KV_CACHE_NONE)
+        return activation_most_tokens(&pool->activations, 1, INT64_MAX, INT64_MAX / 4);
     if (schedulers[pool->limits.policy]->watermark_when_idle)
         blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
     return activation_most_tokens(&pool->activations, pool->kv.block_tokens, most_chunk(&pool->limits),
@@ -162,6 +164,8 @@ static struct activation_rule activation_rule(const struct plan *plan, const str
         capacity.max_num_batched_tokens = 1;
         rule.bytes_per_token = kv_activation_bytes(&capacity);
     }
+    if (pool->kv.cache == KV_CACHE_NONE)
+        rule.block_bytes = 0;
     if (pool->timer.attention == TIMER_MATERIALIZED)
         rule.score_bytes = ACTIVATIONS_SCORE_BYTES * model_shape(&plan->model, &pool->layout, 0).query_heads;
     return rule;
@@ -178,7 +182,9 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     if (least_blocks <= 0)
         return kv_capacity_error(&pool->kv, &least, node, error) ||
                suggest_tensor_parallel(plan, pool, node, error);
-    if (pool->member_blocks == 0)
+    if (pool->kv.cache == KV_CACHE_NONE)
+        pool->lane_blocks = pool->member_blocks = 0;
+    else if (pool->member_blocks == 0)
         return node_error(
             node, error,
             "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
@@ -187,6 +193,31 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     pool->activations = activation_rule(plan, pool);
     pool->most_tokens = most_tokens(pool);
     return pool->most_tokens > 0 || kv_capacity_error(&pool->kv, &least, node, error);
+}
+
+/* Without a KV cache whole sequences are computed each time. */
+static bool check_cache(const struct plan *plan, const struct plan_pool *pool, struct error *error)
+{
+    if (pool->kv.cache != KV_CACHE_NONE)
+        return true;
+    const struct node *at = node_get(pool->kv_node, "cache");
+    const struct scheduler *policy = schedulers[pool->limits.policy];
+    if (pool->role != ROLE_UNIFIED || !policy->without_cache)
+        return node_error(
+            at, error,
+            "cache 'none' needs role unified and a scheduler policy that computes prompts whole, such "
+            "as 'continuous', not role %s with '%s'",
+            role_names[pool->role], policy->name);
+    if (pool->limits.preemption == PREEMPTION_SWAP)
+        return node_error(
+            at, error,
+            "without a KV cache there is nothing to swap; set scheduler.preemption to 'recompute'");
+    return plan->model.sliding_window == 0 ||
+           node_error(
+               at, error,
+               "cache 'none' is for models whose attention sees all tokens; %s has layers with a sliding "
+               "window",
+               plan->model.name);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */
@@ -229,7 +260,7 @@ bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node
            parse_part("power", pool->power_node, &pool->power, error) &&
            power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
            parse_part("kv", pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
-           resolve_layout(plan, pool, node, error);
+           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,

@@ -131,6 +131,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .limits = limits,
         .block_tokens = pool->kv.block_tokens,
         .capacity_blocks = pool->member_blocks,
+        .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_policies[plan->router.policy]->uses_loads,
