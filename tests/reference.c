@@ -37,8 +37,9 @@ struct box {
     const struct reference_pool *pool;
     struct site *site;
     int64_t micro_batch;
-    struct list waiting, running, offered, moving, ready;
+    struct list waiting, running, offered, moving, ready, swapped;
     int64_t free_blocks, most_blocks, seqs;
+    int64_t host_blocks, copied_blocks; /* still free; copied and not yet paid for */
     struct reference_sums *sums;
 };
 
@@ -128,10 +129,19 @@ static void preempt_last(struct box *box, int64_t now_ns)
 {
     struct job *victim = take_out(&box->running, box->running.count - 1);
     box->free_blocks += victim->blocks;
-    victim->blocks = victim->computed = victim->planned = 0;
-    victim->decoding = false;
+    victim->planned = 0;
     victim->stage_ns = now_ns;
     victim->row->preemptions++;
+    if (box->pool->host_blocks > 0 && victim->blocks <= box->host_blocks) {
+        box->host_blocks -= victim->blocks;
+        box->copied_blocks += victim->blocks;
+        box->sums->swapped_out_blocks += (uint64_t)victim->blocks;
+        victim->row->swaps++;
+        push(&box->swapped, 0, victim);
+        return;
+    }
+    victim->blocks = victim->computed = 0;
+    victim->decoding = false;
     push(&box->waiting, 0, victim);
 }
 
@@ -161,6 +171,33 @@ static bool plan_running(struct box *box, int64_t *budget, int64_t now_ns)
     return preempted;
 }
 
+/* Swapped jobs in order: with their own blocks and what they need to go on. */
+static void plan_swapped(struct box *box, int64_t *budget, int64_t now_ns)
+{
+    while (box->swapped.count > 0 && (int64_t)box->running.count<box->seqs && * budget> 0) {
+        struct job *job = box->swapped.jobs[0];
+        int64_t n = known(job) - job->computed, own = job->blocks, whole = blocks_of(box, known(job));
+        if (box->free_blocks - watermark(box) < (whole > own ? whole : own))
+            return;
+        if (box->pool->threshold > 0 && n > box->pool->threshold)
+            n = box->pool->threshold;
+        if (n > *budget)
+            n = *budget;
+        take_out(&box->swapped, 0);
+        push(&box->running, box->running.count, job);
+        job->row->stalled_ns += now_ns - job->stage_ns;
+        job->blocks = 0;
+        allocate(box, job, own);
+        box->host_blocks += own;
+        box->copied_blocks += own;
+        box->sums->swapped_in_blocks += (uint64_t)own;
+        if (blocks_of(box, job->computed + n) > own)
+            allocate(box, job, blocks_of(box, job->computed + n) - own);
+        job->planned = n;
+        *budget -= n;
+    }
+}
+
 static void admit(struct box *box, int64_t n, int64_t now_ns)
 {
     struct job *job = take_out(&box->waiting, 0);
@@ -177,7 +214,7 @@ static void admit(struct box *box, int64_t n, int64_t now_ns)
 static bool plan_waiting(struct box *box, bool whole, int64_t budget, int64_t now_ns)
 {
     bool admitted = false;
-    while (box->waiting.count > 0 && (int64_t)box->running.count < box->seqs) {
+    while (box->waiting.count > 0 && box->swapped.count == 0 && (int64_t)box->running.count < box->seqs) {
         const struct job *job = box->waiting.jobs[0];
         int64_t n = known(job);
         if (whole ? admitted && n > budget : budget <= 0)
@@ -203,11 +240,16 @@ static bool plan(struct box *box, int64_t now_ns)
     case REFERENCE_CHUNKED:
         preempted = plan_running(box, &budget, now_ns);
         if (!preempted)
+            plan_swapped(box, &budget, now_ns);
+        if (!preempted)
             plan_waiting(box, false, budget, now_ns);
         break;
     case REFERENCE_CONTINUOUS:
-        if (!plan_waiting(box, true, budget, now_ns))
-            preempted = plan_running(box, &budget, now_ns);
+        if (plan_waiting(box, true, budget, now_ns))
+            break;
+        preempted = plan_running(box, &budget, now_ns);
+        if (!preempted)
+            plan_swapped(box, &budget, now_ns);
         break;
     case REFERENCE_WHOLE_PROMPTS:
         plan_waiting(box, true, budget, now_ns);
@@ -220,7 +262,8 @@ static bool plan(struct box *box, int64_t now_ns)
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
 {
     const struct reference_config *config = world->config;
-    while (box->offered.count > 0 && box->waiting.count == 0 && (int64_t)box->running.count < box->seqs) {
+    while (box->offered.count > 0 && box->waiting.count == 0 && box->swapped.count == 0 &&
+           (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
         int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
         if (box->free_blocks - watermark(box) < need)
@@ -294,9 +337,6 @@ static bool describe(const struct box *box, struct work *sums)
     *sums = work;
     if (work.prefill_tokens + work.decode_sequences == 0)
         return false;
-    box->sums->prefill_iterations += work.decode_sequences == 0;
-    box->sums->decode_iterations += work.prefill_tokens == 0;
-    box->sums->mixed_iterations += work.prefill_tokens > 0 && work.decode_sequences > 0;
     box->sums->prefill_tokens += (uint64_t)work.prefill_tokens;
     return true;
 }
@@ -318,12 +358,13 @@ static bool boundary(struct world *world, struct box *box, int64_t now_ns, struc
 
 /* An iteration of some lanes on one stage after another; its end. One lane on one stage: the timer has it
  * whole. */
-static int64_t through_stages(struct site *site, const struct work *works, int64_t lanes, int64_t now_ns)
+static int64_t through_stages(struct site *site, const struct work *works, int64_t lanes, int64_t copy_ns,
+                              int64_t now_ns)
 {
     const struct reference_pool *pool = site->pool;
     int64_t arrived_ns = now_ns, longest = 0;
     if (pool->lanes * pool->stages == 1)
-        return site->free_ns[0] = now_ns + timer_iteration_ns(pool->timers[0], &works[0]);
+        return site->free_ns[0] = now_ns + copy_ns + timer_iteration_ns(pool->timers[0], &works[0]);
     for (int64_t i = 0; i < lanes; i++) {
         int64_t tokens = works[i].prefill_tokens + works[i].decode_sequences;
         longest = tokens > longest ? tokens : longest;
@@ -333,22 +374,42 @@ static int64_t through_stages(struct site *site, const struct work *works, int64
         int64_t host_from_ns = site->free_ns[s] > now_ns ? site->free_ns[s] : now_ns;
         int64_t start_ns = host_from_ns + span.host_ns;
         start_ns = arrived_ns > start_ns ? arrived_ns : start_ns;
-        site->free_ns[s] = start_ns + span.gpu_ns;
+        site->free_ns[s] = start_ns + copy_ns + span.gpu_ns;
         arrived_ns = site->free_ns[s] + timer_send_ns(pool->timers[s], longest);
     }
     return site->free_ns[pool->stages - 1];
 }
 
+/* An iteration of each lane, all of the kind that they are together. */
+static void count_iterations(struct reference_sums *sums, const struct work *works, int64_t lanes)
+{
+    bool prefills = false, decodes = false;
+    for (int64_t i = 0; i < lanes; i++) {
+        prefills = prefills || works[i].prefill_tokens > 0;
+        decodes = decodes || works[i].decode_sequences > 0;
+    }
+    sums->mixed_iterations += prefills && decodes ? (uint64_t)lanes : 0;
+    sums->prefill_iterations += prefills && !decodes ? (uint64_t)lanes : 0;
+    sums->decode_iterations += decodes && !prefills ? (uint64_t)lanes : 0;
+}
+
 static void start(struct world *world, struct site *site, int64_t micro_batch, int64_t now_ns)
 {
     struct work works[16];
-    int64_t lanes = 0;
+    int64_t lanes = 0, copied_blocks = 0;
     site->due_ns[micro_batch] = NONE;
-    for (int64_t i = 0; i < site->count; i++)
-        if (site->boxes[i].micro_batch == micro_batch)
-            lanes += boundary(world, &site->boxes[i], now_ns, &works[lanes]);
+    for (int64_t i = 0; i < site->count; i++) {
+        struct box *box = &site->boxes[i];
+        if (box->micro_batch != micro_batch || !boundary(world, box, now_ns, &works[lanes]))
+            continue;
+        lanes++;
+        copied_blocks = box->copied_blocks > copied_blocks ? box->copied_blocks : copied_blocks;
+        box->copied_blocks = 0;
+    }
+    int64_t copy_ns = simtime_from_ns((double)copied_blocks * site->pool->swap_ns_per_block);
     if (lanes > 0)
-        site->end_ns[micro_batch] = through_stages(site, works, lanes, now_ns);
+        site->end_ns[micro_batch] = through_stages(site, works, lanes, copy_ns, now_ns);
+    count_iterations(site->boxes[0].sums, works, lanes);
 }
 
 /* The micro-batch whose turn it is, -1 when none waits. */
@@ -364,7 +425,7 @@ static int64_t whose_turn(const struct site *site)
 static int64_t jobs_of(const struct box *box)
 {
     return (int64_t)(box->waiting.count + box->running.count + box->offered.count + box->moving.count +
-                     box->ready.count);
+                     box->ready.count + box->swapped.count);
 }
 
 static int64_t tokens_of(const struct box *box)
@@ -372,9 +433,11 @@ static int64_t tokens_of(const struct box *box)
     int64_t tokens = 0;
     for (size_t i = 0; i < box->waiting.count; i++)
         tokens += known(box->waiting.jobs[i]);
-    for (size_t i = 0; i < box->running.count; i++)
-        if (!box->running.jobs[i]->decoding)
-            tokens += known(box->running.jobs[i]) - box->running.jobs[i]->computed;
+    const struct list *lists[] = {&box->running, &box->swapped};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k]->count; i++)
+            if (!lists[k]->jobs[i]->decoding)
+                tokens += known(lists[k]->jobs[i]) - lists[k]->jobs[i]->computed;
     return tokens;
 }
 
@@ -532,9 +595,10 @@ static int64_t next_time(const struct world *world, int64_t now_ns)
     return next_ns;
 }
 
-static void lists_of(struct box *box, struct list *lists[5])
+static void lists_of(struct box *box, struct list *lists[6])
 {
-    struct list *all[5] = {&box->waiting, &box->running, &box->offered, &box->moving, &box->ready};
+    struct list *all[6] = {&box->waiting, &box->running, &box->offered,
+                           &box->moving,  &box->ready,   &box->swapped};
     memcpy(lists, all, sizeof all);
 }
 
@@ -547,13 +611,14 @@ static void site_open(struct site *site, const struct reference_pool *pool, size
     for (int64_t m = 0; m < pool->stages; m++)
         site->end_ns[m] = site->due_ns[m] = NONE;
     for (int64_t i = 0; i < site->count; i++) {
-        struct list *lists[5];
+        struct list *lists[6];
         struct box *box = &site->boxes[i];
         *box = (struct box){.pool = pool, .site = site, .micro_batch = i / pool->lanes, .sums = sums};
         box->free_blocks = box->most_blocks = pool->blocks / pool->stages;
+        box->host_blocks = pool->host_blocks / pool->stages;
         box->seqs = (pool->seqs + pool->stages - 1) / pool->stages;
         lists_of(box, lists);
-        for (int k = 0; k < 5; k++)
+        for (int k = 0; k < 6; k++)
             lists[k]->jobs = mem_array(jobs + 1, sizeof(struct job *));
     }
 }
@@ -561,9 +626,9 @@ static void site_open(struct site *site, const struct reference_pool *pool, size
 static void site_close(struct site *site)
 {
     for (int64_t i = 0; i < site->count; i++) {
-        struct list *lists[5];
+        struct list *lists[6];
         lists_of(&site->boxes[i], lists);
-        for (int k = 0; k < 5; k++)
+        for (int k = 0; k < 6; k++)
             mem_free(lists[k]->jobs);
     }
     mem_free(site->boxes);

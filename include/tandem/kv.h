@@ -12,6 +12,9 @@
 #include "tandem/node.h"
 #include "tandem/option.h"
 
+/* none: every iteration computes whole sequences again. */
+enum kv_cache { KV_CACHE_KEPT, KV_CACHE_NONE };
+
 struct kv;
 
 /* What an allocator's settings depend on, of the cache of a member. */
@@ -47,13 +50,16 @@ extern const struct kv_allocator *const kv_allocators[]; /* generated, NULL-ende
 #define KV_SETTINGS_BYTES 2048
 
 struct kv_config {
+    int cache;                            /* enum kv_cache */
     int allocator_choice;                 /* of the option: index into kv_allocators[] */
     const struct kv_allocator *allocator; /* resolved; NULL: paged */
     int64_t block_tokens;                 /* B */
     double memory_utilization;            /* share of GPU memory that the engine may use */
     int64_t blocks;                       /* 0: from the formula of kv_capacity_blocks */
-    double alloc_us;                      /* of an allocation */
-    double copy_ns_per_block;             /* resolved: read and written once, by all GPUs at the same time */
+    int activations;                      /* enum activations */
+    double margin_gib;        /* of a GPU that is left free; with activations that are not the engine's */
+    double alloc_us;          /* of an allocation */
+    double copy_ns_per_block; /* resolved: read and written once, by all GPUs at the same time */
     _Alignas(max_align_t) unsigned char settings[KV_SETTINGS_BYTES]; /* the allocator's own */
 };
 
@@ -68,6 +74,9 @@ bool kv_parse(const struct node *node, struct kv_config *config, struct error *e
 bool kv_resolve(struct kv_config *config, int64_t capacity_blocks, int64_t max_length_tokens,
                 const struct node *node, struct error *error);
 
+/* What the engine keeps for CUDA context, graphs and workspaces. */
+#define KV_RESERVE_BYTES (INT64_C(1) << 30)
+
 /* What the capacity depends on, per GPU. */
 struct kv_capacity {
     int64_t memory_bytes;
@@ -78,10 +87,19 @@ struct kv_capacity {
     int64_t block_bytes;            /* B x 2 x layers x kv heads of the GPU x head_dim x bytes */
 };
 
+/* Bytes of a GPU that the engine may use: utilization x memory. */
+int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
+
+/* memory - margin - weights: what cache and activations share where these are not set aside. */
+int64_t kv_room_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
+
+/* 2T(h + 2 ff/tp) bytes of a GPU: residual stream and gated MLP of one layer in 16 bits for T tokens. */
+int64_t kv_activation_bytes(const struct kv_capacity *capacity);
+
 /* Blocks of an instance (of a lane): config->blocks where that is set, else
- * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: src/serving/README.md (vLLM's profiling run and its null
- * block).
+ * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1, or where activations
+ * are not set aside floor((memory - margin - weights) / block bytes). Negative or 0 when it does not fit.
+ * Formula: src/serving/README.md (vLLM's profiling run and its null block).
  */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 
@@ -97,6 +115,7 @@ struct kv_region {
 
 struct kv {
     int64_t block_tokens;
+    int64_t divisor, rounding; /* B and B - 1; without a cache no number of tokens needs a block */
     int64_t capacity_blocks;
     int64_t used_blocks; /* taken, whether tokens are in them or not */
     int64_t peak_blocks;
@@ -118,10 +137,13 @@ struct kv {
 void kv_init(struct kv *kv, const struct kv_config *config, int64_t capacity_blocks);
 void kv_clear(struct kv *kv);
 
+/* No cache: no blocks, and none needed. */
+void kv_init_none(struct kv *kv);
+
 /* ceil(tokens / B). */
 static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
 {
-    return (tokens + kv->block_tokens - 1) / kv->block_tokens;
+    return (tokens + kv->rounding) / kv->divisor;
 }
 
 /* Blocks that a sequence with so many tokens gets, and those that it gets when it has outgrown its blocks. */

@@ -30,6 +30,9 @@ static const char usage[] =
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
     "[--json]\n"
+    "       tandem memory --model NAME --gpu NAME [--batches N,..] [--lengths N,..] [--prompts N,.. "
+    "[--outputs N,..]]\n"
+    "           [--all-gpus] [--KEY VALUE]... [--json] [-o DIR]\n"
     "       tandem version | --help\n"
     "\n"
     "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json "
@@ -43,6 +46,12 @@ static const char usage[] =
     "roofline  what one iteration costs, operator by operator; keys: `tandem describe roofline`, `tandem "
     "describe pool`;\n"
     "          --host NAME: --set timer.host=NAME, --node-link NAME: --set network.node_link=NAME\n"
+    "memory    weights, KV cache and activations as batches and contexts grow, longest context and largest "
+    "batch "
+    "by tensor\n"
+    "          parallelism, padding and step by step memory of a batch; DIR/memory.h5, memory.json; keys: "
+    "`tandem describe\n"
+    "          memory`, `tandem describe pool`; --memory-utilization, --block-tokens: --set kv.KEY\n"
     "\n"
     "Exit codes: 0 done, 1 the run failed, 2 the input is wrong. Files are looked up in the folder of the "
     "file that names\n"
@@ -395,7 +404,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int count, char **values);
     } commands[] = {{"run", command_run},           {"check", command_check}, {"list", command_list},
-                    {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline}};
+                    {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline},
+                    {"memory", command_memory}};
     if (argc < 2)
         return fail_usage("no command", NULL);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {

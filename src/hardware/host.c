@@ -75,8 +75,8 @@ static bool check_all_to_all(const struct gpu *gpu, const struct work_shape *sha
 {
     int choice = config->all_to_all;
     double reach = shape->domain_gpus > 0 ? (double)shape->domain_gpus : 1e9;
-    struct operator_group all = {(double)(shape->tensor_parallel * shape->lanes), reach,
-                                 shape->nic_bandwidth};
+    struct operator_group all = {(double)(shape->tensor_parallel * shape->lanes), reach, shape->nic_bandwidth,
+                                 shape->nic_line_rate};
     if (choice == TIMER_ALL_TO_ALL_AUTO || shape->expert_layers == 0)
         return true;
     if (choice == TIMER_ALL_TO_ALL_NONE)

@@ -29,9 +29,9 @@ void layers_init(struct layers *layers, const struct gpu *gpu, const struct work
                     .dtype = s->expert_dtype,
                     .kernels = timer_kernels(config)},
         .power_law = config->moe_imbalance == 0,
-        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth},
-        .all = {gpus, reach, s->nic_bandwidth},
-        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth},
+        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth, s->nic_line_rate},
+        .all = {gpus, reach, s->nic_bandwidth, s->nic_line_rate},
+        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth, s->nic_line_rate},
     };
     int choice = config->all_to_all;
     if (choice == TIMER_ALL_TO_ALL_AUTO)
@@ -151,13 +151,16 @@ struct token_times layers_of_tokens(const struct layers *layers, double tokens, 
     return sum;
 }
 
-/* Bytes of a row on its way to the experts: FP8 with scales where they take FP8, else 16 bits. NCCL gathers
- * before it is quantized. */
+/* Bytes of a row on its way to the experts: FP8 with scales where their kernels take FP8 or FP4, else 16
+ * bits. NCCL gathers before it is quantized. */
 static double dispatch_bytes(const struct layers *layers)
 {
     enum dtype dtype = layers->shape.expert_dtype;
-    bool fp8 = dtype == DTYPE_FP8 || dtype == DTYPE_FP8_BLOCK || dtype == DTYPE_FP4;
-    return (double)layers->shape.hidden * (fp8 && layers->mode != ALL_TO_ALL_NCCL ? 1.03125 : 2);
+    bool own =
+        layers->gpu.gemm[dtype].present || (dtype == DTYPE_MXFP4_A8 && layers->gpu.gemm[DTYPE_FP8].present);
+    bool quantized = own && (dtype == DTYPE_FP8 || dtype == DTYPE_FP8_BLOCK || dtype == DTYPE_FP4 ||
+                             dtype == DTYPE_MXFP4_A8);
+    return (double)layers->shape.hidden * (quantized && layers->mode != ALL_TO_ALL_NCCL ? 1.03125 : 2);
 }
 
 struct expert_times layers_of_experts(const struct layers *layers, double tokens, struct tally *tally)
@@ -183,11 +186,11 @@ struct expert_times layers_of_experts(const struct layers *layers, double tokens
     return sum;
 }
 
-/* Decodes run in the prefill kernel: FlashAttention-2. */
+/* Decodes run in the prefill kernel: FlashAttention-2, where attention is that. */
 static bool mixed(const struct layers *layers, const struct work *work)
 {
-    return layers->gpu.mixed_attention.present && layers->shape.mla_latent == 0 && work->prefill_tokens > 0 &&
-           work->decode_sequences > 0;
+    return layers->gpu.mixed_attention.present && layers->shape.mla_latent == 0 &&
+           layers->heads.score_passes == 0 && work->prefill_tokens > 0 && work->decode_sequences > 0;
 }
 
 static double latent_prefill(const struct layers *layers, const struct work *work, struct tally *tally)
@@ -202,16 +205,22 @@ static double latent_prefill(const struct layers *layers, const struct work *wor
                                                (double)work->prefill_work_x2 / 2)));
 }
 
+static int64_t longest_in_window(const struct layers *layers, const struct work *work)
+{
+    int64_t window = layers->shape.sliding_window, longest = work->longest_context_tokens;
+    return longest < window ? longest : window;
+}
+
 /* One kind of layers: full, or with a sliding window. */
 static double prefill_of(const struct layers *layers, const struct work *work, double times, const char *name,
-                         int64_t work_x2, int64_t context, struct tally *tally)
+                         int64_t work_x2, int64_t context, int64_t longest, struct tally *tally)
 {
     double tokens = (double)work->prefill_tokens, w = (double)work_x2 / 2;
     if (mixed(layers, work))
         return times * note(tally, name, times,
                             operator_mixed_attention(&layers->gpu, &layers->heads, tokens, w,
                                                      (double)work->decode_sequences, (double)context,
-                                                     (double)work->longest_context_tokens));
+                                                     (double)longest));
     return times * note(tally, name, times,
                         operator_prefill_attention(&layers->gpu, &layers->heads, tokens, w,
                                                    (double)work->prefill_scores));
@@ -228,10 +237,11 @@ double layers_prefill_attention(const struct layers *layers, const struct work *
     double seconds = 0;
     if (full > 0)
         seconds += prefill_of(layers, work, full, "prefill attention", work->prefill_work_x2,
-                              work->decode_context_tokens, tally);
+                              work->decode_context_tokens, work->longest_context_tokens, tally);
     if (sliding > 0)
-        seconds += prefill_of(layers, work, sliding, "prefill attention, windows",
-                              work->sliding_prefill_work_x2, work->sliding_context_tokens, tally);
+        seconds +=
+            prefill_of(layers, work, sliding, "prefill attention, windows", work->sliding_prefill_work_x2,
+                       work->sliding_context_tokens, longest_in_window(layers, work), tally);
     return seconds;
 }
 

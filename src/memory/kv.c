@@ -1,6 +1,7 @@
 /* The configuration of a KV cache, how many blocks a GPU has room for, and blocks as counts. */
 #include "tandem/kv.h"
 
+#include "tandem/activations.h"
 #include "tandem/check.h"
 #include "tandem/mem.h"
 #include "tandem/simtime.h"
@@ -8,9 +9,6 @@
 #include <inttypes.h>
 
 #define GIB (INT64_C(1) << 30)
-
-/* What the engine keeps for CUDA context, graphs and workspaces. */
-#define RESERVE_BYTES GIB
 
 #define FIELD(member) offsetof(struct kv_config, member)
 
@@ -20,9 +18,15 @@ extern const struct kv_allocator kv_allocator_paged; /* what a pool has that say
 
 static const char *allocator_choices[MOST_ALLOCATORS + 1];
 
+static const char *const cache_names[] = {"kept", "none", NULL};
+
 static const struct option options[] = {
     {"allocator", OPTION_CHOICE, "\"paged\"", 0, 0, allocator_choices, FIELD(allocator_choice),
      "how the cache is laid out"},
+    {"cache", OPTION_CHOICE, "\"kept\"", 0, 0, cache_names, FIELD(cache),
+     "none: no keys and values are kept, and every step computes all tokens of its sequences again (policies "
+     "of "
+     "whole prompts, such as continuous)"},
     {"block_tokens", OPTION_INTEGER, "16", 1, 65536, NULL, FIELD(block_tokens), "tokens of a block"},
     {"memory_utilization", OPTION_NUMBER, "0.9", 0.01, 1, NULL, FIELD(memory_utilization),
      "share of the GPU's memory that the engine may use"},
@@ -31,6 +35,16 @@ static const struct option options[] = {
     {"alloc_us", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(alloc_us),
      "of each allocation, before the next iteration starts; 0: from memory that the engine holds already "
      "(a cudaMalloc for each takes milliseconds: 1000)"},
+    {"activations", OPTION_CHOICE, "\"engine\"", 0, 0, activations_names, FIELD(activations),
+     "engine: set aside for the largest iteration (vLLM's profiling run); else they share the memory with "
+     "the "
+     "cache, and what does not fit is not admitted: padded: sequences x the longest prompt (prefill) or "
+     "cached "
+     "length (decode); packed: the tokens that are computed; both with the scores where timer.attention is "
+     "materialized"},
+    {"margin_gib", OPTION_NUMBER, "1", 0, 1e5, NULL, FIELD(margin_gib),
+     "memory of a GPU that activations padded and packed leave free beside weights and cache (as much as the "
+     "engine keeps for itself)"},
 };
 
 static OPTION_TABLE(table, "kv", "the KV cache of an instance", options);
@@ -68,32 +82,37 @@ bool kv_resolve(struct kv_config *config, int64_t capacity_blocks, int64_t max_l
     return !allocator || !allocator->resolve || allocator->resolve(config->settings, &bounds, node, error);
 }
 
-static int64_t usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
+int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
 {
     return (int64_t)(config->memory_utilization * (double)capacity->memory_bytes);
 }
 
-/* 2T(h + 2 ff/tp): residual stream and gated MLP of one layer in 16 bits for the largest iteration. */
-static int64_t activation_bytes(const struct kv_capacity *capacity)
+int64_t kv_activation_bytes(const struct kv_capacity *capacity)
 {
     return 2 * capacity->max_num_batched_tokens * (capacity->hidden + 2 * capacity->mlp_width_per_gpu);
 }
 
+int64_t kv_room_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
+{
+    return capacity->memory_bytes - (int64_t)(config->margin_gib * (double)GIB) - capacity->weight_bytes;
+}
+
 static int64_t cache_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
 {
-    return usable_bytes(config, capacity) - capacity->weight_bytes - activation_bytes(capacity) -
-           RESERVE_BYTES;
+    return kv_usable_bytes(config, capacity) - capacity->weight_bytes - kv_activation_bytes(capacity) -
+           KV_RESERVE_BYTES;
 }
 
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity)
 {
     if (config->blocks > 0)
         return config->blocks;
-    int64_t bytes = cache_bytes(config, capacity);
+    bool shared = config->activations != ACTIVATIONS_ENGINE;
+    int64_t bytes = shared ? kv_room_bytes(config, capacity) : cache_bytes(config, capacity);
     CHECK(capacity->block_bytes > 0, "a block has %" PRId64 " bytes", capacity->block_bytes);
     if (bytes < 0)
         return -1;
-    return bytes / capacity->block_bytes - 1; /* vLLM keeps one block as the null block */
+    return bytes / capacity->block_bytes - (shared ? 0 : 1); /* vLLM keeps one block as the null block */
 }
 
 bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity *capacity,
@@ -101,16 +120,24 @@ bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity 
 {
     const double gib = (double)GIB;
     double left = (double)cache_bytes(config, capacity) / gib;
+    if (config->activations != ACTIVATIONS_ENGINE)
+        return node_error(
+            node, error,
+            "no room for a token on a GPU: %.2f GiB, margin %.2f (margin_gib), weights %.2f: %.2f GiB "
+            "left for the KV cache, a block of which takes %.4f, and activations; use more "
+            "tensor_parallel, a larger GPU or a smaller margin_gib",
+            (double)capacity->memory_bytes / gib, config->margin_gib, (double)capacity->weight_bytes / gib,
+            (double)kv_room_bytes(config, capacity) / gib, (double)capacity->block_bytes / gib);
     return node_error(
         node, error,
         "no room for the KV cache on a GPU: %.2f of %.2f GiB usable (memory_utilization %g), weights "
         "%.2f, activations %.2f for max_num_batched_tokens %" PRId64
         ", reserve %.2f: %.2f GiB left, two blocks take %.4f GiB; use more tensor_parallel, a larger "
         "GPU, a higher memory_utilization or fewer max_num_batched_tokens",
-        (double)usable_bytes(config, capacity) / gib, (double)capacity->memory_bytes / gib,
+        (double)kv_usable_bytes(config, capacity) / gib, (double)capacity->memory_bytes / gib,
         config->memory_utilization, (double)capacity->weight_bytes / gib,
-        (double)activation_bytes(capacity) / gib, capacity->max_num_batched_tokens,
-        (double)RESERVE_BYTES / gib, left, 2 * (double)capacity->block_bytes / gib);
+        (double)kv_activation_bytes(capacity) / gib, capacity->max_num_batched_tokens,
+        (double)KV_RESERVE_BYTES / gib, left, 2 * (double)capacity->block_bytes / gib);
 }
 
 void kv_init(struct kv *kv, const struct kv_config *config, int64_t capacity_blocks)
@@ -119,11 +146,18 @@ void kv_init(struct kv *kv, const struct kv_config *config, int64_t capacity_blo
     CHECK(config->block_tokens > 0 && capacity_blocks > 0, "%" PRId64 " blocks of %" PRId64 " tokens",
           capacity_blocks, config->block_tokens);
     *kv = (struct kv){.block_tokens = config->block_tokens,
+                      .divisor = config->block_tokens,
+                      .rounding = config->block_tokens - 1,
                       .capacity_blocks = capacity_blocks,
                       .alloc_ns = simtime_from_ns(config->alloc_us * 1e3),
                       .placed = allocator->place != NULL,
                       .config = config,
                       .allocator = allocator};
+}
+
+void kv_init_none(struct kv *kv)
+{
+    *kv = (struct kv){.block_tokens = 1, .divisor = INT64_MAX, .allocator = &kv_allocator_paged};
 }
 
 void kv_clear(struct kv *kv)

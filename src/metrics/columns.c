@@ -1,24 +1,9 @@
 /* The columns of results.h5. A name is the member's; a member's type gives the column's. */
 #include "tandem/column.h"
 
-#include <stdint.h>
-
 #include "tandem/results.h"
 
-#define TYPE_OF(member)                                                                                      \
-    _Generic((member),                                                                                       \
-        uint8_t: COLUMN_U8,                                                                                  \
-        uint16_t: COLUMN_U16,                                                                                \
-        uint32_t: COLUMN_U32,                                                                                \
-        int32_t: COLUMN_I32,                                                                                 \
-        int64_t: COLUMN_I64,                                                                                 \
-        uint64_t: COLUMN_U64,                                                                                \
-        double: COLUMN_F64,                                                                                  \
-        const char *: COLUMN_STRING)
-#define NAMED(name, row, member, unit, doc, values)                                                          \
-    {                                                                                                        \
-        name, TYPE_OF(((struct row *)0)->member), offsetof(struct row, member), unit, doc, values            \
-    }
+#define NAMED COLUMN_NAMED
 #define TABLE(symbol, path, text)                                                                            \
     const struct column_table column_##symbol = {path, text, symbol, sizeof symbol / sizeof symbol[0]}
 
@@ -74,6 +59,8 @@ static const struct column requests[] = {
     COLUMN(prefill_instance, "1", "Row of /instances that computed the prompt; -1: none."),
     COLUMN(decode_instance, "1", "Row of /instances that the request moved to; -1: it did not move."),
     COLUMN(preemptions, "1", "How often the request was preempted."),
+    COLUMN(swaps, "1", "Of them: its blocks went to the host's memory and came back."),
+    COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
     NAMED("status", row, status, "1", "How the request ended.", row_status_names),
     NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
 };
@@ -93,17 +80,23 @@ static const struct column instances[] = {
     COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
     COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
     COLUMN(utilization, "1", "Busy time of all phases / window."),
-    COLUMN(mfu, "1", "Model FLOPs utilization: hfu without the tokens that a preemption made it recompute."),
+    COLUMN(mfu, "1",
+           "Model FLOPs utilization: hfu without the tokens that a preemption, or the want of a KV cache, "
+           "made it recompute."),
     COLUMN(hfu, "1", HFU_DOC),
     COLUMN(mbu, "1", MBU_DOC),
     COLUMN(prefill_iterations, "1", "Iterations that only prefill, over the whole run."),
     COLUMN(decode_iterations, "1", "Iterations that only decode, over the whole run."),
     COLUMN(mixed_iterations, "1", "Iterations that do both, over the whole run."),
     COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
-    COLUMN(recomputed_tokens, "tokens",
-           "Of them: computed before on this instance and lost in a preemption."),
+    COLUMN(
+        recomputed_tokens, "tokens",
+        "Of them: computed before on this instance and lost in a preemption, or never kept (kv.cache none)."),
     COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
+    COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
+    COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
+    COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
     COLUMN(kv_peak_blocks, "blocks", "Most KV blocks in use at once."),
     COLUMN(kv_peak_tokens, "tokens", "Most tokens cached at once."),
@@ -133,7 +126,8 @@ TABLE(
     instances, "/instances",
     "One row per instance, in order of pools. Of lanes (attention data parallelism) and micro-batches "
     "(pipeline stages), blocks, tokens, requests and iterations are sums, busy times are means: an iteration "
-    "counts from its start to its end, and what is missing to the window are waits and bubbles.");
+    "counts from its start to its end, and what is missing to the window are waits and bubbles. Lanes step "
+    "together and share their experts: all are in one phase, mixed where one prefills and another decodes.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, pool_row, member, unit, doc, NULL)
@@ -156,7 +150,9 @@ static const struct column pools[] = {
     COLUMN(utilization_prefill, "1", "Time in iterations that only prefill / (window x instances)."),
     COLUMN(utilization_decode, "1", "Time in iterations that only decode / (window x instances)."),
     COLUMN(utilization_mixed, "1", "Time in iterations that do both / (window x instances)."),
-    COLUMN(mfu, "1", "Model FLOPs utilization: hfu without the tokens that preemptions made it recompute."),
+    COLUMN(mfu, "1",
+           "Model FLOPs utilization: hfu without the tokens that preemptions, or the want of a KV cache, "
+           "made it recompute."),
     COLUMN(hfu, "1", HFU_DOC),
     COLUMN(mbu, "1", MBU_DOC),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
@@ -174,6 +170,9 @@ static const struct column pools[] = {
     COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
     COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
+    COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
+    COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
+    COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
     COLUMN(
@@ -301,6 +300,8 @@ static const struct column summary[] = {
     COLUMN(moved_requests, "requests", "Requests that moved to a decode instance."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache that they moved."),
     COLUMN(preemptions, "1", "Preemptions of completed requests."),
+    COLUMN(swaps, "1", "Of them: blocks went to the host's memory and came back."),
+    COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
     COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
     COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run; equal to those taken."),
     COLUMN(utilization, "1", "Busy time / window, averaged over GPUs."),

@@ -185,6 +185,9 @@ static void print_costs(const struct results *results, struct text *text)
     text_append(text, "\n" LABEL "%llu, busy %.2f %%, preemptions %llu\n", "GPUs",
                 (unsigned long long)summary->gpus, 100 * summary->utilization,
                 (unsigned long long)summary->preemptions);
+    if (summary->swaps > 0)
+        text_append(text, LABEL "%llu, %s copied to the host and back\n", "swaps",
+                    (unsigned long long)summary->swaps, bytes_text(summary->swapped_bytes).text);
     if (summary->moved_requests > 0)
         text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
                     (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);
@@ -197,11 +200,12 @@ static void print_costs(const struct results *results, struct text *text)
             continue;
         text_append(text, LABEL "%s:", "", pool->name);
         if (pool->usd_per_million_prefill_tokens > 0)
-            text_append(text, " %.4g USD per million prompt tokens", pool->usd_per_million_prefill_tokens);
+            text_append(text, " all of it over prompt tokens %.4g", pool->usd_per_million_prefill_tokens);
         if (pool->usd_per_million_output_tokens > 0)
-            text_append(text, "%s %.4g USD per million output tokens",
-                        pool->usd_per_million_prefill_tokens > 0 ? "," : "",
+            text_append(text, "%s over output tokens %.4g",
+                        pool->usd_per_million_prefill_tokens > 0 ? "," : " all of it",
                         pool->usd_per_million_output_tokens);
+        text_append(text, " USD per million");
         text_append(text, "\n");
     }
 }
@@ -216,9 +220,11 @@ static void print_energy(const struct results *results, struct text *text)
         const struct pool_row *pool = &results->pools[i];
         text_append(text, LABEL "%s: %.4g W", "", pool->name, pool->mean_power_watts);
         if (pool->joules_per_prefill_token > 0)
-            text_append(text, ", %.4g J a prompt token", pool->joules_per_prefill_token);
+            text_append(text, ", all of it over prompt tokens %.4g J", pool->joules_per_prefill_token);
         if (pool->joules_per_output_token > 0)
-            text_append(text, ", %.4g J an output token", pool->joules_per_output_token);
+            text_append(text, "%s over output tokens %.4g J",
+                        pool->joules_per_prefill_token > 0 ? "," : ", all of it",
+                        pool->joules_per_output_token);
         text_append(text, "\n");
     }
 }

@@ -2,10 +2,10 @@
  * here; where the blocks lie is for the allocator (kv.h). */
 #include "internal.h"
 
-bool blocks_fit(struct instance *instance, int64_t tokens)
+bool blocks_fit(const struct schedule *schedule, int64_t blocks, struct room_item item)
 {
-    int64_t blocks = kv_size(&instance->kv, tokens);
-    if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < blocks)
+    struct instance *instance = schedule->instance;
+    if (!room_for(schedule, blocks + spare_blocks(instance), item))
         return false;
     if (kv_make_place(&instance->kv, blocks))
         return true;

@@ -73,12 +73,13 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
-    while (instance->offered.count > 0 && instance->waiting.count == 0 &&
+    while (instance->offered.count > 0 && instance->waiting.count == 0 && instance->swapped.count == 0 &&
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t tokens = sequence->request->prompt_tokens + 1;
-        if (!blocks_fit(instance, tokens))
+        struct room_item item = {1, tokens, true};
+        if (!blocks_fit(&instance->schedule, kv_size(&instance->kv, tokens), item))
             return;
         blocks_take(instance, slot, kv_size(&instance->kv, tokens));
         ring_pop_front(&instance->offered);

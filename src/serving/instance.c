@@ -2,6 +2,7 @@
 #include "internal.h"
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
+const char *const preemption_names[] = {"recompute", "swap", NULL};
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
@@ -103,7 +104,8 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
     instance->iteration_ns = timer_iteration_ns(instance->config->timers[0], &work);
     instance->expert_bytes =
         timer_expert_bytes(instance->config->timers[0], work.prefill_tokens + work.decode_sequences);
-    iteration_begin(instance, now_ns + kv_take_cost(&instance->kv) + instance->iteration_ns);
+    iteration_begin(instance,
+                    now_ns + kv_take_cost(&instance->kv) + swap_copy_ns(instance) + instance->iteration_ns);
     leap_predict(instance);
 }
 
@@ -162,7 +164,10 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
     instance->first_running = NO_SLOT;
     instance->last_running = NO_SLOT;
     instance->schedule.instance = instance;
-    kv_init(&instance->kv, &config->kv, config->capacity_blocks);
+    if (config->no_cache)
+        kv_init_none(&instance->kv);
+    else
+        kv_init(&instance->kv, &config->kv, config->capacity_blocks);
     batch_init(instance);
     return instance;
 }
@@ -175,6 +180,7 @@ void instance_free(struct instance *instance)
     mem_free(instance->waiting.slots);
     mem_free(instance->offered.slots);
     mem_free(instance->ready.slots);
+    mem_free(instance->swapped.slots);
     mem_free(instance->partials);
     mem_free(instance->ended);
     mem_free(instance->schedule.items);
@@ -185,7 +191,8 @@ void instance_free(struct instance *instance)
 void instance_close(struct instance *instance, int64_t end_ns)
 {
     CHECK(!instance->busy && instance->running == 0 && instance->waiting.count == 0 &&
-              instance->offered.count == 0 && instance->moving == 0 && instance->held == 0,
+              instance->offered.count == 0 && instance->swapped.count == 0 && instance->moving == 0 &&
+              instance->held == 0 && instance->swapped_blocks == 0,
           "instance %u has unfinished requests at the end", instance->entity);
     const struct kv *kv = &instance->kv;
     struct usage *usage = &instance->meter.usage;

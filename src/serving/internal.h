@@ -20,6 +20,7 @@
 enum sequence_state {
     SEQUENCE_FREE,
     SEQUENCE_WAITING, /* in the waiting queue: not yet admitted, or preempted */
+    SEQUENCE_SWAPPED, /* preempted, its blocks in the host's memory */
     SEQUENCE_PREFILL, /* running, prompt not complete */
     SEQUENCE_DECODE,  /* running, in the decode batch */
     SEQUENCE_PARKED,  /* running, a decode that this iteration had no budget for */
@@ -76,6 +77,7 @@ struct batch {
     int64_t count;
     int64_t window_count;  /* of them: requests that arrived inside the window */
     int64_t cached_tokens; /* sum over the batch */
+    int64_t squares;       /* sum of their squares, where there is no cache */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
     /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes
@@ -99,9 +101,11 @@ struct schedule {
     struct instance *instance;
     int64_t budget_tokens; /* left */
     int64_t prefill_tokens;
-    int64_t preempted;
-    bool decode; /* the decode batch takes part */
-    bool grown;  /* sequences were moved to longer places */
+    int64_t preempted, returned; /* returned: swapped sequences that came back */
+    bool decode;                 /* the decode batch takes part */
+    bool grown;                  /* sequences were moved to longer places */
+    bool short_of_room;          /* a running prompt sits out: its activations do not fit */
+    struct activation_load prefill_load, decode_load; /* planned; where activations count */
     size_t item_count, parked_count;
     uint32_t *items;  /* slots with prefill chunks */
     uint32_t *parked; /* decodes without budget */
@@ -116,7 +120,7 @@ struct instance {
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
     int64_t next_report_ns;
     uint32_t entity;
-    uint8_t phase;     /* enum phase of the iteration in progress */
+    uint8_t phase;     /* enum phase of the iteration in progress, its own or that of its lanes; else idle */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
@@ -124,6 +128,7 @@ struct instance {
     struct ring waiting; /* to prefill, or to recompute */
     struct ring offered; /* decode role: handed off, first come first served */
     struct ring ready;   /* decode role: KV has come */
+    struct ring swapped; /* preempted, their blocks with the host */
     int64_t moving;      /* reserved, until they join */
     struct kv kv;
     int64_t outside_tokens; /* cached of sequences that are not in the batch */
@@ -137,6 +142,7 @@ struct instance {
     struct meter meter;    /* sums first; holds the usage */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
+    int64_t swapped_blocks, copied_blocks; /* with the host; copied either way since an iteration began */
     struct engine *engine;
     struct metrics *metrics;
     struct sequence *sequences;
@@ -177,8 +183,10 @@ void batch_extend(struct instance *instance, uint32_t slot, int64_t blocks);
 /* With places: moves all sequences that have outgrown theirs, in order of admission. Returns false at the
  * first that finds no room. */
 bool batch_extend_all(struct instance *instance);
-/* The longest context of the next step, its new token included; 0 where the timer does not ask for it. */
+/* The longest context of the next step, its new token included; 0 where nobody asks for it. And that of one
+ * sequence. */
 int64_t batch_longest_context(const struct instance *instance);
+int64_t batch_sequence_context(const struct instance *instance, uint32_t slot);
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
 void batch_step(struct instance *instance, int64_t now_ns);
 
@@ -231,13 +239,51 @@ static inline void cache_outside(struct instance *instance, uint32_t slot, int64
 /* Tokens that are in the cache. */
 static inline int64_t tokens_cached(const struct instance *instance)
 {
-    return instance->outside_tokens + instance->batch.cached_tokens;
+    return instance->config->no_cache ? 0 : instance->outside_tokens + instance->batch.cached_tokens;
+}
+
+/* schedule.c */
+void schedule_begin(struct schedule *schedule);
+/* Blocks that admission leaves free now: the watermark. */
+int64_t spare_blocks(const struct instance *instance);
+/* Next chunk of a partial prefill within a budget; adds it to the iteration with the blocks that it needs. */
+int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget);
+void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk);
+
+/* room.c: room for activations beside the cache. Where they are set aside, nothing is counted. */
+static inline bool room_counts(const struct instance *instance)
+{
+    return instance->config->activations.kind != ACTIVATIONS_ENGINE;
+}
+/* One sequence: a decode (one token), or a chunk of so many tokens; context: with it. */
+struct room_item {
+    int64_t tokens, context;
+    bool decodes;
+};
+/* Where activations count: whether this fits with so many blocks beside what is planned; these chunks beside
+ * the whole decode batch. */
+bool room_fits(const struct schedule *schedule, int64_t blocks, struct room_item item);
+bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
+/* It is planned; the whole decode batch is. */
+void room_add(struct schedule *schedule, struct room_item item);
+void room_add_batch(struct schedule *schedule);
+/* Aborts where what is planned does not fit, or the batch is not what was planned. */
+void room_check(const struct schedule *schedule);
+/* They fit for so many steps of the decode batch beyond the one in progress. */
+int64_t room_steps(const struct instance *instance);
+
+/* Whether so many blocks are free, and this fits. */
+static inline bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item)
+{
+    const struct instance *instance = schedule->instance;
+    return blocks <= kv_free_blocks(&instance->kv) &&
+           (!room_counts(instance) || room_fits(schedule, blocks, item));
 }
 
 /* blocks.c */
-/* Whether a new sequence with so many tokens fits, with the watermark left free. Where it finds no place
- * though enough blocks are free, they count as stranded until the next boundary. */
-bool blocks_fit(struct instance *instance, int64_t tokens);
+/* Whether a sequence that comes in fits, with so many blocks, this item and the watermark left free. Where it
+ * finds no place though enough blocks are free, these count as stranded until the next boundary. */
+bool blocks_fit(const struct schedule *schedule, int64_t blocks, struct room_item item);
 /* Takes blocks for a sequence, its first or more of them. There is room. */
 void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks);
 /* Blocks that a prefill sequence lacks to compute a chunk more. A place is for all its known tokens. */
@@ -245,10 +291,18 @@ int64_t blocks_for_chunk(const struct instance *instance, const struct sequence 
 /* Gives all blocks of a sequence back; sequence->blocks stays. */
 void blocks_give(struct instance *instance, uint32_t slot);
 
-/* schedule.c */
-void schedule_begin(struct schedule *schedule);
-/* Blocks that admission leaves free now: the watermark. */
-int64_t spare_blocks(const struct instance *instance);
+/* swap.c: preemption by swapping */
+/* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
+ * where not, and nothing has changed. */
+bool swap_out(struct instance *instance, uint32_t slot);
+/* Swapped sequences come back and go on, in order, as long as seats, budget and blocks are left. */
+void swap_in_all(struct schedule *schedule);
+/* What copies either way, since it was asked last, add to the iteration that begins now. */
+int64_t swap_copied_ns(struct instance *instance);
+static inline int64_t swap_copy_ns(struct instance *instance)
+{
+    return instance->copied_blocks > 0 ? swap_copied_ns(instance) : 0;
+}
 
 /* iteration.c */
 /* What waits, runs, moves and is held. */
@@ -294,7 +348,8 @@ void instance_close(struct instance *instance, int64_t end_ns);
 /* Requests that wait or are on their way in. */
 static inline int64_t instance_waiting(const struct instance *instance)
 {
-    return instance->moving + (int64_t)(instance->waiting.count + instance->offered.count);
+    return instance->moving +
+           (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count);
 }
 /* Of a slot, in messages. */
 static inline int64_t instance_place(const struct instance *instance, uint32_t slot)

@@ -4,14 +4,14 @@
 struct gauge instance_gauge(const struct instance *instance)
 {
     return (struct gauge){
-        .waiting = (int64_t)(instance->waiting.count + instance->offered.count),
+        .waiting = (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
         .kv_tokens = tokens_cached(instance),
         /* All that are free: no run of them is long enough. */
         .kv_stranded_blocks = instance->unplaced ? kv_free_blocks(&instance->kv) : 0,
-        .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
+        .phase = (enum phase)instance->phase,
     };
 }
 
@@ -80,6 +80,44 @@ static void add_item_effort(const struct instance_config *config, const struct s
     effort->kv_read_tokens += read_tokens(config, before, end - before);
 }
 
+/* Without a cache: the next token of a sequence of c comes from c + 1, all but one of which were computed
+ * before. */
+static int64_t whole_squares(const struct batch *batch)
+{
+    return batch->squares + 2 * batch->cached_tokens + batch->count;
+}
+
+static struct effort whole_effort(const struct batch *batch, struct effort effort)
+{
+    effort.tokens = (uint64_t)(batch->cached_tokens + batch->count);
+    effort.recomputed_tokens = (uint64_t)batch->cached_tokens;
+    effort.logit_rows = (uint64_t)batch->count;
+    effort.context_x2 = (uint64_t)whole_squares(batch);
+    effort.recomputed_context_x2 = (uint64_t)batch->squares;
+    effort.kv_read_tokens = effort.tokens;
+    return effort;
+}
+
+/* The same for the timer: prompts of that length. */
+static void add_whole_sequences(const struct batch *batch, struct work *work)
+{
+    int64_t tokens = batch->cached_tokens + batch->count, squares = whole_squares(batch);
+    work->prefill_tokens += tokens;
+    work->prefill_work_x2 += squares;
+    work->prefill_kv_tokens += tokens;
+    work->prefill_scores += squares;
+    work->logit_rows += batch->count;
+}
+
+/* What the decode batch sees, the tokens at hand included; over layers where there are windows. */
+static uint64_t decode_context(const struct instance *instance)
+{
+    const struct instance_config *config = instance->config;
+    const struct batch *batch = &instance->batch;
+    return (uint64_t)(config->full_layers * (batch->cached_tokens + batch->count) +
+                      config->sliding_layers * (batch->sliding_tokens + batch->count));
+}
+
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
  * computes. */
 static struct effort iteration_effort(const struct instance *instance)
@@ -87,13 +125,11 @@ static struct effort iteration_effort(const struct instance *instance)
     const struct schedule *schedule = &instance->schedule;
     const struct instance_config *config = instance->config;
     struct effort effort = {.iterations = 1, .expert_bytes = instance->expert_bytes};
-    if (schedule->decode) {
-        uint64_t count = (uint64_t)instance->batch.count;
-        effort.tokens = count;
-        effort.logit_rows = count;
-        effort.kv_read_tokens =
-            (uint64_t)config->full_layers * ((uint64_t)instance->batch.cached_tokens + count) +
-            (uint64_t)config->sliding_layers * ((uint64_t)instance->batch.sliding_tokens + count);
+    if (schedule->decode && config->no_cache) {
+        effort = whole_effort(&instance->batch, effort);
+    } else if (schedule->decode) {
+        effort.tokens = effort.logit_rows = (uint64_t)instance->batch.count;
+        effort.kv_read_tokens = decode_context(instance);
         effort.context_x2 = 2 * effort.kv_read_tokens;
     }
     for (size_t i = 0; i < schedule->item_count; i++)
@@ -107,7 +143,9 @@ static void describe_work(const struct instance *instance, struct work *work)
     const struct schedule *schedule = &instance->schedule;
     *work = (struct work){0};
     int64_t window = instance->config->sliding_window;
-    if (schedule->decode) {
+    if (schedule->decode && instance->config->no_cache) {
+        add_whole_sequences(&instance->batch, work);
+    } else if (schedule->decode) {
         work->decode_sequences = instance->batch.count;
         work->decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work->logit_rows = instance->batch.count;
@@ -139,6 +177,10 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
             schedule->preempted > 0 && (instance->ready.count > 0 || instance->kv.placed);
         return false;
     }
+    if (instance->config->no_cache && schedule->decode)
+        schedule->prefill_tokens += instance->batch.cached_tokens;
+    if (instance->config->mode == MODE_NAIVE && room_counts(instance))
+        room_check(schedule);
     describe_work(instance, work);
     return true;
 }
@@ -205,10 +247,17 @@ static int64_t visible_tokens(const struct instance *instance)
 
 void iteration_count(struct instance *instance, int64_t now_ns)
 {
+    const struct schedule *schedule = &instance->schedule;
+    enum phase phase = (enum phase)instance->phase;
     instance_account(instance, now_ns);
+    if (schedule->decode && schedule->item_count == 0 && !instance->config->no_cache) {
+        meter_decode(&instance->meter, now_ns, phase, (uint64_t)instance->batch.count,
+                     decode_context(instance), instance->expert_bytes);
+        return;
+    }
     struct effort effort = iteration_effort(instance);
-    meter_iteration(&instance->meter, now_ns, (enum phase)instance->phase,
-                    (uint64_t)instance->schedule.prefill_tokens, (uint64_t)visible_tokens(instance), &effort);
+    meter_iteration(&instance->meter, now_ns, phase, (uint64_t)schedule->prefill_tokens,
+                    (uint64_t)visible_tokens(instance), &effort);
 }
 
 /* The request that ends now was last seen seconds ago: it comes from memory while the iteration is accounted.

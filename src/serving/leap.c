@@ -5,14 +5,19 @@
  * instance lets time pass and catches up when something comes, or when the boundary may be near. */
 #include "internal.h"
 
-/* The step that ends at a boundary at which blocks could run out, or a sequence needs another place: in B
- * steps no sequence takes more than one block. */
-static int64_t step_with_blocks(const struct instance *instance)
+/* The step that ends at a boundary at which blocks, or room for activations, could run out, or a sequence
+ * needs another place: in B steps no sequence takes more than one block. */
+static int64_t step_with_room(const struct instance *instance)
 {
     const struct batch *batch = &instance->batch;
     if (instance->kv.placed)
         return batch_growth_step(instance);
-    return batch->step + 1 + kv_free_blocks(&instance->kv) / batch->count * instance->kv.block_tokens;
+    int64_t steps = kv_free_blocks(&instance->kv) / batch->count * instance->kv.block_tokens;
+    if (room_counts(instance)) {
+        int64_t fit = room_steps(instance);
+        steps = fit < steps ? fit : steps;
+    }
+    return batch->step + 1 + steps;
 }
 
 /* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
@@ -22,8 +27,8 @@ static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
-           schedule->preempted == 0 && !schedule->grown && instance->partial_count == 0 &&
-           (instance->kv.placed || instance->kv.alloc_ns == 0);
+           schedule->preempted == 0 && schedule->returned == 0 && !schedule->grown &&
+           instance->partial_count == 0 && (instance->kv.placed || instance->kv.alloc_ns == 0);
 }
 
 void leap_predict(struct instance *instance)
@@ -36,7 +41,7 @@ void leap_predict(struct instance *instance)
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;
-    int64_t safe = step_with_blocks(instance);
+    int64_t safe = step_with_room(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
         instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);
@@ -159,7 +164,8 @@ static void run_over(struct instance *instance, int64_t limit_ns)
           (long long)from_ns);
     meter_span(&instance->meter, begin_ns, from_ns, &gauge);
     instance->meter.sums.kv_block_ns += block_ns;
-    instance->meter.sums.kv_token_ns += tokens_over(first_tokens, count, steps, begin_ns, from_ns, ends_ns);
+    instance->meter.sums.kv_token_ns +=
+        tokens_over(first_tokens, config->no_cache ? 0 : count, steps, begin_ns, from_ns, ends_ns);
     meter_iteration(&instance->meter, from_ns, PHASE_DECODE, 0, tokens,
                     &(struct effort){.iterations = steps,
                                      .tokens = tokens,

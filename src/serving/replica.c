@@ -77,8 +77,12 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     for (size_t i = 0; i < replica->lanes; i++)
-        if (lanes[i]->busy)
+        if (lanes[i]->busy) {
             iteration_finish(lanes[i], now_ns);
+        } else {
+            instance_account(lanes[i], now_ns);
+            lanes[i]->phase = PHASE_IDLE;
+        }
     replica->groups[group].end_ns = SIMTIME_NEVER;
     group_due(replica, group, now_ns);
 }
@@ -118,6 +122,22 @@ static void share_expert_bytes(struct replica *replica, size_t group)
                 (uint64_t)((wide_t)bytes * work_tokens(&replica->works[working++]) / tokens);
 }
 
+/* All lanes are in the phase of the group: experts and all-to-all keep the GPUs of idle ones busy too, and
+ * what a prompt computes in experts it computes on all of them. */
+static void begin_lanes(struct replica *replica, size_t group, int64_t end_ns)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    enum phase phase = PHASE_IDLE;
+    for (size_t i = 0; i < replica->lanes; i++) {
+        if (!schedule_any(&lanes[i]->schedule))
+            continue;
+        iteration_begin(lanes[i], end_ns);
+        phase = phase == PHASE_IDLE || phase == lanes[i]->phase ? (enum phase)lanes[i]->phase : PHASE_MIXED;
+    }
+    for (size_t i = 0; i < replica->lanes; i++)
+        lanes[i]->phase = (uint8_t)phase;
+}
+
 /* Plans all lanes of a group and starts what they have to compute, if anything. */
 static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
@@ -132,16 +152,14 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
         if (!schedule_any(&lanes[i]->schedule))
             continue;
         most_tokens = later(most_tokens, (int64_t)work_tokens(work));
-        copy_ns = later(copy_ns, kv_take_cost(&lanes[i]->kv));
+        copy_ns = later(copy_ns, kv_take_cost(&lanes[i]->kv) + swap_copy_ns(lanes[i]));
         working++;
     }
     if (working == 0)
         return;
     int64_t end_ns = pass_stages(replica, working, most_tokens, copy_ns, now_ns);
     share_expert_bytes(replica, group);
-    for (size_t i = 0; i < replica->lanes; i++)
-        if (schedule_any(&lanes[i]->schedule))
-            iteration_begin(lanes[i], end_ns);
+    begin_lanes(replica, group, end_ns);
     replica->groups[group].end_ns = end_ns;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/footprint.h"
 #include "tandem/roofline.h"
 #include "tandem/workload.h"
 
@@ -18,6 +19,11 @@ const struct config_reference sim_references[] = {
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
+static const struct config_reference pool_references[] = {{"model", "models", "model"},
+                                                          {"gpu", "gpus", "GPU"},
+                                                          {"network.kv_link", "links", "link"},
+                                                          {"network.node_link", "links", "link"}};
+
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
@@ -26,7 +32,7 @@ static const char *const reserve_names[] = {"after-prefill", NULL};
 static const char *const reserve_tokens_names[] = {"prompt", NULL};
 static const char *const overlap_names[] = {"none", NULL};
 static const char *const recompute_names[] = {"decode", NULL};
-static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
+static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", "int8", "int4", NULL}; /* as in plan.c */
 
 #define OF(member) offsetof(struct plan, member)
 
@@ -126,7 +132,9 @@ static const struct option handoff_rows[] = {
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
      "of transfer and prefill: the transfer starts when the prompt is complete"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff.recompute_at),
-     "where a request that decode preempted is computed again"},
+     "where a request that decode preempted is computed again; one that it swaps is not: "
+     "scheduler.preemption of "
+     "its pool"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 
@@ -154,7 +162,10 @@ static const struct option pool_rows[] = {
      "of the routed experts; auto: as published, or as weight_dtype where that is given and they do not "
      "differ "
      "in the publication"},
-    {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_dtype), "of the KV cache"},
+    {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_choice),
+     "of the KV cache; int8 and int4 with a 16-bit scale (int4: and zero point) for each token, head, key "
+     "and "
+     "value"},
     {"max_model_len", OPTION_INTEGER, "0", 0, 1 << 30, NULL, POOL(max_model_len),
      "requests with more prompt and output tokens are refused; 0: no limit"},
     {"scheduler", OPTION_NODE, "null", 0, 0, NULL, POOL(scheduler_node), "batch scheduler"},
@@ -177,6 +188,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &cluster_table,
                                         &pool_table,
                                         &roofline_options,
+                                        &footprint_options,
                                         scheduler_option_table(),
                                         kv_option_table(),
                                         &timer_options,
@@ -197,6 +209,13 @@ const struct option_table *const *sim_option_tables(void)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         tables[i] = all[i];
     return tables;
+}
+
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config, struct error *error)
+{
+    return config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
+                          pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
+                          config, error);
 }
 
 const struct option_table *plan_table(const char *name)

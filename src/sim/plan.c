@@ -34,6 +34,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
     }
     if (limits->watermark < 0)
         limits->watermark = policy->default_watermark;
+    if (limits->swap_gb_per_s <= 0)
+        limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -58,6 +60,10 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
     if (!policy->roles[pool->role])
         return node_error(at, error, "scheduler policy '%s' is not for role %s; use '%s'", policy->name,
                           role_names[pool->role], by_role[pool->role]);
+    if (limits->preemption == PREEMPTION_SWAP && pool->role == ROLE_PREFILL)
+        return node_error(at, error,
+                          "preemption 'swap' is for roles unified and decode: a prefill instance computes "
+                          "preempted chunks again; use 'recompute'");
     resolve_limits(pool, policy);
     if (pool->role != ROLE_PREFILL && limits->max_num_batched_tokens < limits->max_num_seqs)
         return node_error(
@@ -76,6 +82,77 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage)
+{
+    struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
+    return (struct kv_capacity){
+        .memory_bytes = pool->gpu.memory_bytes,
+        .weight_bytes = model_weight_bytes_per_gpu(&plan->model, &pool->layout, stage),
+        .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
+        .hidden = shape.hidden,
+        .mlp_width_per_gpu = widest_mlp(&shape),
+        .block_bytes =
+            model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage) * pool->kv.block_tokens,
+    };
+}
+
+/* Blocks of the stage that has room for the fewest, and what it has to hold. */
+static int64_t least_blocks_of(const struct plan *plan, const struct plan_pool *pool,
+                               struct kv_capacity *least)
+{
+    int64_t least_blocks = INT64_MAX;
+    *least = (struct kv_capacity){0};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
+        bool fuller = blocks == least_blocks && capacity.weight_bytes > least->weight_bytes;
+        if (blocks < least_blocks || fuller)
+            *least = capacity;
+        least_blocks = blocks < least_blocks ? blocks : least_blocks;
+    }
+    return least_blocks;
+}
+
+/* Says in the error which tensor parallelism, the present one doubled, would have room. */
+static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_pool *pool,
+                                    const struct node *node, struct error *error)
+{
+    const int64_t most = 64;
+    struct plan_pool wider = *pool;
+    for (int64_t tp = 2 * pool->layout.tensor_parallel; tp <= most; tp *= 2) {
+        struct kv_capacity capacity;
+        struct error ignored, before = *error;
+        wider.layout.tensor_parallel = tp;
+        if (model_check_layout(&plan->model, &wider.layout, node, &ignored) &&
+            least_blocks_of(plan, &wider, &capacity) > 0)
+            return error_set(error, "%s; tensor_parallel %lld has room", before.text, (long long)tp);
+    }
+    return false;
+}
+
+/* Longest chunk of a prompt. */
+static int64_t most_chunk(const struct scheduler_limits *limits)
+{
+    int64_t threshold = limits->long_prefill_token_threshold, budget = limits->max_num_batched_tokens;
+    if (!schedulers[limits->policy]->chunks && !limits->chunked_prefill)
+        return INT64_MAX;
+    return threshold > 0 && threshold < budget ? threshold : budget;
+}
+
+/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
+static int64_t most_tokens(const struct plan_pool *pool)
+{
+    int64_t blocks = pool->member_blocks;
+    if (pool->kv.cache == KV_CACHE_NONE)
+        return activation_most_tokens(&pool->activations, 1, INT64_MAX, INT64_MAX / 4);
+    if (schedulers[pool->limits.policy]->watermark_when_idle)
+        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
+    if (pool->kv.allocator->place)
+        return kv_most_tokens(&pool->kv, pool->member_blocks, pool->member_blocks - blocks);
+    return activation_most_tokens(&pool->activations, pool->kv.block_tokens, most_chunk(&pool->limits),
+                                  blocks * pool->kv.block_tokens);
+}
+
 static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                               struct error *error)
 {
@@ -87,49 +164,106 @@ static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, c
     }
     pool->kv.copy_ns_per_block =
         2e9 * (double)(most_bytes * pool->kv.block_tokens) / pool->gpu.bandwidth; /* read and written */
-    return kv_resolve(&pool->kv, pool->member_blocks, length, pool->kv_node ? pool->kv_node : node, error);
+    node = pool->kv_node ? pool->kv_node : node;
+    if (!kv_resolve(&pool->kv, pool->member_blocks, length, node, error))
+        return false;
+    return !pool->kv.allocator->place || most_tokens(pool) > 0 ||
+           node_error(
+               node, error,
+               "allocator %s: the watermark of %g leaves too few of %lld KV blocks for any place; lower "
+               "scheduler.watermark, or use more memory",
+               pool->kv.allocator->name, pool->limits.watermark, (long long)pool->member_blocks);
+}
+
+/* What activations that are not set aside share with the cache; stages where they have least. */
+static struct activation_rule activation_rule(const struct plan *plan, const struct plan_pool *pool)
+{
+    struct activation_rule rule = {.kind = pool->kv.activations, .room_bytes = INT64_MAX};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t room = kv_room_bytes(&pool->kv, &capacity);
+        int64_t block = capacity.block_bytes * pool->layout.pipeline_parallel;
+        rule.room_bytes = room < rule.room_bytes ? room : rule.room_bytes;
+        rule.block_bytes = block > rule.block_bytes ? block : rule.block_bytes;
+        capacity.max_num_batched_tokens = 1;
+        rule.bytes_per_token = kv_activation_bytes(&capacity);
+    }
+    if (pool->kv.cache == KV_CACHE_NONE)
+        rule.block_bytes = 0;
+    if (pool->timer.attention == TIMER_MATERIALIZED)
+        rule.score_bytes = ACTIVATIONS_SCORE_BYTES * model_shape(&plan->model, &pool->layout, 0).query_heads;
+    return rule;
 }
 
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
-    int64_t least_blocks = INT64_MAX;
-    struct kv_capacity least = {0};
-    for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
-        struct work_shape shape = model_shape(&plan->model, layout, stage);
-        struct kv_capacity capacity = {
-            .memory_bytes = pool->gpu.memory_bytes,
-            .weight_bytes = model_weight_bytes_per_gpu(&plan->model, layout, stage),
-            .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
-            .hidden = shape.hidden,
-            .mlp_width_per_gpu = widest_mlp(&shape),
-            .block_bytes =
-                model_kv_bytes_per_token_and_gpu(&plan->model, layout, stage) * pool->kv.block_tokens,
-        };
-        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
-        if (blocks < least_blocks) {
-            least_blocks = blocks;
-            least = capacity;
-        }
-    }
+    struct kv_capacity least;
+    int64_t least_blocks = least_blocks_of(plan, pool, &least);
     pool->lane_blocks = least_blocks;
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
-        return kv_capacity_error(&pool->kv, &least, node, error);
-    if (pool->member_blocks == 0)
+        return kv_capacity_error(&pool->kv, &least, node, error) ||
+               suggest_tensor_parallel(plan, pool, node, error);
+    if (pool->kv.cache == KV_CACHE_NONE)
+        pool->lane_blocks = pool->member_blocks = 0;
+    else if (pool->member_blocks == 0)
         return node_error(
             node, error,
             "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
             "less of it, or more memory for the cache",
             (long long)least_blocks, (long long)layout->pipeline_parallel);
-    return resolve_allocator(plan, pool, node, error);
+    if (!resolve_allocator(plan, pool, node, error))
+        return false;
+    pool->activations = activation_rule(plan, pool);
+    pool->most_tokens = most_tokens(pool);
+    return pool->most_tokens > 0 || kv_capacity_error(&pool->kv, &least, node, error);
+}
+
+/* Without a KV cache whole sequences are computed each time. With places memory is the cache's for good. */
+static bool check_cache(const struct plan *plan, const struct plan_pool *pool, struct error *error)
+{
+    const char *allocator = pool->kv.allocator->name;
+    if (pool->kv.allocator->place && pool->kv.activations != ACTIVATIONS_ENGINE)
+        return node_error(
+            node_get(pool->kv_node, "activations"), error,
+            "activations 'padded' and 'packed' share blocks with the cache, which allocator '%s' "
+            "cannot give; use allocator 'paged', or activations 'engine'",
+            allocator);
+    if (pool->kv.cache != KV_CACHE_NONE)
+        return true;
+    if (pool->kv.allocator->place)
+        return node_error(
+            node_get(pool->kv_node, "allocator"), error,
+            "without a KV cache there is nothing that allocator '%s' could lay out; leave it away",
+            allocator);
+    const struct node *at = node_get(pool->kv_node, "cache");
+    const struct scheduler *policy = schedulers[pool->limits.policy];
+    if (pool->role != ROLE_UNIFIED || !policy->without_cache)
+        return node_error(
+            at, error,
+            "cache 'none' needs role unified and a scheduler policy that computes prompts whole, such "
+            "as 'continuous', not role %s with '%s'",
+            role_names[pool->role], policy->name);
+    if (pool->limits.preemption == PREEMPTION_SWAP)
+        return node_error(
+            at, error,
+            "without a KV cache there is nothing to swap; set scheduler.preemption to 'recompute'");
+    return plan->model.sliding_window == 0 ||
+           node_error(
+               at, error,
+               "cache 'none' is for models whose attention sees all tokens; %s has layers with a sliding "
+               "window",
+               plan->model.name);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */
 static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                            struct error *error)
 {
+    /* In the order of the choices. */
+    static const enum dtype kv_dtypes[] = {DTYPE_BF16, DTYPE_FP16, DTYPE_FP8, DTYPE_INT8, DTYPE_INT4};
     const struct model *model = &plan->model;
     int weights = pool->weight_choice > 0 ? pool->weight_choice - 1 : model->weight_dtype;
     int experts = pool->expert_choice > 0                      ? pool->expert_choice - 1
@@ -141,33 +275,40 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
                                          .expert_parallel = pool->expert_parallel,
                                          .weight_dtype = (enum dtype)weights,
                                          .expert_dtype = (enum dtype)experts,
-                                         .kv_dtype = (enum dtype)pool->kv_dtype};
+                                         .kv_dtype = kv_dtypes[pool->kv_choice]};
     pool->gpus = pool->tensor_parallel * pool->pipeline_parallel * pool->attention_data_parallel;
     return model_check_layout(model, &pool->layout, node, error);
 }
 
-static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
+/* With the coefficients that it will use. The first stages may have no experts: the last one has all kinds of
+ * layers that the timer is asked about. */
+static bool check_timer(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
-    struct work_shape shape = plan_shape(plan, pool, 0);
+    struct work_shape shape = plan_shape(plan, pool, pool->layout.pipeline_parallel - 1);
+    if (pool->timer.level == TIMER_UNIVERSAL)
+        gpu_use_universal(&pool->gpu);
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
+}
+
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error)
+{
+    return gpu_parse(pool->gpu_node, &pool->gpu, error) &&
+           parse_part("timer", pool->timer_node, &pool->timer, error) &&
+           parse_part("power", pool->power_node, &pool->power, error) &&
+           power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
+           kv_parse(pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
+           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
-        !parse_part("timer", pool->timer_node, &pool->timer, error) ||
-        !parse_part("power", pool->power_node, &pool->power, error) ||
-        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
-        !kv_parse(pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+    if (!plan_read_pool(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
         !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
-    if (pool->timer.level == TIMER_UNIVERSAL)
-        gpu_use_universal(&pool->gpu);
     return true;
 }
 
@@ -212,7 +353,7 @@ static bool check_roles(struct plan *plan, struct error *error)
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
-        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_dtype != first->kv_dtype)
+        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_choice != first->kv_choice)
             return node_error(node, error,
                               "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
                               "blocks cannot be moved");
@@ -271,8 +412,9 @@ static bool set_ports(struct plan *plan, struct error *error)
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                   (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
+        plan->pools[i].port_rate =
+            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
     return true;
 }
 

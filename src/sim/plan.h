@@ -3,6 +3,7 @@
 #ifndef TANDEM_SIM_PLAN_H
 #define TANDEM_SIM_PLAN_H
 
+#include "tandem/activations.h"
 #include "tandem/fabric.h"
 #include "tandem/gpu.h"
 #include "tandem/instance.h"
@@ -25,10 +26,10 @@ struct plan_pool {
     const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
-    int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
-    struct model_layout layout;                 /* resolved */
-    int64_t gpus;                               /* of an instance */
-    int64_t gpus_per_node, nodes;               /* nodes 0: as many as it takes */
+    int weight_choice, expert_choice, kv_choice; /* of the first two 0 is automatic */
+    struct model_layout layout;                  /* resolved */
+    int64_t gpus;                                /* of an instance */
+    int64_t gpus_per_node, nodes;                /* nodes 0: as many as it takes */
     struct {
         int64_t reach; /* GPUs that are joined without the network */
         bool crosses;  /* an instance spans several such groups */
@@ -39,11 +40,13 @@ struct plan_pool {
     struct timer_config timer;
     struct power_config power;
     struct kv_config kv;
-    struct scheduler_limits limits; /* resolved */
-    int64_t lane_blocks;            /* KV blocks of a lane */
-    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
+    struct scheduler_limits limits;     /* resolved */
+    int64_t lane_blocks;                /* KV blocks of a lane */
+    struct activation_rule activations; /* of a micro-batch */
+    int64_t most_tokens;                /* of a request that is alone in one */
+    int64_t member_blocks;              /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of an instance's network port, each way */
+    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
 struct plan {
@@ -88,6 +91,11 @@ struct plan {
     int64_t max_model_len; /* of the strictest pool, 0: none */
 };
 
+/* Composes "key=value" words to an object with a model, a network and the keys of a pool that stands alone,
+ * whose name, role and instances have values already. The caller owns *config. */
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config,
+                       struct error *error);
+
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);
 
@@ -98,10 +106,16 @@ void plan_clear(struct plan *plan);
 /* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
 bool plan_parse_network(struct plan *plan, struct error *error);
 
-/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout
- * and price. The plan's model and the pool's own keys are there. */
+/* Fills what the keys of a pool's node name: GPU, timer, power, KV cache, scheduler and layout, before it is
+ * placed on nodes. The plan's model and the pool's own keys are there. */
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* The same, placed on nodes, with its timer checked and its price. */
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error);
+
+/* What the number of KV blocks on a GPU of a stage depends on; of a pool that was read. */
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
 
 /* Fills the KV blocks of a lane of a resolved pool and of its micro-batches; an error with the figures when
  * there is no room on the fullest stage. */
@@ -117,6 +131,7 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
 
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);
 void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */

@@ -89,7 +89,7 @@ class Table(Folder):
         self.assertEqual(self.values(results, "pools[unified].mfu"), [0.41, None])
         self.assertEqual(self.values(results, "pools[prefill].hfu"), [None, 0.43])
         self.assertEqual(self.values(results, "pools[decode].mbu"), [None, 0.55])
-        self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm"])
+        self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm tp4"])
         self.assertEqual(self.values(results, "pools[prefill].mean_power_watts"), [None, 3200.0])
         self.assertEqual(self.values(results, "pools[prefill].joules_per_prefill_token"), [None, 0.35])
         self.assertEqual(self.values(results, "pools[decode].joules_per_output_token"), [None, 2.25])
@@ -179,6 +179,14 @@ class Table(Folder):
         text = table.render([stranded, old])
         self.assertRegex(text, r"  unified: KV cached, mean +24\.00 % +-\n")
         self.assertRegex(text, r"  unified: KV free but unusable +12\.50 % +-\n")
+
+    def test_swaps_are_shown(self) -> None:
+        swapping, old = self.made(Synthetic(name="swapping", count=100), Synthetic(name="old", count=100))
+        self.assertNotIn("by swapping", table.render([swapping, old]))
+        swapping.summary["swaps"] = 7
+        del old.summary["swaps"]
+        self.assertEqual(self.values([swapping, old], "swaps"), [7, None])
+        self.assertRegex(table.render([swapping, old]), r"  of them by swapping +7 +-\n")
 
     def test_saturated_is_shown(self) -> None:
         self.assertIn("YES", table.render(self.made(Synthetic(count=100, saturated=True))))

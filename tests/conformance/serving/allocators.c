@@ -56,6 +56,8 @@ static void set_pool(struct experiment *experiment, struct dice *dice, const cha
                    (const int[]){0, 33}[roll(dice, 2)]);
     experiment_set(experiment, "cluster.pools[%s].instances=%d", pool, (int)(1 + roll(dice, 2)));
     experiment_set(experiment, "cluster.pools[%s].max_model_len=%d", pool, LONGEST);
+    if (roll(dice, 3) == 0 && strcmp(pool, "prefill") != 0)
+        experiment_set(experiment, "cluster.pools[%s].scheduler.preemption=swap", pool);
 }
 
 static struct experiment *make_case(const struct variant *variant, bool disaggregated, uint64_t seed)
@@ -85,13 +87,14 @@ static struct experiment *make_case(const struct variant *variant, bool disaggre
 
 /* What happened in all runs of a variant. */
 struct happened {
-    uint64_t preemptions, allocations, copies, compactions;
+    uint64_t preemptions, swaps, allocations, copies, compactions;
     double external, delay;
 };
 
 static void add_happened(struct happened *happened, const struct outcome *outcome)
 {
     happened->preemptions += outcome->summary.preemptions;
+    happened->swaps += outcome->summary.swaps;
     for (size_t i = 0; i < outcome->instance_count; i++) {
         const struct instance_row *instance = &outcome->instances[i];
         happened->allocations += instance->kv_allocations;
@@ -152,6 +155,7 @@ static void run_variant(const struct variant *variant)
                (unsigned long long)happened.copies, (unsigned long long)happened.compactions,
                happened.external / SEEDS);
         CU_ASSERT(happened.allocations > 0 && happened.delay > 0);
+        CU_ASSERT_EQUAL(happened.swaps > 0, happened.preemptions > 0);
         /* Who has room for the longest is never in want of more. */
         CU_ASSERT_EQUAL(happened.preemptions > 20, strcmp(variant->name, "contiguous-max") != 0);
         CU_ASSERT_EQUAL(happened.copies > 0, variant->moves);
