@@ -6,13 +6,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t spare_blocks(const struct instance *instance)
-{
-    const struct scheduler_limits *limits = &instance->config->limits;
-    bool holds = schedulers[limits->policy]->watermark_when_idle || instance->running > 0;
-    return holds ? (int64_t)(limits->watermark * (double)instance->kv.capacity_blocks) : 0;
-}
-
 void schedule_begin(struct schedule *schedule)
 {
     schedule->item_count = 0;
@@ -20,14 +13,21 @@ void schedule_begin(struct schedule *schedule)
     schedule->prefill_tokens = 0;
     schedule->preempted = 0;
     schedule->decode = false;
+    schedule->used_blocks = schedule->instance->kv.used_blocks;
     schedule->budget_tokens = schedule->instance->config->limits.max_num_batched_tokens;
 }
 
 /* Next chunk of a partial prefill within a budget. */
 static int64_t chunk_of(const struct instance *instance, const struct sequence *sequence, int64_t budget)
 {
-    int64_t threshold = instance->config->limits.long_prefill_token_threshold;
+    const struct scheduler_limits *limits = &instance->config->limits;
+    const struct scheduler *policy = schedulers[limits->policy];
+    int64_t threshold = limits->long_prefill_token_threshold;
     int64_t chunk = least(sequence->known_tokens - sequence->computed_tokens, budget);
+    if (policy->chunk_tokens) {
+        double load = (double)instance->schedule.used_blocks / (double)instance->kv.capacity_blocks;
+        chunk = least(chunk, policy->chunk_tokens(limits, sequence->known_tokens, load));
+    }
     return threshold > 0 ? least(chunk, threshold) : chunk;
 }
 
@@ -103,7 +103,7 @@ static void preempt(struct instance *instance, uint32_t slot)
     instance->queued_tokens += sequence->known_tokens;
     sequence->state = SEQUENCE_WAITING;
     sequence->stall_start_ns = instance->accounted_ns;
-    ring_push_front(&instance->waiting, slot);
+    waiting_return(instance, slot);
     request->row.preemptions++;
     instance->meter.usage.preemptions++;
 }
@@ -170,13 +170,13 @@ int64_t schedule_running(struct schedule *schedule)
     return schedule->preempted;
 }
 
-static void admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
+void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
     int64_t now_ns = instance->accounted_ns;
-    ring_pop_front(&instance->waiting);
+    waiting_take_first(instance);
     running_append(instance, slot);
     partial_append(instance, slot);
     sequence->state = SEQUENCE_PREFILL;
@@ -192,14 +192,13 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting.count > 0 && instance->running < instance->config->limits.max_num_seqs &&
+    while (instance->waiting_count > 0 && instance->running < instance->config->limits.max_num_seqs &&
            schedule->budget_tokens > 0) {
-        uint32_t slot = ring_front(&instance->waiting);
+        uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
-        int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
+        if (!admission_fits(instance, slot, kv_blocks(&instance->kv, sequence->known_tokens)))
             break;
-        admit(schedule, slot, chunk_of(instance, sequence, schedule->budget_tokens));
+        schedule_admit(schedule, slot, chunk_of(instance, sequence, schedule->budget_tokens));
         admitted++;
     }
     return admitted;
@@ -209,16 +208,35 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting.count > 0 && instance->running < instance->config->limits.max_num_seqs) {
-        uint32_t slot = ring_front(&instance->waiting);
+    while (instance->waiting_count > 0 && instance->running < instance->config->limits.max_num_seqs) {
+        uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
             break;
-        int64_t whole = kv_blocks(&instance->kv, sequence->known_tokens);
-        if (kv_free_blocks(&instance->kv) - spare_blocks(instance) < whole)
+        if (!admission_fits(instance, slot, kv_blocks(&instance->kv, sequence->known_tokens)))
             break;
-        admit(schedule, slot, sequence->known_tokens);
+        schedule_admit(schedule, slot, sequence->known_tokens);
         admitted++;
     }
     return admitted;
+}
+
+int64_t schedule_waiting_count(const struct schedule *schedule)
+{
+    return schedule->instance->waiting_count;
+}
+
+int64_t schedule_oldest_ns(const struct schedule *schedule)
+{
+    return waiting_oldest_ns(schedule->instance);
+}
+
+int64_t schedule_now_ns(const struct schedule *schedule)
+{
+    return schedule->instance->accounted_ns;
+}
+
+void schedule_again_at(struct schedule *schedule, int64_t time_ns)
+{
+    schedule->instance->due_ns = time_ns;
 }

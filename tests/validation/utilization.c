@@ -119,7 +119,7 @@ static void test_unified_alone(void)
 {
     for (int tp = 1; tp <= 2; tp++) {
         struct experiment *experiment = experiment_new(experiment_unified);
-        experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+        experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
         experiment_set(experiment, "cluster.pools[0].tensor_parallel=%d", tp);
         experiment_set(experiment, "cluster.pools[0].scheduler.max_num_batched_tokens=600");
         struct outcome outcome = experiment_run_well(experiment);
@@ -138,7 +138,7 @@ static void test_unified_alone(void)
 static void test_stages_alone(void)
 {
     struct experiment *experiment = experiment_new(experiment_unified);
-    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
     experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
     struct outcome outcome = experiment_run_well(experiment);
     struct sums prefill = {0}, decode = {0};
@@ -162,7 +162,7 @@ static void test_stages_alone(void)
 static void disaggregated_alone(const char *first_token, double first_context, int steps)
 {
     struct experiment *experiment = experiment_new(experiment_disaggregated);
-    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
     experiment_set(experiment, "cluster.handoff.first_token=%s", first_token);
     experiment_set(experiment, "cluster.pools[decode].tensor_parallel=2");
     struct outcome outcome = experiment_run_well(experiment);
@@ -189,7 +189,7 @@ static void test_disaggregated_alone(void)
  * last. */
 static void test_preempted(void)
 {
-    const struct experiment_request requests[] = {{0, 64, 40}, {0, 64, 40}};
+    const struct experiment_request requests[] = {{0, 64, 40, 0, 0}, {0, 64, 40, 0, 0}};
     struct experiment *experiment = experiment_new(experiment_unified);
     experiment_trace(experiment, requests, 2);
     experiment_set(experiment, "cluster.pools[0].kv.blocks=10");
