@@ -220,6 +220,35 @@ static void test_preempted(void)
     experiment_free(experiment);
 }
 
+/* A static batch of 100 and 300 prompt tokens, 2 and 4 of output: both prompts are computed as 300, and both
+ * slots decode for three steps; only what the requests need is useful. */
+static void test_padded(void)
+{
+    const struct experiment_request requests[] = {{0, 100, 2, 0, 0}, {0, 300, 4, 0, 0}};
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_trace(experiment, requests, 2);
+    experiment_set(experiment,
+                   "cluster.pools[0].scheduler={\"policy\": \"static\", \"static_batch_size\": 2}");
+    struct outcome outcome = experiment_run_well(experiment);
+    struct sums sums = {0}, useful = {0};
+    for (int slot = 0; slot < 2; slot++) {
+        add_chunk(&sums, 0, 300, 1);
+        add_steps(&sums, 301, 3);
+    }
+    sums.iterations = 1 + 3;
+    add_chunk(&useful, 0, 100, 1);
+    add_steps(&useful, 101, 1);
+    add_chunk(&useful, 0, 300, 1);
+    add_steps(&useful, 301, 3);
+    double time_s = (double)outcome.summary.end_ns * 1e-9;
+    NEAR(outcome.pools[0].hfu, flops_of(&sums) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mfu, flops_of(&useful) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mbu, bytes_of(&sums, 1) / (BANDWIDTH * time_s));
+    CU_ASSERT_EQUAL(outcome.pools[0].padding_tokens, 202);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
 /* Recomputed tokens are no input: however often a prompt is computed, its tokens are paid for once. */
 static void test_prompt_price(void)
 {
@@ -295,6 +324,7 @@ int main(int argc, char **argv)
         {"one request, two stages", test_stages_alone},
         {"one request, disaggregated", test_disaggregated_alone},
         {"a preemption", test_preempted},
+        {"a static batch, padded", test_padded},
         {"price of a prompt token", test_prompt_price},
         {"gaps after a warm-up", test_gaps_after_warm_up},
     };
