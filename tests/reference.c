@@ -105,9 +105,6 @@ static bool describe(const struct box *box, struct work *sums)
     *sums = work;
     if (work.prefill_tokens + work.decode_sequences == 0)
         return false;
-    box->sums->prefill_iterations += work.decode_sequences == 0;
-    box->sums->decode_iterations += work.prefill_tokens == 0;
-    box->sums->mixed_iterations += work.prefill_tokens > 0 && work.decode_sequences > 0;
     box->sums->prefill_tokens += (uint64_t)prompt_tokens;
     return true;
 }
@@ -170,6 +167,19 @@ static int64_t decodes_alone(const struct site *site, const struct work *works, 
     return count > 0 ? through_stages(site->pool, decodes, count, free_ns, now_ns) : now_ns;
 }
 
+/* An iteration of each lane, all of the kind that they are together. */
+static void count_iterations(struct reference_sums *sums, const struct work *works, int64_t lanes)
+{
+    bool prefills = false, decodes = false;
+    for (int64_t i = 0; i < lanes; i++) {
+        prefills = prefills || works[i].prefill_tokens > 0;
+        decodes = decodes || works[i].decode_sequences > 0;
+    }
+    sums->mixed_iterations += prefills && decodes ? (uint64_t)lanes : 0;
+    sums->prefill_iterations += prefills && !decodes ? (uint64_t)lanes : 0;
+    sums->decode_iterations += decodes && !prefills ? (uint64_t)lanes : 0;
+}
+
 static void start(struct world *world, struct site *site, int64_t micro_batch, int64_t now_ns)
 {
     struct work works[16];
@@ -188,6 +198,7 @@ static void start(struct world *world, struct site *site, int64_t micro_batch, i
     site->end_ns[micro_batch] = through_stages(site->pool, works, lanes, site->free_ns, now_ns);
     for (int64_t i = first; i < first + site->pool->lanes; i++)
         site->boxes[i].own_ns *= alone_ns;
+    count_iterations(site->boxes[0].sums, works, lanes);
 }
 
 /* The micro-batch whose turn it is, -1 when none waits. */

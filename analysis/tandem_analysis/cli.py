@@ -1,4 +1,4 @@
-"""The command line: compare, report, roofline, calibrate. Exit status 0 done, 2 the input is wrong."""
+"""The command line: compare, report, roofline, memory, calibrate. Exit status 0 done, 2 the input is wrong."""
 
 from __future__ import annotations
 
@@ -73,7 +73,16 @@ def _parser() -> Parser:
         metavar="FILE.json",
         help="what `tandem roofline --json` prints; - for standard input",
     )
-    for command in (compare, report, roofline):
+    memory = commands.add_parser(
+        "memory", help="memory by context and batch, and of a batch step by step: figures, CSV"
+    )
+    memory.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="memory.json or memory.h5 of `tandem memory -o DIR`, or DIR; - for JSON on standard input",
+    )
+    for command in (compare, report, roofline, memory):
         command.add_argument(
             "-o",
             dest="folder",
@@ -156,11 +165,12 @@ def _missing_module() -> str:
 
 def _run(options: argparse.Namespace) -> str:
     """Loads, writes everything into the folder if one is named, and returns what is printed."""
-    from tandem_analysis import data, figures, load, roofline_figure, table, verdict
+    from tandem_analysis import data, figures, load, memory_figure, roofline_figure, table, verdict
 
-    if options.command == "roofline":
-        reports = roofline_figure.load_all(options.files)
-        return roofline_figure.run(reports, _prepare(options.folder) if options.folder else None)
+    if options.command in ("roofline", "memory"):
+        module = roofline_figure if options.command == "roofline" else memory_figure
+        reports = module.load_all(options.files)
+        return module.run(reports, _prepare(options.folder) if options.folder else None)
     if options.command == "compare" and len(options.files) < 2:
         raise load.ResultError(
             f"{options.files[0]}: compare needs two or more results, use report for one"

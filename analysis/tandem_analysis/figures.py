@@ -103,7 +103,7 @@ def latency_cdf(results: list[Result]) -> Figure | None:
     bounds = any(table.has_slo(result) for result in results)
     if bounds:
         handles.append(Line2D([], [], color=GREY, linestyle=(0, (4, 2)), label="SLO"))
-    figure, axes = _figure(2, 2, 3.4, "Latency: share of values up to a time", handles, gap=0.95)
+    figure, axes = grid(2, 2, 3.4, "Latency: share of values up to a time", handles, gap=0.95)
     for axis, metric in zip(axes.flat, data.CDF_METRICS):
         title, ylabel = METRIC_TITLES[metric]
         axis.set_title(title)
@@ -246,7 +246,7 @@ def _over_time(
         return None
     handles = [*handles, Patch(facecolor="#EDEDED", label="outside the window")]
     end = max(result.value("end_ns") for result, _ in rows) / 1e9
-    figure, axes = _figure(len(rows), 2, 1.75, title, handles, gap=0.5, sharex=True)
+    figure, axes = grid(len(rows), 2, 1.75, title, handles, gap=0.5, sharex=True)
     for (left, right), (result, pool) in zip(axes, rows):
         draw(left, right, data.thinned(result.timeseries[pool]))
         hardware = table.pool_text(result.pools[result.pools["name"] == pool].iloc[0])
@@ -273,7 +273,7 @@ def stages(results: list[Result]) -> Figure | None:
     handles = [
         Patch(facecolor=colour, label=stage) for stage, colour in zip(data.STAGES, STAGE_COLOURS)
     ]
-    figure, axes = _figure(
+    figure, axes = grid(
         2,
         1,
         0.75 + 0.5 * len(results),
@@ -342,7 +342,7 @@ def latency_over_time(results: list[Result]) -> Figure | None:
         Line2D([], [], color=GREY, label="median"),
         Line2D([], [], color=GREY, linestyle=":", linewidth=1.4, label="90th percentile"),
     ]
-    figure, axes = _figure(2, 1, 2.6, "Latency by time of arrival", handles, gap=0.55, sharex=True)
+    figure, axes = grid(2, 1, 2.6, "Latency by time of arrival", handles, gap=0.55, sharex=True)
     for axis, metric, title in zip(
         axes.flat, ("ttft", "e2e"), ("TTFT: time to first token", "E2E: send to last token")
     ):
@@ -368,7 +368,7 @@ def latency_over_time(results: list[Result]) -> Figure | None:
     return figure
 
 
-def _figure(
+def grid(
     rows: int,
     columns: int,
     height: float,

@@ -402,9 +402,12 @@ def _hardware(result: Result, pool: str) -> Value:
 
 
 def pool_text(row: pd.Series) -> str:
-    """Instances x GPUs and their type, for example 2x4 h100-sxm."""
+    """Instances x GPUs, their type and layout, for example 2x4 h100-sxm tp4; files of before lack the layout."""
     each = int(row["gpus"]) // max(1, int(row["instances"]))
-    return f"{int(row['instances'])}x{each} {row['gpu']}"
+    sizes = {"tp": "tensor_parallel", "pp": "pipeline_parallel", "dp": "attention_data_parallel",
+             "ep": "expert_parallel"}
+    layout = [f" {short}{int(row[name])}" for short, name in sizes.items() if int(row.get(name, 1)) > 1]
+    return f"{int(row['instances'])}x{each} {row['gpu']}" + "".join(layout)
 
 
 def render(results: list[Result]) -> str:

@@ -4,6 +4,7 @@
 #define TANDEM_COLUMN_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum column_type {
     COLUMN_U8,
@@ -33,6 +34,22 @@ static inline size_t column_bytes(const struct column *column)
         [COLUMN_I64] = 8, [COLUMN_U64] = 8, [COLUMN_F64] = 8, [COLUMN_STRING] = sizeof(const char *)};
     return bytes[column->type];
 }
+
+/* The column of a member: a row of a table. */
+#define COLUMN_TYPE_OF(member)                                                                               \
+    _Generic((member),                                                                                       \
+        uint8_t: COLUMN_U8,                                                                                  \
+        uint16_t: COLUMN_U16,                                                                                \
+        uint32_t: COLUMN_U32,                                                                                \
+        int32_t: COLUMN_I32,                                                                                 \
+        int64_t: COLUMN_I64,                                                                                 \
+        uint64_t: COLUMN_U64,                                                                                \
+        double: COLUMN_F64,                                                                                  \
+        const char *: COLUMN_STRING)
+#define COLUMN_NAMED(name, row, member, unit, doc, values)                                                   \
+    {                                                                                                        \
+        name, COLUMN_TYPE_OF(((struct row *)0)->member), offsetof(struct row, member), unit, doc, values     \
+    }
 
 struct column_table {
     const char *group; /* "/requests" */

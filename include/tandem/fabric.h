@@ -1,4 +1,5 @@
-/* The fabric: KV transfers as flows over the ports of instances. */
+/* The fabric: KV transfers as flows over the ports of instances: one a lane, since a lane's cache is on its
+ * GPUs alone. */
 #ifndef TANDEM_FABRIC_H
 #define TANDEM_FABRIC_H
 
@@ -14,10 +15,11 @@ enum fabric_sharing {
 extern const char *const sharing_names[];
 
 struct fabric_config {
-    int sharing;         /* enum fabric_sharing */
-    int64_t latency_ns;  /* control latency L */
-    uint32_t entities;   /* of the engine */
-    const double *rates; /* bytes/s of the port of each entity, each way; copied */
+    int sharing;          /* enum fabric_sharing */
+    int64_t latency_ns;   /* control latency L */
+    uint32_t entities;    /* of the engine */
+    const double *rates;  /* bytes/s of each port of each entity, each way; read while it is created */
+    const int64_t *lanes; /* ports of each entity; likewise. NULL: one each */
 };
 
 struct fabric;

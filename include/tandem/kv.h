@@ -18,6 +18,9 @@ struct kv_config {
 
 extern const struct option_table kv_options; /* of struct kv_config */
 
+/* What the engine keeps for CUDA context, graphs and workspaces. */
+#define KV_RESERVE_BYTES (INT64_C(1) << 30)
+
 /* What the capacity depends on, per GPU. */
 struct kv_capacity {
     int64_t memory_bytes;
@@ -27,6 +30,12 @@ struct kv_capacity {
     int64_t mlp_width_per_gpu;      /* ff / tp */
     int64_t block_bytes;            /* B x 2 x layers x kv heads of the GPU x head_dim x bytes */
 };
+
+/* Bytes of a GPU that the engine may use: utilization x memory. */
+int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
+
+/* 2T(h + 2 ff/tp) bytes of a GPU: residual stream and gated MLP of one layer in 16 bits for T tokens. */
+int64_t kv_activation_bytes(const struct kv_capacity *capacity);
 
 /* Blocks of an instance (of a lane): config->blocks where that is set, else
  * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.

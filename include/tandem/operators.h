@@ -69,9 +69,10 @@ struct operator_cost operator_experts(const struct gpu *gpu, const struct expert
 double operator_power_law_imbalance(double tokens, double experts, double expert_parallel);
 
 /* GPUs that take part in a communication; reach: those that are joined without the network; nic_bandwidth:
- * of one GPU's share of the network, bytes/s. */
+ * of one GPU's share of the network, bytes/s; nic_line_rate: the same without the link's efficiency, which is
+ * in DeepEP's measured shares already. */
 struct operator_group {
-    double gpus, reach, nic_bandwidth;
+    double gpus, reach, nic_bandwidth, nic_line_rate;
 };
 
 struct operator_cost operator_allreduce(const struct gpu *gpu, const struct operator_group *group,

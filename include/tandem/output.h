@@ -23,10 +23,13 @@ struct output_config {
 /* FOLDER/results.h5 in the making. */
 struct output;
 
+/* The files that a run leaves in its folder, NULL-ended. */
+extern const char *const output_run_files[];
+
 /* Creates the folder (and those above) if needed, checks that a file can be written there, before a long run,
- * and removes the three files of an earlier run. Errors name the folder and what the system said. Local, for
- * rank 0. */
-bool output_prepare(const char *folder, struct error *error);
+ * and removes the named files (NULL-ended, at least one) of an earlier one. Errors name the folder and what
+ * the system said. Local, for rank 0. */
+bool output_prepare(const char *folder, const char *const *files, struct error *error);
 
 /* Begins FOLDER/results.h5 under a temporary name, on rank 0. The caller owns what comes back and ends it
  * with output_close or output_abandon, whatever else failed. Collective; the communicator stays the caller's.
@@ -51,6 +54,20 @@ void output_abandon(struct output *output, struct error *error);
 
 /* Writes text to FOLDER/name under a temporary name, syncs and renames it. Local. */
 bool output_write_text(const char *folder, const char *name, const char *content, struct error *error);
+
+/* Rows of a table that are all there. */
+struct output_table {
+    const struct column_table *columns;
+    const void *rows;
+    size_t row_bytes, count;
+    bool scalar; /* one row, as scalar datasets */
+};
+
+/* Writes FOLDER/name: HDF5 with a group for each table, and the configuration (JSON) as an attribute. The
+ * same bytes from the same tables; synced, then renamed. Needs no MPI. Errors name the file and what the
+ * system said. Local. */
+bool output_write_tables(const char *folder, const char *name, const struct output_table *tables,
+                         size_t count, const char *configuration, struct error *error);
 
 /* Appends the schema: plain lines (markdown false) or the page analysis/OUTPUT.md. Local. */
 void output_describe(bool markdown, struct text *text);

@@ -43,7 +43,8 @@ struct work_shape {
     int64_t expert_tensor_parallel; /* GPUs that share one expert: tp x lanes / expert_parallel */
     int64_t domain_gpus;            /* GPUs of the stage that are joined without the network; 0: all */
     bool sends_over_network;        /* to the next stage */
-    double nic_bandwidth;           /* of one GPU's share of the network, bytes/s; 0 where none is crossed */
+    double nic_bandwidth;           /* that one GPU reaches on the network, bytes/s; 0 where there is none */
+    double nic_line_rate;           /* the same as the datasheet has it */
     enum dtype weight_dtype, expert_dtype, kv_dtype;
     double kv_value_bytes; /* bytes of one cached value: 2 for bf16, 1 for fp8 */
 };

@@ -15,6 +15,7 @@
 #include "tandem/router.h"
 #include "tandem/scheduler.h"
 #include "tandem/sim.h"
+#include "tandem/timer.h"
 #include "tandem/workload.h"
 
 #define MOST_SETS 256
@@ -23,11 +24,14 @@ static const char usage[] =
     "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
     "[--quiet]\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
-    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces]\n"
+    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|traces|hosts]\n"
     "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
     "[--json]\n"
+    "       tandem memory --model NAME --gpu NAME [--batches N,..] [--lengths N,..] [--prompts N,.. "
+    "[--outputs N,..]]\n"
+    "           [--all-gpus] [--KEY VALUE]... [--json] [-o DIR]\n"
     "       tandem version | --help\n"
     "\n"
     "run       simulates an experiment on N ranks; results go to DIR/results.h5, run.json, config.used.json "
@@ -41,6 +45,12 @@ static const char usage[] =
     "roofline  what one iteration costs, operator by operator; keys: `tandem describe roofline`, `tandem "
     "describe pool`;\n"
     "          --host NAME: --set timer.host=NAME, --node-link NAME: --set network.node_link=NAME\n"
+    "memory    weights, KV cache and activations as batches and contexts grow, longest context and largest "
+    "batch "
+    "by tensor\n"
+    "          parallelism, padding and step by step memory of a batch; DIR/memory.h5, memory.json; keys: "
+    "`tandem describe\n"
+    "          memory`, `tandem describe pool`; --memory-utilization, --block-tokens: --set kv.KEY\n"
     "\n"
     "Exit codes: 0 done, 1 the run failed, 2 the input is wrong. Files are looked up in the folder of the "
     "file that names\n"
@@ -241,6 +251,12 @@ static int command_list(int count, char **values)
         for (int i = 0; trace_readers[i]; i++)
             printf("  %-14s %s\n", trace_readers[i]->name, trace_readers[i]->doc);
     }
+    if (!topic || strcmp(topic, "hosts") == 0) {
+        found = true;
+        printf("hosts (values of timer.host):\n");
+        for (size_t i = 0; i < timer_host_count; i++)
+            printf("  %-14s %s\n", timer_hosts[i].name, timer_hosts[i].source);
+    }
     return found ? 0 : fail_usage("nothing to list under", topic);
 }
 
@@ -378,7 +394,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int count, char **values);
     } commands[] = {{"run", command_run},           {"check", command_check}, {"list", command_list},
-                    {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline}};
+                    {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline},
+                    {"memory", command_memory}};
     if (argc < 2)
         return fail_usage("no command", NULL);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {

@@ -36,7 +36,7 @@ static const struct option options[] = {
     {"level", OPTION_CHOICE, "\"calibrated\"", 0, 0, level_names, FIELD(level),
      "calibrated: the GPU's coefficients; universal: one set for all; fixed: prefill_ms, decode_ms"},
     {"host", OPTION_CHOICE, "\"vllm-v1\"", 0, 0, host_names, FIELD(host),
-     "what launches the kernels: an engine, or a kind of host; sources: src/hardware/host.c"},
+     "what launches the kernels: an engine, or a kind of host; their sources: `tandem list hosts`"},
     {"iteration_overhead_ms", OPTION_NUMBER, "-1", -1, 1e6, NULL, FIELD(iteration_overhead_ms),
      "time of an iteration outside the GPU (with CUDA graphs 0 to 2); negative: the host's, times the GPU's "
      "host_factor"},
@@ -75,8 +75,8 @@ static bool check_all_to_all(const struct gpu *gpu, const struct work_shape *sha
 {
     int choice = config->all_to_all;
     double reach = shape->domain_gpus > 0 ? (double)shape->domain_gpus : 1e9;
-    struct operator_group all = {(double)(shape->tensor_parallel * shape->lanes), reach,
-                                 shape->nic_bandwidth};
+    struct operator_group all = {(double)(shape->tensor_parallel * shape->lanes), reach, shape->nic_bandwidth,
+                                 shape->nic_line_rate};
     if (choice == TIMER_ALL_TO_ALL_AUTO || shape->expert_layers == 0)
         return true;
     if (choice == TIMER_ALL_TO_ALL_NONE)

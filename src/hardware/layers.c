@@ -29,9 +29,9 @@ void layers_init(struct layers *layers, const struct gpu *gpu, const struct work
                     .dtype = s->expert_dtype,
                     .kernels = timer_kernels(config)},
         .power_law = config->moe_imbalance == 0,
-        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth},
-        .all = {gpus, reach, s->nic_bandwidth},
-        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth},
+        .tensor = {(double)s->tensor_parallel, reach, s->nic_bandwidth, s->nic_line_rate},
+        .all = {gpus, reach, s->nic_bandwidth, s->nic_line_rate},
+        .stages = {2, s->sends_over_network ? 1 : 2, s->nic_bandwidth, s->nic_line_rate},
     };
     int choice = config->all_to_all;
     if (choice == TIMER_ALL_TO_ALL_AUTO)
@@ -183,11 +183,11 @@ struct expert_times layers_of_experts(const struct layers *layers, double tokens
     return sum;
 }
 
-/* Decodes run in the prefill kernel: FlashAttention-2. */
+/* Decodes run in the prefill kernel: FlashAttention-2, where attention is that. */
 static bool mixed(const struct layers *layers, const struct work *work)
 {
-    return layers->gpu.mixed_attention.present && layers->shape.mla_latent == 0 && work->prefill_tokens > 0 &&
-           work->decode_sequences > 0;
+    return layers->gpu.mixed_attention.present && layers->shape.mla_latent == 0 &&
+           layers->heads.score_passes == 0 && work->prefill_tokens > 0 && work->decode_sequences > 0;
 }
 
 static double latent_prefill(const struct layers *layers, const struct work *work, struct tally *tally)
@@ -202,16 +202,22 @@ static double latent_prefill(const struct layers *layers, const struct work *wor
                                                (double)work->prefill_work_x2 / 2)));
 }
 
+static int64_t longest_in_window(const struct layers *layers, const struct work *work)
+{
+    int64_t window = layers->shape.sliding_window, longest = work->longest_context_tokens;
+    return longest < window ? longest : window;
+}
+
 /* One kind of layers: full, or with a sliding window. */
 static double prefill_of(const struct layers *layers, const struct work *work, double times, const char *name,
-                         int64_t work_x2, int64_t context, struct tally *tally)
+                         int64_t work_x2, int64_t context, int64_t longest, struct tally *tally)
 {
     double tokens = (double)work->prefill_tokens, w = (double)work_x2 / 2;
     if (mixed(layers, work))
         return times * note(tally, name, times,
                             operator_mixed_attention(&layers->gpu, &layers->heads, tokens, w,
                                                      (double)work->decode_sequences, (double)context,
-                                                     (double)work->longest_context_tokens));
+                                                     (double)longest));
     return times * note(tally, name, times,
                         operator_prefill_attention(&layers->gpu, &layers->heads, tokens, w,
                                                    (double)work->prefill_scores));
@@ -228,10 +234,11 @@ double layers_prefill_attention(const struct layers *layers, const struct work *
     double seconds = 0;
     if (full > 0)
         seconds += prefill_of(layers, work, full, "prefill attention", work->prefill_work_x2,
-                              work->decode_context_tokens, tally);
+                              work->decode_context_tokens, work->longest_context_tokens, tally);
     if (sliding > 0)
-        seconds += prefill_of(layers, work, sliding, "prefill attention, windows",
-                              work->sliding_prefill_work_x2, work->sliding_context_tokens, tally);
+        seconds +=
+            prefill_of(layers, work, sliding, "prefill attention, windows", work->sliding_prefill_work_x2,
+                       work->sliding_context_tokens, longest_in_window(layers, work), tally);
     return seconds;
 }
 

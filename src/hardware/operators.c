@@ -266,7 +266,7 @@ static double deepep_normal(const struct gpu_all_to_all *c, const struct operato
     if (nodes <= 1)
         return sent * (n - 1) / n / c->b + c->tt * tokens;
     double network = tokens * row * (nodes - 1) * (1 - numeric_pow(1 - 1 / nodes, k)) /
-                     (c->b_net_share * group->nic_bandwidth);
+                     (c->b_net_share * group->nic_line_rate);
     return fmax(network, sent / c->b + c->tt * tokens);
 }
 
@@ -277,7 +277,7 @@ static double deepep_low_latency(const struct gpu_all_to_all *c, const struct op
     double nodes = domains(group);
     if (nodes <= 1)
         return bytes / c->b;
-    return bytes * ((nodes - 1) / nodes / (c->b_net_share * group->nic_bandwidth) + 1 / nodes / c->b);
+    return bytes * ((nodes - 1) / nodes / (c->b_net_share * group->nic_line_rate) + 1 / nodes / c->b);
 }
 
 struct operator_cost operator_all_to_all(const struct gpu *gpu, enum gpu_all_to_all_mode mode,

@@ -7,9 +7,6 @@
 
 #define GIB (INT64_C(1) << 30)
 
-/* What the engine keeps for CUDA context, graphs and workspaces. */
-#define RESERVE_BYTES GIB
-
 #define FIELD(member) offsetof(struct kv_config, member)
 
 static const char *const allocator_names[] = {"paged", NULL};
@@ -26,21 +23,20 @@ static const struct option options[] = {
 
 OPTION_TABLE(kv_options, "kv", "the KV cache of an instance", options);
 
-static int64_t usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
+int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
 {
     return (int64_t)(config->memory_utilization * (double)capacity->memory_bytes);
 }
 
-/* 2T(h + 2 ff/tp): residual stream and gated MLP of one layer in 16 bits for the largest iteration. */
-static int64_t activation_bytes(const struct kv_capacity *capacity)
+int64_t kv_activation_bytes(const struct kv_capacity *capacity)
 {
     return 2 * capacity->max_num_batched_tokens * (capacity->hidden + 2 * capacity->mlp_width_per_gpu);
 }
 
 static int64_t cache_bytes(const struct kv_config *config, const struct kv_capacity *capacity)
 {
-    return usable_bytes(config, capacity) - capacity->weight_bytes - activation_bytes(capacity) -
-           RESERVE_BYTES;
+    return kv_usable_bytes(config, capacity) - capacity->weight_bytes - kv_activation_bytes(capacity) -
+           KV_RESERVE_BYTES;
 }
 
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity)
@@ -65,10 +61,10 @@ bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity 
         "%.2f, activations %.2f for max_num_batched_tokens %" PRId64
         ", reserve %.2f: %.2f GiB left, two blocks take %.4f GiB; use more tensor_parallel, a larger "
         "GPU, a higher memory_utilization or fewer max_num_batched_tokens",
-        (double)usable_bytes(config, capacity) / gib, (double)capacity->memory_bytes / gib,
+        (double)kv_usable_bytes(config, capacity) / gib, (double)capacity->memory_bytes / gib,
         config->memory_utilization, (double)capacity->weight_bytes / gib,
-        (double)activation_bytes(capacity) / gib, capacity->max_num_batched_tokens,
-        (double)RESERVE_BYTES / gib, left, 2 * (double)capacity->block_bytes / gib);
+        (double)kv_activation_bytes(capacity) / gib, capacity->max_num_batched_tokens,
+        (double)KV_RESERVE_BYTES / gib, left, 2 * (double)capacity->block_bytes / gib);
 }
 
 void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks)

@@ -1,24 +1,9 @@
 /* The columns of results.h5. A name is the member's; a member's type gives the column's. */
 #include "tandem/column.h"
 
-#include <stdint.h>
-
 #include "tandem/results.h"
 
-#define TYPE_OF(member)                                                                                      \
-    _Generic((member),                                                                                       \
-        uint8_t: COLUMN_U8,                                                                                  \
-        uint16_t: COLUMN_U16,                                                                                \
-        uint32_t: COLUMN_U32,                                                                                \
-        int32_t: COLUMN_I32,                                                                                 \
-        int64_t: COLUMN_I64,                                                                                 \
-        uint64_t: COLUMN_U64,                                                                                \
-        double: COLUMN_F64,                                                                                  \
-        const char *: COLUMN_STRING)
-#define NAMED(name, row, member, unit, doc, values)                                                          \
-    {                                                                                                        \
-        name, TYPE_OF(((struct row *)0)->member), offsetof(struct row, member), unit, doc, values            \
-    }
+#define NAMED COLUMN_NAMED
 #define TABLE(symbol, path, text)                                                                            \
     const struct column_table column_##symbol = {path, text, symbol, sizeof symbol / sizeof symbol[0]}
 
@@ -120,7 +105,8 @@ TABLE(
     instances, "/instances",
     "One row per instance, in order of pools. Of lanes (attention data parallelism) and micro-batches "
     "(pipeline stages), blocks, tokens, requests and iterations are sums, busy times are means: an iteration "
-    "counts from its start to its end, and what is missing to the window are waits and bubbles.");
+    "counts from its start to its end, and what is missing to the window are waits and bubbles. Lanes step "
+    "together and share their experts: all are in one phase, mixed where one prefills and another decodes.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, pool_row, member, unit, doc, NULL)

@@ -185,11 +185,12 @@ static void print_costs(const struct results *results, struct text *text)
             continue;
         text_append(text, LABEL "%s:", "", pool->name);
         if (pool->usd_per_million_prefill_tokens > 0)
-            text_append(text, " %.4g USD per million prompt tokens", pool->usd_per_million_prefill_tokens);
+            text_append(text, " all of it over prompt tokens %.4g", pool->usd_per_million_prefill_tokens);
         if (pool->usd_per_million_output_tokens > 0)
-            text_append(text, "%s %.4g USD per million output tokens",
-                        pool->usd_per_million_prefill_tokens > 0 ? "," : "",
+            text_append(text, "%s over output tokens %.4g",
+                        pool->usd_per_million_prefill_tokens > 0 ? "," : " all of it",
                         pool->usd_per_million_output_tokens);
+        text_append(text, " USD per million");
         text_append(text, "\n");
     }
 }
@@ -204,9 +205,11 @@ static void print_energy(const struct results *results, struct text *text)
         const struct pool_row *pool = &results->pools[i];
         text_append(text, LABEL "%s: %.4g W", "", pool->name, pool->mean_power_watts);
         if (pool->joules_per_prefill_token > 0)
-            text_append(text, ", %.4g J a prompt token", pool->joules_per_prefill_token);
+            text_append(text, ", all of it over prompt tokens %.4g J", pool->joules_per_prefill_token);
         if (pool->joules_per_output_token > 0)
-            text_append(text, ", %.4g J an output token", pool->joules_per_output_token);
+            text_append(text, "%s over output tokens %.4g J",
+                        pool->joules_per_prefill_token > 0 ? "," : ", all of it",
+                        pool->joules_per_output_token);
         text_append(text, "\n");
     }
 }

@@ -37,8 +37,9 @@ static void describe_mlp(const struct model *model, struct text *text)
         row(text, "MLP width", model->mlp_width, gated);
     if (model->experts == 0)
         return;
-    row(text, "layers with an MLP", model->dense_layers, "");
-    row(text, "experts", model->experts, "(in each other layer)");
+    row(text, "layers without experts", model->dense_layers, "");
+    row(text, "experts", model->experts,
+        model->dense_layers > 0 ? "(in the other layers)" : "(in all layers)");
     row(text, "experts per token", model->experts_per_token, "");
     row(text, "expert width", model->expert_width, gated);
     row(text, "shared experts' width", model->shared_expert_width, "");

@@ -163,11 +163,10 @@ static bool make_folders(const char *folder, struct error *error)
 }
 
 /* Files of an earlier run into this folder: left there, they would pass for the results of one that fails. */
-static bool remove_old(const char *folder, struct error *error)
+static bool remove_old(const char *folder, const char *const *names, struct error *error)
 {
-    static const char *const names[] = {"results.h5", "config.used.json", "run.json"};
     bool good = true;
-    for (size_t i = 0; good && i < sizeof names / sizeof names[0]; i++) {
+    for (size_t i = 0; good && names[i]; i++) {
         struct text path = {0};
         text_append(&path, "%s/%s", folder, names[i]);
         if (unlink(text_string(&path)) != 0 && errno != ENOENT)
@@ -178,7 +177,9 @@ static bool remove_old(const char *folder, struct error *error)
     return good;
 }
 
-bool output_prepare(const char *folder, struct error *error)
+const char *const output_run_files[] = {"results.h5", "config.used.json", "run.json", NULL};
+
+bool output_prepare(const char *folder, const char *const *files, struct error *error)
 {
     if (folder[0] == '\0')
         return error_set(error, "the name of the output folder is empty");
@@ -189,9 +190,9 @@ bool output_prepare(const char *folder, struct error *error)
         return error_set(error, "%s: the output folder is a file", folder);
 
     struct file probe;
-    file_begin(&probe, folder, "results.h5");
+    file_begin(&probe, folder, files[0]);
     bool good = probe.reason == 0 || error_set(error, "%s: cannot write into the output folder: %s", folder,
                                                strerror(probe.reason));
     file_abandon(&probe);
-    return good && remove_old(folder, error);
+    return good && remove_old(folder, files, error);
 }

@@ -64,7 +64,8 @@ void h5_begin(struct h5 *h5, struct file *file, int compression)
     H5Pclose(creation);
 }
 
-bool h5_end(struct h5 *h5, struct error *error)
+/* Completes the content. What the disk said is in the file. */
+static bool end_content(struct h5 *h5, struct error *error)
 {
     /* The end of the file is settled here, not at the close. */
     check(h5, H5Fflush(h5->file, H5F_SCOPE_GLOBAL));
@@ -72,6 +73,19 @@ bool h5_end(struct h5 *h5, struct error *error)
     H5FDunregister(h5->driver);
     H5Eset_auto2(H5E_DEFAULT, h5->print, h5->print_data);
     return h5->error.text[0] == '\0' || error_set(error, "%s", h5->error.text);
+}
+
+bool h5_finish(struct h5 *h5, struct file *file, struct error *error)
+{
+    struct text prefix = {0};
+    bool good = end_content(h5, error);
+    if (good || file->reason != 0)
+        return file_end(file, error);
+    text_append(&prefix, "%s: cannot write", text_string(&file->path));
+    error_prefix(error, text_string(&prefix));
+    text_clear(&prefix);
+    file_abandon(file);
+    return false;
 }
 
 hid_t h5_group(struct h5 *h5, hid_t parent, const char *name)
@@ -86,6 +100,13 @@ hid_t h5_group(struct h5 *h5, hid_t parent, const char *name)
 void h5_close_group(struct h5 *h5, hid_t group)
 {
     check(h5, H5Gclose(group));
+}
+
+hid_t h5_top_group(struct h5 *h5, const char *name, const char *doc)
+{
+    hid_t group = h5_group(h5, h5->file, name);
+    h5_text_attribute(h5, group, "description", doc);
+    return group;
 }
 
 /* UTF-8 of bytes each, or of any length (H5T_VARIABLE). */

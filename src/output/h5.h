@@ -1,5 +1,5 @@
 /* What results.h5 needs of HDF5: a file, tables and attributes. Errors stick: after the first one all calls
- * do nothing useful and h5_end reports it, so that callers need not check each step. All local. */
+ * do nothing useful and h5_finish reports it, so that callers need not check each step. All local. */
 #ifndef TANDEM_OUTPUT_H5_H
 #define TANDEM_OUTPUT_H5_H
 
@@ -21,15 +21,19 @@ struct h5 {
 };
 
 /* Starts the content of a file (which stays the caller's and outlives this), and keeps HDF5 from printing
- * errors until h5_end. */
+ * errors until h5_finish. */
 void h5_begin(struct h5 *h5, struct file *file, int compression);
 
-/* Completes the content. False: error says what failed first. What the disk said is in the file. */
-bool h5_end(struct h5 *h5, struct error *error);
+/* Completes content and file: syncs it and gives it its name, or removes it. False: error says what failed
+ * first, the disk before HDF5, which fails because of it. */
+bool h5_finish(struct h5 *h5, struct file *file, struct error *error);
 
 /* Creates a group; the caller closes it with h5_close_group. */
 hid_t h5_group(struct h5 *h5, hid_t parent, const char *name);
 void h5_close_group(struct h5 *h5, hid_t group);
+
+/* A group of the root with its description. */
+hid_t h5_top_group(struct h5 *h5, const char *name, const char *doc);
 
 /* Scalar attributes: UTF-8 of any length, and int64. */
 void h5_text_attribute(struct h5 *h5, hid_t object, const char *name, const char *value);

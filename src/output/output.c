@@ -33,20 +33,12 @@ static void write_root(struct h5 *h5, const struct results *results, const char 
     h5_text_attribute(h5, h5->file, "trace_sha256", results->trace_sha256 ? results->trace_sha256 : "");
 }
 
-/* A group of the root with its description. */
-static hid_t top_group(struct h5 *h5, const char *name, const char *doc)
-{
-    hid_t group = h5_group(h5, h5->file, name);
-    h5_text_attribute(h5, group, "description", doc);
-    return group;
-}
-
 /* The group of the rows, and its datasets still without them. */
 static void begin_requests(struct output *output)
 {
     struct h5 *h5 = &output->h5;
     const struct output_config *config = &output->config;
-    hid_t group = top_group(h5, column_requests.group, column_requests.doc);
+    hid_t group = h5_top_group(h5, column_requests.group, column_requests.doc);
     h5_int_attribute(h5, group, "one_in", (int64_t)config->one_in);
     output->columns = mem_array(column_requests.count, sizeof *output->columns);
     h5_open_table(h5, group, &column_requests, rows_expected(config), config->chunk_rows, output->columns);
@@ -67,14 +59,14 @@ static void write_chunk(void *context, const struct packed_chunk *chunk)
 static void write_table(struct h5 *h5, const struct column_table *table, const void *rows, size_t row_bytes,
                         size_t count)
 {
-    hid_t group = top_group(h5, table->group, table->doc);
+    hid_t group = h5_top_group(h5, table->group, table->doc);
     h5_table(h5, group, table, rows, row_bytes, count, false);
     h5_close_group(h5, group);
 }
 
 static void write_timeseries(struct h5 *h5, const struct results *results)
 {
-    hid_t top = top_group(h5, "/timeseries", column_timeseries.doc);
+    hid_t top = h5_top_group(h5, "/timeseries", column_timeseries.doc);
     for (size_t i = 0; i < results->pool_count; i++) {
         hid_t group = h5_group(h5, top, results->pools[i].name);
         h5_int_attribute(h5, group, "interval_ns", results->series_interval_ns);
@@ -87,7 +79,7 @@ static void write_timeseries(struct h5 *h5, const struct results *results)
 
 static void write_histograms(struct h5 *h5, const struct results *results)
 {
-    hid_t top = top_group(h5, "/histograms", column_histograms.doc);
+    hid_t top = h5_top_group(h5, "/histograms", column_histograms.doc);
     for (int i = 0; i < METRIC_COUNT; i++) {
         hid_t group = h5_group(h5, top, metric_names[i]);
         h5_table(h5, group, &column_histograms, results->histograms[i], sizeof *results->histograms[i],
@@ -99,7 +91,7 @@ static void write_histograms(struct h5 *h5, const struct results *results)
 
 static void write_summary(struct h5 *h5, const struct results *results)
 {
-    hid_t group = top_group(h5, column_summary.group, column_summary.doc);
+    hid_t group = h5_top_group(h5, column_summary.group, column_summary.doc);
     h5_scalars(h5, group, &column_summary, &results->summary);
     h5_close_group(h5, group);
 }
@@ -154,20 +146,12 @@ static void write_rest(struct output *output, const struct results *results, con
     write_summary(h5, results);
 }
 
-/* Completes the file on rank 0. What the disk said goes before what HDF5 said because of it. */
+/* Completes the file on rank 0. */
 static bool finish(struct output *output, struct error *error)
 {
-    struct text prefix = {0};
     if (output->columns)
         h5_close_table(&output->h5, &column_requests, output->columns);
-    bool good = h5_end(&output->h5, error);
-    if (good || output->file.reason != 0)
-        return file_end(&output->file, error);
-    text_append(&prefix, "%s: cannot write", text_string(&output->file.path));
-    error_prefix(error, text_string(&prefix));
-    text_clear(&prefix);
-    file_abandon(&output->file);
-    return false;
+    return h5_finish(&output->h5, &output->file, error);
 }
 
 static void output_free(struct output *output)

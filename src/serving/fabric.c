@@ -10,7 +10,8 @@
 const char *const sharing_names[] = {"max-min", "sender", "none", NULL};
 
 struct transfer {
-    uint32_t prefill, decode; /* entities */
+    uint32_t prefill, decode;  /* entities */
+    uint32_t sender, receiver; /* ports */
     int64_t prefill_place, decode_place;
     int64_t bytes;
     double left_bytes, rate;
@@ -22,7 +23,8 @@ struct transfer {
 struct fabric {
     struct engine *engine;
     struct fabric_config config;
-    double *rates;
+    uint32_t *first_port;  /* of each entity; one more: of all */
+    double *rates;         /* of ports */
     int64_t *port_free_ns; /* sharing sender: when a sender's port is free again */
     struct transfer *transfers;
     size_t count, capacity;
@@ -37,7 +39,7 @@ struct fabric {
 /* Drains by itself. */
 static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer *transfer)
 {
-    double sender = fabric->rates[transfer->prefill], receiver = fabric->rates[transfer->decode];
+    double sender = fabric->rates[transfer->sender], receiver = fabric->rates[transfer->receiver];
     return simtime_from_seconds((double)transfer->bytes / (sender < receiver ? sender : receiver));
 }
 
@@ -69,6 +71,13 @@ static uint32_t take_number(struct fabric *fabric)
     return (uint32_t)fabric->count++;
 }
 
+/* Members are numbered lane by lane of each micro-batch (replica.h). */
+static uint32_t port_of(const struct fabric *fabric, uint32_t entity, int64_t place)
+{
+    uint32_t first = fabric->first_port[entity], lanes = fabric->first_port[entity + 1] - first;
+    return first + (uint32_t)(place >> 32) % lanes;
+}
+
 static void on_flow(void *state, struct engine *engine, const struct event *event)
 {
     (void)engine;
@@ -82,6 +91,8 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
         .bytes = event->words[FLOW_BYTES],
         .left_bytes = (double)event->words[FLOW_BYTES],
     };
+    transfer.sender = port_of(fabric, transfer.prefill, transfer.prefill_place);
+    transfer.receiver = port_of(fabric, transfer.decode, transfer.decode_place);
     int64_t start_ns = event->time_ns + event->words[FLOW_LATENCY_NS];
     if (fabric->config.sharing == SHARING_NONE) {
         tell_ends(fabric, &transfer, start_ns + time_alone_ns(fabric, &transfer));
@@ -124,7 +135,7 @@ static void drop(struct fabric *fabric, uint32_t number)
 static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
     const struct transfer *transfer = &fabric->transfers[number];
-    int64_t *free_ns = &fabric->port_free_ns[transfer->prefill];
+    int64_t *free_ns = &fabric->port_free_ns[transfer->sender];
     *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, transfer);
     tell_ends(fabric, transfer, *free_ns);
     drop(fabric, number);
@@ -139,7 +150,7 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
     }
     transfer->draining = true;
     transfer->updated_ns = now_ns;
-    maxmin_add(fabric->maxmin, number, transfer->prefill, transfer->decode);
+    maxmin_add(fabric->maxmin, number, transfer->sender, transfer->receiver);
     apply_rates(fabric, now_ns);
 }
 
@@ -164,18 +175,28 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     engine_wake(engine, entity, top ? top->key : SIMTIME_NEVER);
 }
 
+static void make_ports(struct fabric *fabric)
+{
+    const struct fabric_config *config = &fabric->config;
+    fabric->first_port = mem_array(config->entities + 1, sizeof *fabric->first_port);
+    for (uint32_t i = 0; i < config->entities; i++)
+        fabric->first_port[i + 1] = fabric->first_port[i] + (config->lanes ? (uint32_t)config->lanes[i] : 1);
+    uint32_t ports = fabric->first_port[config->entities];
+    fabric->rates = mem_array(ports, sizeof *fabric->rates);
+    for (uint32_t i = 0; i < config->entities; i++)
+        for (uint32_t port = fabric->first_port[i]; port < fabric->first_port[i + 1]; port++)
+            fabric->rates[port] = config->rates[i];
+    fabric->port_free_ns = mem_array(ports, sizeof(int64_t));
+    fabric->maxmin = maxmin_create(fabric->rates, ports);
+}
+
 struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config)
 {
     struct fabric *fabric = mem_array(1, sizeof *fabric);
     fabric->engine = engine;
     fabric->config = *config;
     fabric->free = NO_SLOT;
-    fabric->rates = mem_array(config->entities, sizeof(double));
-    for (uint32_t i = 0; i < config->entities; i++)
-        fabric->rates[i] = config->rates[i];
-    fabric->config.rates = fabric->rates;
-    fabric->port_free_ns = mem_array(config->entities, sizeof(int64_t));
-    fabric->maxmin = maxmin_create(fabric->rates, config->entities);
+    make_ports(fabric);
     engine_attach(engine, ENTITY_FABRIC, &(struct engine_handler){on_flow, on_wake}, fabric);
     return fabric;
 }
@@ -187,6 +208,7 @@ void fabric_free(struct fabric *fabric)
     maxmin_free(fabric->maxmin);
     mem_free(fabric->transfers);
     mem_free(fabric->orders);
+    mem_free(fabric->first_port);
     mem_free(fabric->rates);
     mem_free(fabric->port_free_ns);
     mem_free(fabric);

@@ -131,7 +131,7 @@ struct instance {
     int64_t next_report_ns;
     int64_t due_ns; /* an idle one has a boundary then, SIMTIME_NEVER: when something changes */
     uint32_t entity;
-    uint8_t phase;     /* enum phase of the iteration in progress */
+    uint8_t phase;     /* enum phase of the iteration in progress, its own or that of its lanes; else idle */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;

@@ -8,7 +8,7 @@ struct gauge instance_gauge(const struct instance *instance)
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
-        .phase = instance->busy ? (enum phase)instance->phase : PHASE_IDLE,
+        .phase = (enum phase)instance->phase,
     };
 }
 

@@ -78,8 +78,12 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     for (size_t i = 0; i < replica->lanes; i++)
-        if (lanes[i]->busy)
+        if (lanes[i]->busy) {
             iteration_finish(lanes[i], now_ns);
+        } else {
+            instance_account(lanes[i], now_ns);
+            lanes[i]->phase = PHASE_IDLE;
+        }
     replica->groups[group].end_ns = SIMTIME_NEVER;
     group_due(replica, group, now_ns);
 }
@@ -139,6 +143,23 @@ static void share_expert_bytes(struct replica *replica, size_t group)
                 (uint64_t)((wide_t)bytes * work_tokens(&replica->works[working++]) / tokens);
 }
 
+/* All lanes are in the phase of the group: experts and all-to-all keep the GPUs of idle ones busy too, and
+ * what a prompt computes in experts it computes on all of them. */
+static void begin_lanes(struct replica *replica, size_t group, int64_t now_ns, int64_t end_ns,
+                        int64_t alone_ns)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    enum phase phase = PHASE_IDLE;
+    for (size_t i = 0; i < replica->lanes; i++) {
+        if (!schedule_any(&lanes[i]->schedule))
+            continue;
+        iteration_begin(lanes[i], now_ns, end_ns - now_ns, alone_ns - now_ns);
+        phase = phase == PHASE_IDLE || phase == lanes[i]->phase ? (enum phase)lanes[i]->phase : PHASE_MIXED;
+    }
+    for (size_t i = 0; i < replica->lanes; i++)
+        lanes[i]->phase = (uint8_t)phase;
+}
+
 /* Plans all lanes of a group and starts what they have to compute, if anything. */
 static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
@@ -157,9 +178,7 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
     int64_t end_ns = pass_stages(replica, replica->works, working, replica->free_ns, now_ns);
     alone_ns = earlier(alone_ns, end_ns);
     share_expert_bytes(replica, group);
-    for (size_t i = 0; i < replica->lanes; i++)
-        if (schedule_any(&lanes[i]->schedule))
-            iteration_begin(lanes[i], now_ns, end_ns - now_ns, alone_ns - now_ns);
+    begin_lanes(replica, group, now_ns, end_ns, alone_ns);
     replica->groups[group].end_ns = end_ns;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/footprint.h"
 #include "tandem/roofline.h"
 #include "tandem/workload.h"
 
@@ -17,6 +18,11 @@ const struct config_reference sim_references[] = {
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
+
+static const struct config_reference pool_references[] = {{"model", "models", "model"},
+                                                          {"gpu", "gpus", "GPU"},
+                                                          {"network.kv_link", "links", "link"},
+                                                          {"network.node_link", "links", "link"}};
 
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
@@ -177,6 +183,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &cluster_table,
                                         &pool_table,
                                         &roofline_options,
+                                        &footprint_options,
                                         scheduler_option_table(),
                                         &kv_options,
                                         &timer_options,
@@ -197,6 +204,13 @@ const struct option_table *const *sim_option_tables(void)
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         tables[i] = all[i];
     return tables;
+}
+
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config, struct error *error)
+{
+    return config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
+                          pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
+                          config, error);
 }
 
 const struct option_table *plan_table(const char *name)

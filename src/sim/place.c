@@ -38,21 +38,26 @@ static bool check_groups(const struct plan_pool *pool, const struct node *node, 
                (long long)layout->tensor_parallel, (long long)layout->lanes, (long long)reach);
 }
 
-/* Nodes of the pool. Several instances share a domain where they fit; stages of an instance do as well. */
+/* GPUs from the first of the pool to its last when so many groups fill one domain after another. */
+static int64_t span_of(int64_t groups, int64_t group, int64_t reach)
+{
+    int64_t each = reach / group, full = (groups - 1) / each;
+    return full * reach + (groups - full * each) * group;
+}
+
+/* Nodes of the pool. Several instances share a domain where they fit; stages of an instance do as well. A
+ * domain of several nodes need not be all of it there. */
 static int64_t nodes_needed(const struct plan_pool *pool)
 {
     int64_t reach = pool->place.reach, stage = pool->layout.tensor_parallel * pool->layout.lanes;
-    int64_t domains;
+    int64_t gpus = pool->instances * pool->gpus; /* of stages that take whole domains */
     if (pool->gpus <= reach) {
-        int64_t each = reach / pool->gpus;
-        domains = (pool->instances + each - 1) / each;
+        gpus = span_of(pool->instances, pool->gpus, reach);
     } else if (stage <= reach) {
-        int64_t each = reach / stage;
-        domains = pool->instances * ((pool->layout.pipeline_parallel + each - 1) / each);
-    } else {
-        domains = pool->instances * pool->layout.pipeline_parallel * (stage / reach);
+        int64_t last = span_of(pool->layout.pipeline_parallel, stage, reach);
+        gpus = (pool->instances - 1) * ((last + reach - 1) / reach * reach) + last;
     }
-    return (domains * reach + pool->gpus_per_node - 1) / pool->gpus_per_node;
+    return (gpus + pool->gpus_per_node - 1) / pool->gpus_per_node;
 }
 
 bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error)
@@ -80,13 +85,20 @@ bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *no
     return true;
 }
 
+/* Stages fill one domain after another, as many as fit. */
+static bool crosses_after(const struct plan_pool *pool, int64_t stage)
+{
+    int64_t each = pool->place.reach / (pool->layout.tensor_parallel * pool->layout.lanes);
+    return pool->place.crosses && (each == 0 || (stage + 1) % each == 0);
+}
+
 struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage)
 {
     struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
     shape.domain_gpus = pool->place.reach;
-    shape.sends_over_network = pool->place.crosses;
-    shape.nic_bandwidth = plan->node_link.bandwidth_gb_per_s * 1e9 * plan->node_link.efficiency *
-                          (double)plan->network.nics_per_gpu;
+    shape.sends_over_network = crosses_after(pool, stage);
+    shape.nic_line_rate = plan->node_link.bandwidth_gb_per_s * 1e9 * (double)plan->network.nics_per_gpu;
+    shape.nic_bandwidth = shape.nic_line_rate * plan->node_link.efficiency;
     return shape;
 }
 
@@ -99,10 +111,11 @@ void plan_warn_about_place(const struct plan_pool *pool)
             "pool %s: %lld of each %lld GPUs that reach each other are left over by groups of %lld; they are "
             "neither used nor paid for here",
             pool->name, (long long)left, (long long)reach, (long long)stage);
+    bool deepep = pool->timer.all_to_all > TIMER_ALL_TO_ALL_NONE + 1; /* beyond NCCL's */
     if (pool->place.crosses)
         log_warning(
-            "pool %s: an instance of %lld GPUs spans nodes; communication between them is computed from the "
-            "link's bandwidth and was measured for DeepEP on H100 and H200 only: expect 10 to 40 %% error in "
-            "it",
-            pool->name, (long long)pool->gpus);
+            "pool %s: an instance of %lld GPUs spans nodes; communication between them %s", pool->name,
+            (long long)pool->gpus,
+            deepep ? "was measured on H100 and H200 only: expect 10 to 40 % error in it"
+                   : "is computed from the link's bandwidth, not measured: expect 30 % error and more in it");
 }

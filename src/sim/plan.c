@@ -85,33 +85,65 @@ static int64_t widest_mlp(const struct work_shape *shape)
     return shape->mlp_width > experts ? shape->mlp_width : experts;
 }
 
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage)
+{
+    struct work_shape shape = model_shape(&plan->model, &pool->layout, stage);
+    return (struct kv_capacity){
+        .memory_bytes = pool->gpu.memory_bytes,
+        .weight_bytes = model_weight_bytes_per_gpu(&plan->model, &pool->layout, stage),
+        .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
+        .hidden = shape.hidden,
+        .mlp_width_per_gpu = widest_mlp(&shape),
+        .block_bytes =
+            model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage) * pool->kv.block_tokens,
+    };
+}
+
+/* Blocks of the stage that has room for the fewest, and what it has to hold. */
+static int64_t least_blocks_of(const struct plan *plan, const struct plan_pool *pool,
+                               struct kv_capacity *least)
+{
+    int64_t least_blocks = INT64_MAX;
+    *least = (struct kv_capacity){0};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
+        bool fuller = blocks == least_blocks && capacity.weight_bytes > least->weight_bytes;
+        if (blocks < least_blocks || fuller)
+            *least = capacity;
+        least_blocks = blocks < least_blocks ? blocks : least_blocks;
+    }
+    return least_blocks;
+}
+
+/* Says in the error which tensor parallelism, the present one doubled, would have room. */
+static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_pool *pool,
+                                    const struct node *node, struct error *error)
+{
+    const int64_t most = 64;
+    struct plan_pool wider = *pool;
+    for (int64_t tp = 2 * pool->layout.tensor_parallel; tp <= most; tp *= 2) {
+        struct kv_capacity capacity;
+        struct error ignored, before = *error;
+        wider.layout.tensor_parallel = tp;
+        if (model_check_layout(&plan->model, &wider.layout, node, &ignored) &&
+            least_blocks_of(plan, &wider, &capacity) > 0)
+            return error_set(error, "%s; tensor_parallel %lld has room", before.text, (long long)tp);
+    }
+    return false;
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
     const struct model_layout *layout = &pool->layout;
-    int64_t least_blocks = INT64_MAX;
-    struct kv_capacity least = {0};
-    for (int64_t stage = 0; stage < layout->pipeline_parallel; stage++) {
-        struct work_shape shape = model_shape(&plan->model, layout, stage);
-        struct kv_capacity capacity = {
-            .memory_bytes = pool->gpu.memory_bytes,
-            .weight_bytes = model_weight_bytes_per_gpu(&plan->model, layout, stage),
-            .max_num_batched_tokens = pool->limits.max_num_batched_tokens,
-            .hidden = shape.hidden,
-            .mlp_width_per_gpu = widest_mlp(&shape),
-            .block_bytes =
-                model_kv_bytes_per_token_and_gpu(&plan->model, layout, stage) * pool->kv.block_tokens,
-        };
-        int64_t blocks = kv_capacity_blocks(&pool->kv, &capacity);
-        if (blocks < least_blocks) {
-            least_blocks = blocks;
-            least = capacity;
-        }
-    }
+    struct kv_capacity least;
+    int64_t least_blocks = least_blocks_of(plan, pool, &least);
     pool->lane_blocks = least_blocks;
     pool->member_blocks = least_blocks / layout->pipeline_parallel;
     if (least_blocks <= 0)
-        return kv_capacity_error(&pool->kv, &least, node, error);
+        return kv_capacity_error(&pool->kv, &least, node, error) ||
+               suggest_tensor_parallel(plan, pool, node, error);
     return pool->member_blocks > 0 ||
            node_error(node, error,
                       "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
@@ -139,28 +171,35 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
     return model_check_layout(model, &pool->layout, node, error);
 }
 
-static bool check_timer(const struct plan *plan, const struct plan_pool *pool, const struct node *node,
+/* With the coefficients that it will use. The first stages may have no experts: the last one has all kinds of
+ * layers that the timer is asked about. */
+static bool check_timer(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
-    struct work_shape shape = plan_shape(plan, pool, 0);
+    struct work_shape shape = plan_shape(plan, pool, pool->layout.pipeline_parallel - 1);
+    if (pool->timer.level == TIMER_UNIVERSAL)
+        gpu_use_universal(&pool->gpu);
     return timer_check(&pool->gpu, &shape, &pool->timer, pool->timer_node ? pool->timer_node : node, error);
+}
+
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error)
+{
+    return gpu_parse(pool->gpu_node, &pool->gpu, error) &&
+           parse_part("timer", pool->timer_node, &pool->timer, error) &&
+           parse_part("power", pool->power_node, &pool->power, error) &&
+           power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
+           parse_part("kv", pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
+           resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error)
 {
-    if (!gpu_parse(pool->gpu_node, &pool->gpu, error) ||
-        !parse_part("timer", pool->timer_node, &pool->timer, error) ||
-        !parse_part("power", pool->power_node, &pool->power, error) ||
-        !power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) ||
-        !parse_part("kv", pool->kv_node, &pool->kv, error) || !parse_scheduler(pool, node, error) ||
-        !resolve_layout(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
+    if (!plan_read_pool(plan, pool, node, error) || !plan_place(plan, pool, node, error) ||
         !check_timer(plan, pool, node, error))
         return false;
     if (pool->price_usd_per_gpu_hour < 0)
         pool->price_usd_per_gpu_hour = pool->gpu.price_usd_per_hour;
-    if (pool->timer.level == TIMER_UNIVERSAL)
-        gpu_use_universal(&pool->gpu);
     return true;
 }
 
@@ -264,8 +303,9 @@ static bool set_ports(struct plan *plan, struct error *error)
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
     for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-                                   (double)(plan->network.nics_per_gpu * plan->pools[i].gpus);
+        plan->pools[i].port_rate =
+            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
     return true;
 }
 

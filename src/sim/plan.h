@@ -43,7 +43,7 @@ struct plan_pool {
     int64_t lane_blocks;            /* KV blocks of a lane */
     int64_t member_blocks;          /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of an instance's network port, each way */
+    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
 struct plan {
@@ -88,6 +88,11 @@ struct plan {
     int64_t max_model_len; /* of the strictest pool, 0: none */
 };
 
+/* Composes "key=value" words to an object with a model, a network and the keys of a pool that stands alone,
+ * whose name, role and instances have values already. The caller owns *config. */
+bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config,
+                       struct error *error);
+
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);
 
@@ -98,10 +103,16 @@ void plan_clear(struct plan *plan);
 /* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
 bool plan_parse_network(struct plan *plan, struct error *error);
 
-/* Fills what the keys of a pool's node name or leave to be chosen: GPU, timer, KV cache, scheduler, layout
- * and price. The plan's model and the pool's own keys are there. */
+/* Fills what the keys of a pool's node name: GPU, timer, power, KV cache, scheduler and layout, before it is
+ * placed on nodes. The plan's model and the pool's own keys are there. */
+bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* The same, placed on nodes, with its timer checked and its price. */
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
                        struct error *error);
+
+/* What the number of KV blocks on a GPU of a stage depends on; of a pool that was read. */
+struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
 
 /* Fills the KV blocks of a lane of a resolved pool and of its micro-batches; an error with the figures when
  * there is no room on the fullest stage. */
@@ -117,6 +128,7 @@ struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *po
 
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);
 void plan_warn_about_place(const struct plan_pool *pool);
 
 /* Rank of each entity, into owners. */

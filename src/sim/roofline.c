@@ -35,12 +35,6 @@ static const struct option options[] = {
 OPTION_TABLE(roofline_options, "roofline", "the batch of `tandem roofline`; all else are keys of a pool",
              options);
 
-static const struct config_reference references[] = {{"model", "models", "model"},
-                                                     {"gpu", "gpus", "GPU"},
-                                                     {"network.kv_link", "links", "link"},
-                                                     {"network.node_link", "links", "link"}};
-static const char pool_keys[] = "{\"name\": \"roofline\", \"role\": \"unified\", \"instances\": 1}";
-
 /* What the report is computed from. */
 struct replica {
     struct plan plan; /* its model */
@@ -337,12 +331,12 @@ bool roofline_compute(const char *const *sets, size_t set_count, struct roofline
 {
     struct replica replica = {0};
     *report = (struct roofline_report){0};
-    if (!config_compose(pool_keys, "command line", references, sizeof references / sizeof *references, sets,
-                        set_count, &report->config, error))
+    if (!plan_compose_pool(sets, set_count, &report->config, error))
         return false;
     const struct node *root = config_root(report->config);
     if (!parse(root, &replica, &report->batch, error))
         return false;
+    plan_warn_pool(&replica.plan, &replica.pool);
     report->model = replica.plan.model.name;
     report->gpu = replica.pool.gpu.name;
     report->coefficients = gpu_basis(&replica.pool.gpu);

@@ -91,7 +91,10 @@ static void print_memory(const struct roofline_report *report, struct text *text
     text_append(text, "memory: weights %.2f GiB a GPU, KV cache %lld bytes a token",
                 (double)report->weight_bytes_per_gpu / GIB, (long long)report->kv_bytes_per_token);
     if (report->no_room.text[0]) {
-        text_append(text, "\n%s\n", report->no_room.text);
+        const char *reason =
+            strstr(report->no_room.text, "no room"); /* without the place it was asked from */
+        text_append(text, "\nDOES NOT FIT, the times are as if it did: %s\n",
+                    reason ? reason : report->no_room.text);
         return;
     }
     const char *bound = report->bound_by_seqs ? "max_num_seqs" : "KV blocks";

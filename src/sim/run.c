@@ -179,16 +179,21 @@ static void make_router(struct run *run)
 static void make_fabric(struct run *run)
 {
     const struct plan *plan = &run->plan;
-    double *rates = mem_array(plan->entities, sizeof(double));
+    double *rates = mem_array(plan->entities, sizeof *rates);
+    int64_t *lanes = mem_array(plan->entities, sizeof *lanes);
     for (size_t p = 0; p < plan->pool_count; p++)
-        for (int64_t i = 0; i < plan->pools[p].instances; i++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++) {
             rates[plan->pools[p].first_entity + i] = plan->pools[p].port_rate;
+            lanes[plan->pools[p].first_entity + i] = plan->pools[p].layout.lanes;
+        }
     struct fabric_config config = {.sharing = plan->network.sharing,
                                    .latency_ns = plan->latency_ns,
                                    .entities = plan->entities,
-                                   .rates = rates};
+                                   .rates = rates,
+                                   .lanes = lanes};
     run->fabric = fabric_create(run->engine, &config);
     mem_free(rates);
+    mem_free(lanes);
 }
 
 /* Facts of the workload that every rank needs; only rank 0 has it. */

@@ -192,7 +192,7 @@ static bool start(struct run *run, MPI_Comm comm, const struct sim_options *opti
         log_silence();
     else
         good = run_load(run, error) && check_ranks(run, error) &&
-               (!options->output || output_prepare(options->output, error));
+               (!options->output || output_prepare(options->output, output_run_files, error));
     if (!share_config(run, good)) {
         run_unload(run);
         return false;

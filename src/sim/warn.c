@@ -65,6 +65,12 @@ static void warn_about_model(const struct plan *plan, const struct plan_pool *po
             "pool %s: the eager host's time has no anchor for the architecture of %s (timer.eager_factor): "
             "expect 10 to 20 %% error in decode",
             pool->name, model->name);
+    if (model->experts > 0 || model->mla_latent > 0)
+        log_warning(
+            "pool %s: %s is timed by its operators as measured one by one; no whole run of such a model was "
+            "compared, and its small kernels count as a dense model's: expect small batches to be 15 %% too "
+            "fast or more",
+            pool->name, model->name);
     if (model->sliding_window > 0)
         log_warning(
             "pool %s: KV of the %lld layers of %s with a window is kept whole, as engines without a hybrid "
@@ -111,19 +117,36 @@ static void warn_about_scheduler(const struct plan_pool *pool)
                     pool->name);
 }
 
+/* Engines multiply blocks of 128 x 128 whole. */
+static void warn_about_blocks(const struct plan *plan, const struct plan_pool *pool)
+{
+    const struct model *model = &plan->model;
+    const struct model_layout *layout = &pool->layout;
+    int64_t width = model->expert_width * layout->expert_parallel / (layout->tensor_parallel * layout->lanes);
+    if (layout->expert_dtype == DTYPE_FP8_BLOCK && width % 128 != 0)
+        log_warning(
+            "pool %s: experts of width %lld on a GPU are no multiple of the 128 of fp8-block: engines refuse "
+            "that; use more expert_parallel or less tensor_parallel",
+            pool->name, (long long)width);
+}
+
+void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
+{
+    if (pool->timer.level != TIMER_FIXED) {
+        warn_about_gpu(pool);
+        warn_about_dtypes(plan, pool);
+        warn_about_model(plan, pool);
+        warn_about_experts(plan, pool);
+        warn_about_blocks(plan, pool);
+        plan_warn_about_place(pool);
+    }
+    warn_about_scheduler(pool);
+}
+
 void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
-    for (size_t i = 0; i < plan->pool_count; i++) {
-        const struct plan_pool *pool = &plan->pools[i];
-        if (pool->timer.level != TIMER_FIXED) {
-            warn_about_gpu(pool);
-            warn_about_dtypes(plan, pool);
-            warn_about_model(plan, pool);
-            warn_about_experts(plan, pool);
-            plan_warn_about_place(pool);
-        }
-        warn_about_scheduler(pool);
-    }
+    for (size_t i = 0; i < plan->pool_count; i++)
+        plan_warn_pool(plan, &plan->pools[i]);
 }

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import subprocess
 import unittest
 from pathlib import Path
-from unittest import mock
 
 import pandas as pd
-from support import Folder
+from support import CommandFolder
 from synthetic import ROOT
 
-from tandem_analysis import cli, roofline_figure
+from tandem_analysis import roofline_figure
 
 PROGRAM = Path(os.environ.get("TANDEM", ROOT / "build/tandem"))
 
@@ -74,25 +71,10 @@ def report() -> dict:
     }
 
 
-class RooflineTest(Folder):
+class RooflineTest(CommandFolder):
     """What both ways share."""
 
-    def run_it(self, *words: object, stdin: str = "") -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            with mock.patch("sys.stdin", io.StringIO(stdin)):
-                status = cli.main(["roofline", *map(str, words)])
-        return status, out.getvalue(), err.getvalue()
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.folder / name
-        path.write_text(text, encoding="utf-8")
-        return path
-
-    def is_png(self, path: Path) -> None:
-        content = path.read_bytes()
-        self.assertEqual(content[:8], b"\x89PNG\r\n\x1a\n")
-        self.assertEqual(int.from_bytes(content[16:20], "big"), 1200)
+    command = "roofline"
 
 
 class Figure(RooflineTest):

@@ -91,7 +91,7 @@ class Table(Folder):
         self.assertEqual(self.values(results, "pools[unified].mfu"), [0.41, None])
         self.assertEqual(self.values(results, "pools[prefill].hfu"), [None, 0.43])
         self.assertEqual(self.values(results, "pools[decode].mbu"), [None, 0.55])
-        self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm"])
+        self.assertEqual(self.values(results, "pools[prefill]"), [None, "2x4 h100-sxm tp4"])
         self.assertEqual(self.values(results, "pools[prefill].mean_power_watts"), [None, 3200.0])
         self.assertEqual(self.values(results, "pools[prefill].joules_per_prefill_token"), [None, 0.35])
         self.assertEqual(self.values(results, "pools[decode].joules_per_output_token"), [None, 2.25])

@@ -161,7 +161,7 @@ class Verdict(Folder):
         )
         self.assertIn("most time in decode", text)
         self.assertIn(
-            "Pool unified (4x4 h100-sxm) is busy 75.00 % of the time and takes 6.400 kW;", text
+            "Pool unified (4x4 h100-sxm tp4) is busy 75.00 % of the time and takes 6.400 kW;", text
         )
 
 

@@ -101,7 +101,7 @@ static void write_rows(const char *folder, const struct row *rows, int compressi
         struct error error = {0};
         struct output_config config = {
             .folder = folder, .requests = ROWS, .one_in = 1, .compression = compression};
-        if (!output_prepare(folder, &error))
+        if (!output_prepare(folder, output_run_files, &error))
             fail(error.text);
         double start_s = cpu_s();
         struct output *output = output_open(MPI_COMM_SELF, &config);

@@ -287,8 +287,8 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
         config->bytes_per_block = block_tokens * 131072;
         /* The decode instance asks for the blocks; on its widest stage 32, 16 or 11 layers. */
         config->descriptor_ns_per_block = 2 * 100 * (const double[]){32, 16, 11}[config->decode.stages - 1];
-        config->rate *= (double)least(config->entry.lanes * config->entry.stages,
-                                      config->decode.lanes * config->decode.stages);
+        /* The cache of a request is on one GPU of each stage. */
+        config->rate *= (double)least(config->entry.stages, config->decode.stages);
     }
     set_timers(experiment, whole_ms, model, "prefill", &config->entry);
     set_timers(experiment, whole_ms, model, "decode", &config->decode);

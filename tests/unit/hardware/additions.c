@@ -118,7 +118,8 @@ static double all_to_all_seconds(const struct gpu *gpu, const struct vector *v,
                     {"trtllm_two_sided dispatch", ALL_TO_ALL_TRTLLM_TWO_SIDED, ALL_TO_ALL_DISPATCH},
                     {"trtllm_two_sided combine", ALL_TO_ALL_TRTLLM_TWO_SIDED, ALL_TO_ALL_COMBINE}};
     bool b200 = strncmp(v->gpu, "h", 1) != 0;
-    struct operator_group group = {v->ep, (double)gpu->nvlink_domain, b200 ? 100e9 : 50e9};
+    double line_rate = b200 ? 100e9 : 50e9;
+    struct operator_group group = {v->ep, (double)gpu->nvlink_domain, 0.8 * line_rate, line_rate};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++) {
         if (strcmp(variants[i].name, v->variant) != 0)
             continue;

@@ -307,10 +307,17 @@ static void test_eager(void)
         parse("\"eager\": " EAGER ", \"gemm_factor\": 1.25, \"allreduce_factor\": 3}", &gpu), "");
     CU_ASSERT(gpu.eager.gemm_factor == 1.25 && gpu.eager.allreduce_factor == 3);
     CU_ASSERT_DOUBLE_EQUAL(gpu.eager.sequence, 4e-6, 1e-18);
+    /* Described while its strings live. */
+    struct config *config = NULL;
+    struct error error = {{0}};
+    const char *json = "{" SHEET ", \"eager\": " EAGER ", \"gemm_factor\": 1.25, \"allreduce_factor\": 3}}";
+    CU_ASSERT_TRUE_FATAL(config_parse(json, "x.json", &config, &error));
+    CU_ASSERT_TRUE_FATAL(gpu_parse(config_root(config), &gpu, &error));
     gpu_describe(&gpu, &text);
     CU_ASSERT(strstr(text_string(&text), "  eager host              layer 1 us, prefill 2 us, decode 3 us, "
                                          "sequence 4 us, gemm x 1.25, all-reduce x 3\n") != NULL);
     text_clear(&text);
+    config_free(config);
 }
 
 static void test_refusals(void)

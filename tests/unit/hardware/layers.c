@@ -103,7 +103,7 @@ static void test_experts(void)
     double attention = matrix(60, 12 * 128, 1024) + matrix(60, 1024, 1024);
     double mlp = matrix(60, 8192, 1024) + matrix(60, 1024, 4096);
     double shared = matrix(60, 512, 1024) + matrix(60, 1024, 256) + matrix(60, 16, 1024);
-    struct operator_group tensor = {2, 8, 0};
+    struct operator_group tensor = {2, 8, 0, 0};
     double reduction = operator_allreduce(&gpu, &tensor, 2 * 60 * 1024).seconds;
     struct expert_sizes sizes = sizes_of(&shape);
     NEAR(parts.linear, attention + mlp + 3 * (attention + shared));
@@ -121,7 +121,7 @@ static void test_experts(void)
     shape.expert_tensor_parallel = 1;
     parts = parts_of(&shape, &config, &work);
     sizes = sizes_of(&shape);
-    struct operator_group all = {8, 8, 0};
+    struct operator_group all = {8, 8, 0, 0};
     double there = operator_all_to_all(&gpu, ALL_TO_ALL_NCCL, ALL_TO_ALL_DISPATCH, &all, 30, 2, 2048).seconds;
     double back = operator_all_to_all(&gpu, ALL_TO_ALL_NCCL, ALL_TO_ALL_COMBINE, &all, 30, 2, 2048).seconds;
     NEAR(parts.experts, 3 * operator_experts(&gpu, &sizes, 240).seconds);
@@ -143,6 +143,8 @@ static void test_experts(void)
     back = operator_all_to_all(&gpu, mode, ALL_TO_ALL_COMBINE, &all, 30, 2, 2048).seconds;
     NEAR(parts.experts, 3 * operator_experts(&gpu, &sizes, 240).seconds);
     NEAR(parts.all_to_all, 3 * (there + back));
+    shape.expert_dtype = DTYPE_FP4;
+    NEAR(parts_of(&shape, &config, &work).all_to_all, 3 * (there + back));
 }
 
 /* Latents of 512 and 1536, on 16 of 128 heads. */
@@ -194,6 +196,28 @@ static void test_mixed(void)
     NEAR(parts.prefill_attention,
          4 * operator_mixed_attention(&ada, &heads, 100, 5000, 5, 9000, 4000).seconds);
     CU_ASSERT_EQUAL(parts.decode_attention, 0);
+    /* Through windows the longest context is no longer than them. */
+    struct work_shape windows = shape;
+    struct work seen = work;
+    windows.sliding_layers = 3;
+    windows.sliding_window = 1000;
+    seen.sliding_prefill_work_x2 = 10000;
+    seen.sliding_context_tokens = 5000;
+    struct timer *of_windows = timer_new(&ada, &windows, &config);
+    NEAR(timer_iteration_parts(of_windows, &seen).prefill_attention,
+         operator_mixed_attention(&ada, &heads, 100, 5000, 5, 9000, 4000).seconds +
+             3 * operator_mixed_attention(&ada, &heads, 100, 5000, 5, 5000, 1000).seconds);
+    timer_free(of_windows);
+    /* Materialized scores are not FlashAttention's. */
+    struct timer_config materialized = config;
+    struct attention_heads passes = heads;
+    materialized.attention = TIMER_MATERIALIZED;
+    passes.score_passes = TIMER_SCORE_PASSES;
+    seen.prefill_scores = 10000;
+    struct timer *of_scores = timer_new(&ada, &shape, &materialized);
+    NEAR(timer_iteration_parts(of_scores, &seen).decode_attention,
+         4 * operator_decode_attention(&ada, &passes, 5, 9000).seconds);
+    timer_free(of_scores);
     work.prefill_tokens = work.prefill_work_x2 = 0;
     parts = timer_iteration_parts(timer, &work);
     CU_ASSERT_EQUAL(parts.prefill_attention, 0);
@@ -320,6 +344,16 @@ static void test_lanes(void)
     struct timer_span span = timer_span(timer, works, 4);
     CU_ASSERT_EQUAL(span.host_ns, 500000);
     CU_ASSERT(fabs((double)span.gpu_ns - 1e9 * (slowest + p.experts + p.all_to_all)) <= 0.51);
+    /* One eager host a lane, all beside each other: prefill if any has it, the longest batch. */
+    struct gpu own = gpu;
+    own.eager = eager_host;
+    config.host = 2;
+    struct timer *eager = timer_new(&own, &shape, &config);
+    struct work mixed[3] = {works[3], works[0], works[1]};
+    double gpu_s = slowest + p.experts + p.all_to_all, host_s = 2e-3 + 4e-3 + 60 * 1e-4;
+    span = timer_span(eager, mixed, 3);
+    CU_ASSERT(fabs((double)span.gpu_ns - 1e9 * pow(pow(gpu_s, 4) + pow(host_s, 4), 0.25)) <= 0.51);
+    timer_free(eager);
     /* All alike: the iteration as it is given for one. */
     works[1] = works[2] = works[3] = works[0];
     span = timer_span(timer, works, 4);

@@ -165,6 +165,9 @@ static void test_experts(void)
     cost = operator_experts(&gpu, &sizes, 40);
     NEAR(cost.seconds, 1e-6 + 6 * (a + 2 * active) * 3000e-12 +
                            (1.5 * active * 3000 + 2 * a * (200 + 90) + 2 * a * 100) * 1e-9);
+    gpu.gemm[DTYPE_INT8].weight_bytes = 1;
+    sizes.dtype = DTYPE_INT8;
+    NEAR(operator_experts(&gpu, &sizes, 40).seconds - cost.seconds, 1.5 * active * 3000e-9);
     CU_ASSERT_EQUAL(operator_power_law_imbalance(100, 8, 1), 1);
     CU_ASSERT_EQUAL(operator_power_law_imbalance(1e9, 2, 2), 2); /* one group has it all */
 }
@@ -172,17 +175,19 @@ static void test_experts(void)
 static void test_communication(void)
 {
     struct gpu gpu = round_gpu();
-    struct operator_group node = {8, 8, 0}, two = {16, 8, 1e8};
+    struct operator_group node = {8, 8, 0, 0}, two = {16, 8, 1e8, 1e8};
     /* One-shot 5 + 7 us and 7 S / 1e9; two-shot 10 + 7 us and 1.75 S / 2e9: equal at 816 bytes. */
     NEAR(operator_allreduce(&gpu, &node, 800).seconds, 12e-6 + 5.6e-6);
     NEAR(operator_allreduce(&gpu, &node, 1000).seconds, 17e-6 + 0.875e-6);
-    CU_ASSERT_EQUAL(operator_allreduce(&gpu, &(struct operator_group){1, 8, 0}, 1000).seconds, 0);
+    CU_ASSERT_EQUAL(operator_allreduce(&gpu, &(struct operator_group){1, 8, 0, 0}, 1000).seconds, 0);
     /* Over two nodes: two-shot at 8 NICs' bandwidth, two hops more. */
     NEAR(operator_allreduce(&gpu, &two, 800).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 1500 / 8e8);
+    /* So few bytes that one-shot would be faster if it were there. */
+    NEAR(operator_allreduce(&gpu, &two, 10).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 18.75 / 8e8);
     two.nic_bandwidth = 1e12; /* a network that is no bottleneck: the link's */
     NEAR(operator_allreduce(&gpu, &two, 800).seconds, 10e-6 + 15e-6 + 2 * 1.95e-5 + 1500 / 2e9);
-    NEAR(operator_send(&gpu, &(struct operator_group){2, 2, 0}, 1000).seconds, 6e-6);
-    NEAR(operator_send(&gpu, &(struct operator_group){2, 1, 1e8}, 1000).seconds, 1.95e-5 + 10e-6);
+    NEAR(operator_send(&gpu, &(struct operator_group){2, 2, 0, 0}, 1000).seconds, 6e-6);
+    NEAR(operator_send(&gpu, &(struct operator_group){2, 1, 1e8, 1e8}, 1000).seconds, 1.95e-5 + 10e-6);
 
     /* NCCL's ring over two nodes; DeepEP where there are no figures of its network. */
     gpu.all_to_all[ALL_TO_ALL_NCCL][ALL_TO_ALL_DISPATCH] = (struct gpu_all_to_all){.a = 1e-6, .b = 2e9};

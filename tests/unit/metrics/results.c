@@ -524,7 +524,7 @@ static void the_table_says_what_matters(void)
                                     "2x4",
                                     "33.00 USD/h",
                                     "1868 W in the mean: 33.69 kWh per million output tokens, 121.3 J each",
-                                    "prefill: 1439 W, 5.756 J a prompt token\n",
+                                    "prefill: 1439 W, all of it over prompt tokens 5.756 J\n",
                                     "4.00 MiB"};
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
         CU_ASSERT_PTR_NOT_NULL(strstr(text_string(&text), expected[i]));

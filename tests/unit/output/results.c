@@ -318,11 +318,11 @@ static void folders_are_made(void)
     struct error error = {0};
     char deep[256];
     snprintf(deep, sizeof deep, "%s", path_of("a//b/c/"));
-    CU_ASSERT(output_prepare(deep, &error));
-    CU_ASSERT(output_prepare(deep, &error));
+    CU_ASSERT(output_prepare(deep, output_run_files, &error));
+    CU_ASSERT(output_prepare(deep, output_run_files, &error));
     CU_ASSERT(exists("a/b/c"));
     CU_ASSERT(!exists("a/b/c/results.h5.tmp"));
-    CU_ASSERT(output_prepare("/tmp", &error));
+    CU_ASSERT(output_prepare("/tmp", output_run_files, &error));
     rmdir(path_of("a/b/c"));
     rmdir(path_of("a/b"));
     rmdir(path_of("a"));
@@ -337,15 +337,16 @@ static void folders_that_cannot_be_used(void)
     char below[256];
     CU_ASSERT(output_write_text(folder, "file", "", &error));
     snprintf(below, sizeof below, "%s", path_of("file"));
-    CU_ASSERT(!output_prepare(below, &error));
+    CU_ASSERT(!output_prepare(below, output_run_files, &error));
     SAYS(error, below);
     SAYS(error, "is a file");
     snprintf(below, sizeof below, "%s", path_of("file/sub/x"));
-    CU_ASSERT(!output_prepare(below, &error));
+    CU_ASSERT(!output_prepare(below, output_run_files, &error));
     SAYS(error, strerror(ENOTDIR));
     SAYS(error, "file/sub");
-    CU_ASSERT(!output_prepare("", &error));
-    CU_ASSERT(!output_prepare("/proc/tandem", &error)); /* where even root cannot make a folder */
+    CU_ASSERT(!output_prepare("", output_run_files, &error));
+    CU_ASSERT(
+        !output_prepare("/proc/tandem", output_run_files, &error)); /* where even root cannot make a folder */
     SAYS(error, "/proc/tandem");
     CU_ASSERT(!write_results(path_of("missing"), &results, configuration, &error));
     SAYS(error, "missing/results.h5");

@@ -1,4 +1,5 @@
-/* Transfers over the fabric, worked by hand to the nanosecond. Ports of 10, 10, 10, 10 and 4 bytes/ns. */
+/* Transfers over the fabric, worked by hand to the nanosecond. Ports of 10, 10, 10, 10 and 4 bytes/ns;
+ * P0 has two lanes with a port each. */
 #include "test.h"
 
 #include "tandem/fabric.h"
@@ -17,9 +18,14 @@ struct flow {
 };
 
 static const struct flow *flows;
+static const int64_t *members; /* of the prefill instance, by flow; NULL: one has all */
 static size_t flow_count, told;
 
-#define PREFILL_PLACE (INT64_C(7) << 32 | 100) /* the first of a member of a larger replica */
+/* Of flow i: a slot of a member of a larger replica. */
+static int64_t prefill_place(size_t i)
+{
+    return (members ? members[i] : 7) << 32 | (100 + (int64_t)i);
+}
 
 static void on_message(void *state, struct engine *engine, const struct event *event)
 {
@@ -28,8 +34,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     CU_ASSERT_EQUAL(event->type, MESSAGE_KV_DONE);
     CU_ASSERT_EQUAL(event->source, ENTITY_FABRIC);
     bool at_prefill = entity < D0;
-    size_t number = (size_t)(event->words[0] - (at_prefill ? PREFILL_PLACE : 0));
+    size_t number = (size_t)(uint32_t)event->words[0] - (at_prefill ? 100 : 0);
     CU_ASSERT_FATAL(number < flow_count);
+    CU_ASSERT_EQUAL(event->words[0], at_prefill ? prefill_place(number) : (int64_t)number);
     CU_ASSERT_EQUAL(entity, at_prefill ? flows[number].prefill : flows[number].decode);
     CU_ASSERT_EQUAL(event->words[1], flows[number].bytes);
     if (event->time_ns != flows[number].done_ns)
@@ -43,12 +50,13 @@ static void run(int sharing, const struct flow *list, size_t count)
 {
     static uint32_t numbers[ENTITIES];
     static const double rates[ENTITIES] = {0, 0, 10e9, 10e9, 10e9, 10e9, 4e9};
+    static const int64_t lanes[ENTITIES] = {1, 1, 2, 1, 1, 1, 1};
     uint32_t owners[ENTITIES] = {0};
     struct engine_config engine_config = {
         .entities = ENTITIES, .owners = owners, .lookahead_ns = LATENCY, .body_bytes = 16};
     struct engine *engine = engine_create(MPI_COMM_SELF, &engine_config);
     struct fabric_config config = {
-        .sharing = sharing, .latency_ns = LATENCY, .entities = ENTITIES, .rates = rates};
+        .sharing = sharing, .latency_ns = LATENCY, .entities = ENTITIES, .rates = rates, .lanes = lanes};
     struct fabric *fabric = fabric_create(engine, &config);
     for (uint32_t i = ENTITY_FIRST_INSTANCE; i < ENTITIES; i++) {
         numbers[i] = i;
@@ -61,7 +69,7 @@ static void run(int sharing, const struct flow *list, size_t count)
         int64_t words[ENGINE_WORDS];
         words[FLOW_PREFILL] = list[i].prefill;
         words[FLOW_BYTES] = list[i].bytes;
-        words[FLOW_PREFILL_PLACE] = PREFILL_PLACE + (int64_t)i;
+        words[FLOW_PREFILL_PLACE] = prefill_place(i);
         words[FLOW_DECODE_PLACE] = (int64_t)i;
         words[FLOW_LATENCY_NS] = list[i].setup_ns;
         engine_send(engine, list[i].decode, ENTITY_FABRIC, list[i].open_ns, MESSAGE_FLOW, words, NULL);
@@ -157,6 +165,29 @@ static void test_none(void)
     RUN(SHARING_NONE, list);
 }
 
+/* Of a lane the GPUs of others send nothing: not faster where they are idle, nor slower where they are not.
+ */
+static void test_lanes(void)
+{
+    static const struct flow list[] = {
+        {P0, D0, 1000, 0, 100000, 11000 + LATENCY},
+        {P0, D1, 1000, 0, 100000, 11000 + LATENCY},
+        {P0, D0, 50000, 0, 100000, 60000 + LATENCY},
+    };
+    /* Two micro-batches of one lane. */
+    static const struct flow same[] = {
+        {P0, D0, 1000, 0, 100000, 21000 + LATENCY},
+        {P0, D1, 1000, 0, 100000, 21000 + LATENCY},
+    };
+    members = (const int64_t[]){0, 1, 2};
+    RUN(SHARING_MAX_MIN, list);
+    RUN(SHARING_SENDER, list);
+    RUN(SHARING_NONE, list);
+    members = (const int64_t[]){1, 3};
+    RUN(SHARING_MAX_MIN, same);
+    members = NULL;
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -164,6 +195,7 @@ int main(int argc, char **argv)
         {"max-min", test_max_min},
         {"sender", test_sender},
         {"none", test_none},
+        {"lanes", test_lanes},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("fabric", cases, sizeof cases / sizeof cases[0]);

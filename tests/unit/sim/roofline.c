@@ -109,6 +109,39 @@ static void flops_are_the_models(void)
     }
 }
 
+static double send_s(const char *sets)
+{
+    struct roofline_report report = report_of(sets);
+    double seconds = report.time.send_s;
+    roofline_clear(&report);
+    return seconds;
+}
+
+/* DeepEP as it was measured over this link between two nodes of H200: 50.87 GB/s, the link's efficiency in
+ * it. */
+static void deepep_as_measured(void)
+{
+    struct roofline_report report =
+        report_of("model=deepseek-v3 gpu=h200-sxm attention_data_parallel=16 expert_parallel=16 batch=64 "
+                  "timer.all_to_all=deepep-low-latency network.node_link=ib-ndr-400g");
+    double bytes = 64.0 * 8 * 7168 * 2; /* half of them stay on the node, at 253.2 GB/s */
+    double combine_s = 21.59e-6 + 1.842e-6 + bytes / 2 / 50.87e9 + bytes / 2 / 253.2e9;
+    CU_ASSERT(near(operator_named(&report, "all-to-all, combine")->cost.seconds, 58 * combine_s, 1e-9));
+    roofline_clear(&report);
+}
+
+/* Four stages of two GPUs: on one node three sends inside it, on two of four GPUs one of them crosses. */
+static void stages_fill_nodes(void)
+{
+#define STAGES "model=llama-2-7b gpu=h100-sxm tensor_parallel=2 prefill=512 network.node_link=ib-ndr-400g "
+    double inside = send_s(STAGES "pipeline_parallel=4") / 3;
+    double across = send_s(STAGES "pipeline_parallel=2 gpus_per_node=2");
+    CU_ASSERT(across > 2 * inside);
+    CU_ASSERT(near(send_s(STAGES "pipeline_parallel=4 gpus_per_node=4"), 2 * inside + across, 1e-12));
+    CU_ASSERT(near(send_s(STAGES "pipeline_parallel=4 gpus_per_node=2"), 3 * across, 1e-12));
+#undef STAGES
+}
+
 /* 2 x parameters a token over the weights, once and once more with the cache. */
 static void documents_prefill(void)
 {
@@ -291,6 +324,8 @@ int main(void)
 {
     static const struct test_case cases[] = {
         {"operators add up to the stage, stages to the iteration", operators_add_up},
+        {"stages fill nodes", stages_fill_nodes},
+        {"DeepEP as it was measured", deepep_as_measured},
         {"FLOPs of operators are those of the model", flops_are_the_models},
         {"the documents' prefill", documents_prefill},
         {"the documents' decode", documents_decode},
