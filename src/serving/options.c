@@ -8,6 +8,8 @@
 static const char *scheduler_choices[MOST_PLUGINS + 2];
 static const char *router_choices[MOST_PLUGINS + 1];
 
+/* Defaults of static and adaptive-chunked: shared/seeds/prefill-decode-lab.md, "Traditional Static Batching"
+ * and "Adaptive Strategy". */
 #define ADAPTIVE(member) offsetof(struct scheduler_limits, adaptive.member)
 static const struct option scheduler_rows[] = {
     {"policy", OPTION_CHOICE, "\"auto\"", 0, 0, scheduler_choices,
@@ -28,12 +30,10 @@ static const struct option scheduler_rows[] = {
      "share of the KV blocks that admission leaves free; negative: the policy's own (continuous 0.01, else "
      "0)"},
     {"watermark_high", OPTION_NUMBER, "0", 0, 0.95, NULL, offsetof(struct scheduler_limits, watermark_high),
-     "share of the KV blocks that must be free before admission goes on, once a request did not fit or one "
-     "was "
-     "preempted; 0: none"},
+     "share of the KV blocks that must be free before admission, which stops when a request does not fit or "
+     "one is preempted, goes on; 0: none"},
     {"order", OPTION_CHOICE, "\"fcfs\"", 0, 0, order_names, offsetof(struct scheduler_limits, order),
-     "of waiting requests: first come first served, by class of priority, shortest or longest prompt first; "
-     "not "
+     "of waiting requests: first come first served, class of priority, shortest or longest prompt first; not "
      "in role decode"},
     {"static_batch_size", OPTION_INTEGER, "32", 1, 1 << 20, NULL,
      offsetof(struct scheduler_limits, static_batch_size), "static: requests of a batch"},
