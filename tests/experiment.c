@@ -207,6 +207,8 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(prefill_instance);
     COMPARE(decode_instance);
     COMPARE(preemptions);
+    COMPARE(swaps);
+    COMPARE(swapped_bytes);
     COMPARE(status);
     COMPARE(reason);
     COMPARE(priority);
@@ -226,6 +228,9 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(padding_tokens);
     COMPARE(output_tokens);
     COMPARE(preemptions);
+    COMPARE(swaps);
+    COMPARE(swapped_out_bytes);
+    COMPARE(swapped_in_bytes);
     COMPARE(kv_capacity_blocks);
     COMPARE(kv_peak_blocks);
     COMPARE(kv_allocated_blocks);
@@ -286,7 +291,7 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
 
 /* Sums over the rows, to be met by the instances' own sums. */
 struct row_sums {
-    uint64_t prompt_tokens, output_tokens, preemptions, completed, moved, bytes;
+    uint64_t prompt_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved, bytes;
     int64_t waiting_ns, running_ns, moving_ns;
 };
 
@@ -306,6 +311,8 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         sums.prompt_tokens += row->prompt_tokens;
         sums.output_tokens += row->output_tokens;
         sums.preemptions += row->preemptions;
+        sums.swaps += row->swaps;
+        sums.swapped_bytes += row->swapped_bytes;
         sums.bytes += row->kv_transfer_bytes;
         sums.moved += moved;
         sums.waiting_ns += row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns;
@@ -327,6 +334,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         CU_ASSERT(row->interference_ns >= 0 && row->interference_ns <= row->decode_ns);
         CU_ASSERT(row->blocked_ns >= 0 &&
                   row->blocked_ns <= row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns);
+        CU_ASSERT(row->swaps <= row->preemptions && (row->swaps > 0) == (row->swapped_bytes > 0));
     }
     return sums;
 }
@@ -365,6 +373,9 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
         sums.recomputed_tokens += instance->recomputed_tokens;
         sums.output_tokens += instance->output_tokens;
         sums.preemptions += instance->preemptions;
+        sums.swaps += instance->swaps;
+        sums.swapped_out_bytes += instance->swapped_out_bytes;
+        CU_ASSERT_EQUAL(instance->swapped_in_bytes, instance->swapped_out_bytes);
         sums.waiting_request_ns += instance->waiting_request_ns;
         sums.running_request_ns += instance->running_request_ns;
         sums.moving_request_ns += instance->moving_request_ns;
@@ -379,10 +390,14 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
     CU_ASSERT_EQUAL(summary->prompt_tokens, rows.prompt_tokens);
     CU_ASSERT_EQUAL(sums.output_tokens, rows.output_tokens);
     CU_ASSERT_EQUAL(sums.preemptions, rows.preemptions);
+    CU_ASSERT_EQUAL(sums.swaps, rows.swaps);
+    CU_ASSERT_EQUAL(summary->swaps, rows.swaps);
+    CU_ASSERT_EQUAL(2 * sums.swapped_out_bytes, rows.swapped_bytes);
+    CU_ASSERT_EQUAL(summary->swapped_bytes, rows.swapped_bytes);
     /* A recompute also runs the last sampled token, which was in no cache before: one more for each preempted
      * decode, none for a preempted partial prefill. */
     uint64_t needed = rows.prompt_tokens + sums.recomputed_tokens;
-    CU_ASSERT(sums.prefill_tokens >= needed && sums.prefill_tokens <= needed + sums.preemptions);
+    CU_ASSERT(sums.prefill_tokens >= needed && sums.prefill_tokens <= needed + sums.preemptions - sums.swaps);
     CU_ASSERT_EQUAL(summary->moved_requests, rows.moved);
     CU_ASSERT_EQUAL(sums.sent_bytes, rows.bytes);
     CU_ASSERT_EQUAL(sums.received_bytes, rows.bytes);

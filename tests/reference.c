@@ -17,7 +17,8 @@ struct world {
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
 {
     const struct reference_config *config = world->config;
-    while (box->offered.count > 0 && box->waiting.count == 0 && (int64_t)box->running.count < box->seqs) {
+    while (box->offered.count > 0 && box->waiting.count == 0 && box->swapped.count == 0 &&
+           (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
         int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
         if (!may_admit(box, job, need))
@@ -130,11 +131,11 @@ static bool boundary(struct world *world, struct box *box, int64_t now_ns, struc
 /* An iteration of some lanes on one stage after another, which are free at times that it changes; its end.
  * One lane on one stage: the timer has it whole. */
 static int64_t through_stages(const struct reference_pool *pool, const struct work *works, int64_t lanes,
-                              int64_t *free_ns, int64_t now_ns)
+                              int64_t copy_ns, int64_t *free_ns, int64_t now_ns)
 {
     int64_t arrived_ns = now_ns, longest = 0;
     if (pool->lanes * pool->stages == 1)
-        return free_ns[0] = now_ns + timer_iteration_ns(pool->timers[0], &works[0]);
+        return free_ns[0] = now_ns + copy_ns + timer_iteration_ns(pool->timers[0], &works[0]);
     for (int64_t i = 0; i < lanes; i++) {
         int64_t tokens = works[i].prefill_tokens + works[i].decode_sequences;
         longest = tokens > longest ? tokens : longest;
@@ -144,14 +145,15 @@ static int64_t through_stages(const struct reference_pool *pool, const struct wo
         int64_t host_from_ns = free_ns[s] > now_ns ? free_ns[s] : now_ns;
         int64_t start_ns = host_from_ns + span.host_ns;
         start_ns = arrived_ns > start_ns ? arrived_ns : start_ns;
-        free_ns[s] = start_ns + span.gpu_ns;
+        free_ns[s] = start_ns + copy_ns + span.gpu_ns;
         arrived_ns = free_ns[s] + timer_send_ns(pool->timers[s], longest);
     }
     return free_ns[pool->stages - 1];
 }
 
 /* When the decodes of these lanes would be done by themselves. */
-static int64_t decodes_alone(const struct site *site, const struct work *works, int64_t lanes, int64_t now_ns)
+static int64_t decodes_alone(const struct site *site, const struct work *works, int64_t lanes,
+                             int64_t copy_ns, int64_t now_ns)
 {
     struct work decodes[16];
     int64_t free_ns[REFERENCE_STAGES], count = 0;
@@ -164,7 +166,7 @@ static int64_t decodes_alone(const struct site *site, const struct work *works, 
         decodes[count].logit_rows = works[i].decode_sequences;
         count++;
     }
-    return count > 0 ? through_stages(site->pool, decodes, count, free_ns, now_ns) : now_ns;
+    return count > 0 ? through_stages(site->pool, decodes, count, copy_ns, free_ns, now_ns) : now_ns;
 }
 
 /* An iteration of each lane, all of the kind that they are together. */
@@ -183,19 +185,25 @@ static void count_iterations(struct reference_sums *sums, const struct work *wor
 static void start(struct world *world, struct site *site, int64_t micro_batch, int64_t now_ns)
 {
     struct work works[16];
-    int64_t lanes = 0;
+    int64_t lanes = 0, copied_blocks = 0;
     int64_t first = micro_batch * site->pool->lanes;
     site->due_ns[micro_batch] = NONE;
     for (int64_t i = first; i < first + site->pool->lanes; i++) {
-        bool any = boundary(world, &site->boxes[i], now_ns, &works[lanes]);
-        site->boxes[i].own_ns = any && works[lanes].decode_sequences > 0;
-        lanes += any;
+        struct box *box = &site->boxes[i];
+        bool any = boundary(world, box, now_ns, &works[lanes]);
+        box->own_ns = any && works[lanes].decode_sequences > 0;
+        if (!any)
+            continue;
+        lanes++;
+        copied_blocks = box->copied_blocks > copied_blocks ? box->copied_blocks : copied_blocks;
+        box->copied_blocks = 0;
     }
+    int64_t copy_ns = simtime_from_ns((double)copied_blocks * site->pool->swap_ns_per_block);
     if (lanes == 0)
         return;
-    int64_t alone_ns = decodes_alone(site, works, lanes, now_ns) - now_ns;
+    int64_t alone_ns = decodes_alone(site, works, lanes, copy_ns, now_ns) - now_ns;
     site->begin_ns[micro_batch] = now_ns;
-    site->end_ns[micro_batch] = through_stages(site->pool, works, lanes, site->free_ns, now_ns);
+    site->end_ns[micro_batch] = through_stages(site->pool, works, lanes, copy_ns, site->free_ns, now_ns);
     for (int64_t i = first; i < first + site->pool->lanes; i++)
         site->boxes[i].own_ns *= alone_ns;
     count_iterations(site->boxes[0].sums, works, lanes);
@@ -217,7 +225,7 @@ static int64_t jobs_of(const struct box *box)
     for (size_t i = 0; i < box->running.count; i++)
         ended += box->running.jobs[i]->ended;
     return (int64_t)(box->waiting.count + box->running.count + box->offered.count + box->moving.count +
-                     box->ready.count) -
+                     box->ready.count + box->swapped.count) -
            ended;
 }
 
@@ -226,9 +234,11 @@ static int64_t tokens_of(const struct box *box)
     int64_t tokens = 0;
     for (size_t i = 0; i < box->waiting.count; i++)
         tokens += known(box->waiting.jobs[i]);
-    for (size_t i = 0; i < box->running.count; i++)
-        if (!box->running.jobs[i]->decoding)
-            tokens += known(box->running.jobs[i]) - box->running.jobs[i]->computed;
+    const struct list *lists[] = {&box->running, &box->swapped};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0; i < lists[k]->count; i++)
+            if (!lists[k]->jobs[i]->decoding)
+                tokens += known(lists[k]->jobs[i]) - lists[k]->jobs[i]->computed;
     return tokens;
 }
 
@@ -400,9 +410,10 @@ static int64_t next_time(const struct world *world, int64_t now_ns)
     return next_ns;
 }
 
-static void lists_of(struct box *box, struct list *lists[5])
+static void lists_of(struct box *box, struct list *lists[6])
 {
-    struct list *all[5] = {&box->waiting, &box->running, &box->offered, &box->moving, &box->ready};
+    struct list *all[6] = {&box->waiting, &box->running, &box->offered,
+                           &box->moving,  &box->ready,   &box->swapped};
     memcpy(lists, all, sizeof all);
 }
 
@@ -415,14 +426,15 @@ static void site_open(struct site *site, const struct reference_pool *pool, size
     for (int64_t m = 0; m < pool->stages; m++)
         site->end_ns[m] = site->due_ns[m] = NONE;
     for (int64_t i = 0; i < site->count; i++) {
-        struct list *lists[5];
+        struct list *lists[6];
         struct box *box = &site->boxes[i];
         *box = (struct box){.pool = pool, .site = site, .micro_batch = i / pool->lanes, .sums = sums};
         box->again_ns = NONE;
         box->free_blocks = box->most_blocks = pool->blocks / pool->stages;
+        box->host_blocks = pool->host_blocks / pool->stages;
         box->seqs = (pool->seqs + pool->stages - 1) / pool->stages;
         lists_of(box, lists);
-        for (int k = 0; k < 5; k++)
+        for (int k = 0; k < 6; k++)
             lists[k]->jobs = mem_array(jobs + 1, sizeof(struct job *));
     }
 }
@@ -430,9 +442,9 @@ static void site_open(struct site *site, const struct reference_pool *pool, size
 static void site_close(struct site *site)
 {
     for (int64_t i = 0; i < site->count; i++) {
-        struct list *lists[5];
+        struct list *lists[6];
         lists_of(&site->boxes[i], lists);
-        for (int k = 0; k < 5; k++)
+        for (int k = 0; k < 6; k++)
             mem_free(lists[k]->jobs);
     }
     mem_free(site->boxes);
@@ -443,8 +455,8 @@ static void pass(struct site *site, int64_t length_ns)
 {
     for (int64_t i = 0; i < site->count; i++) {
         struct box *box = &site->boxes[i];
-        const struct list *queues[2] = {&box->waiting, &box->offered};
-        for (size_t k = 0; k < 2 * (size_t)box->blocked; k++)
+        const struct list *queues[3] = {&box->swapped, &box->waiting, &box->offered};
+        for (size_t k = 0; k < 3 * (size_t)box->blocked; k++)
             for (size_t j = 0; j < queues[k]->count; j++)
                 if (queues[k]->jobs[j] != box->blocker)
                     queues[k]->jobs[j]->row->blocked_ns += length_ns;

@@ -37,6 +37,9 @@ struct reference_pool {
     enum scheduler_order order;
     int64_t batch_size, timeout_ns; /* static */
     struct scheduler_adaptive adaptive;
+    /* Preempted blocks go to the host, of each lane so many: 0: they are lost. */
+    int64_t host_blocks;
+    double swap_ns_per_block;
 };
 
 struct reference_config {
@@ -53,13 +56,14 @@ struct reference_row {
     int64_t ttft_ns, ttft_prefill_ns, e2e_ns, max_itl_ns;
     int64_t prefill_queue_ns, decode_queue_ns, transfer_ns, admission_ns, stalled_ns;
     int64_t interference_ns, blocked_ns;
-    uint32_t preemptions;
+    uint32_t preemptions, swaps;
 };
 
 /* And with an instance. */
 struct reference_sums {
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, output_tokens, allocated_blocks, peak_blocks;
+    uint64_t swapped_out_blocks, swapped_in_blocks;
 };
 
 /* requests in order of send time; rows: one each; sums: of the entry and the decode instance. */

@@ -37,9 +37,10 @@ struct box {
     const struct reference_pool *pool;
     struct site *site;
     int64_t micro_batch;
-    struct list waiting, running, offered, moving, ready;
+    struct list waiting, running, offered, moving, ready, swapped;
     int64_t free_blocks, most_blocks, seqs;
-    bool stopped; /* admission, until enough blocks are free */
+    int64_t host_blocks, copied_blocks; /* still free; copied and not yet paid for */
+    bool stopped;                       /* admission, until enough blocks are free */
     bool blocked; /* since the last boundary: jobs wait behind this one, or behind none */
     const struct job *blocker;
     int64_t again_ns;      /* an idle box has a boundary then */

@@ -121,10 +121,19 @@ static void preempt_last(struct box *box, int64_t now_ns)
 {
     struct job *victim = take_out(&box->running, box->running.count - 1);
     box->free_blocks += victim->blocks;
-    victim->blocks = victim->computed = victim->planned = 0;
-    victim->decoding = false;
+    victim->planned = 0;
     victim->stage_ns = now_ns;
     victim->row->preemptions++;
+    if (box->pool->host_blocks > 0 && victim->blocks <= box->host_blocks) {
+        box->host_blocks -= victim->blocks;
+        box->copied_blocks += victim->blocks;
+        box->sums->swapped_out_blocks += (uint64_t)victim->blocks;
+        victim->row->swaps++;
+        push(&box->swapped, 0, victim);
+        return;
+    }
+    victim->blocks = victim->computed = 0;
+    victim->decoding = false;
     push(&box->waiting, 0, victim);
 }
 
@@ -154,6 +163,36 @@ static bool plan_running(struct box *box, int64_t *budget, double load, int64_t 
     return preempted;
 }
 
+/* Swapped jobs in order: with their own blocks and what they need to go on. */
+static void plan_swapped(struct box *box, int64_t *budget, double load, int64_t now_ns)
+{
+    while (box->swapped.count > 0 && (int64_t)box->running.count<box->seqs && * budget> 0) {
+        struct job *job = box->swapped.jobs[0];
+        int64_t n = known(job) - job->computed, own = job->blocks, whole = blocks_of(box, known(job));
+        if (box->free_blocks - watermark(box) < (whole > own ? whole : own)) {
+            box->blocked = true;
+            box->blocker = job;
+            return;
+        }
+        if (n > chunk(box, job, load))
+            n = chunk(box, job, load);
+        if (n > *budget)
+            n = *budget;
+        take_out(&box->swapped, 0);
+        push(&box->running, box->running.count, job);
+        job->row->stalled_ns += now_ns - job->stage_ns;
+        job->blocks = 0;
+        allocate(box, job, own);
+        box->host_blocks += own;
+        box->copied_blocks += own;
+        box->sums->swapped_in_blocks += (uint64_t)own;
+        if (blocks_of(box, job->computed + n) > own)
+            allocate(box, job, blocks_of(box, job->computed + n) - own);
+        job->planned = n;
+        *budget -= n;
+    }
+}
+
 static void admit(struct box *box, int64_t n, int64_t now_ns)
 {
     struct job *job = take_out(&box->waiting, 0);
@@ -170,7 +209,7 @@ static void admit(struct box *box, int64_t n, int64_t now_ns)
 static bool plan_waiting(struct box *box, bool whole, int64_t budget, double load, int64_t now_ns)
 {
     bool admitted = false;
-    while (box->waiting.count > 0 && (int64_t)box->running.count < box->seqs) {
+    while (box->waiting.count > 0 && box->swapped.count == 0 && (int64_t)box->running.count < box->seqs) {
         const struct job *job = box->waiting.jobs[0];
         int64_t n = known(job);
         if (whole ? admitted && n > budget : budget <= 0)
@@ -240,11 +279,16 @@ bool plan(struct box *box, int64_t now_ns)
     case REFERENCE_ADAPTIVE:
         preempted = plan_running(box, &budget, load, now_ns);
         if (!preempted)
+            plan_swapped(box, &budget, load, now_ns);
+        if (!preempted)
             plan_waiting(box, false, budget, load, now_ns);
         break;
     case REFERENCE_CONTINUOUS:
-        if (!plan_waiting(box, true, budget, load, now_ns))
-            preempted = plan_running(box, &budget, load, now_ns);
+        if (plan_waiting(box, true, budget, load, now_ns))
+            break;
+        preempted = plan_running(box, &budget, load, now_ns);
+        if (!preempted)
+            plan_swapped(box, &budget, load, now_ns);
         break;
     case REFERENCE_WHOLE_PROMPTS:
         plan_waiting(box, true, budget, load, now_ns);
@@ -256,7 +300,7 @@ bool plan(struct box *box, int64_t now_ns)
     if (preempted) {
         box->stopped = box->pool->watermark_high > 0;
         box->blocked = true;
-        box->blocker = box->waiting.jobs[0];
+        box->blocker = box->swapped.count > 0 ? box->swapped.jobs[0] : box->waiting.jobs[0];
     }
     return preempted;
 }

@@ -153,6 +153,14 @@ def _requests(results: list[Result]) -> list[Row]:
         _row(results, "preemptions", "1", "preemptions", units.count_text),
         _row(
             results,
+            "swaps",
+            "1",
+            "of them by swapping",
+            units.count_text,
+            lambda result: result.summary.get("swaps") or None,
+        ),
+        _row(
+            results,
             "window_ns",
             "ns",
             "window",

@@ -309,11 +309,13 @@ def _pool(pool: pd.Series) -> str:
     busy = units.percent_text(pool["utilization"])
     mean, peak = (units.percent_text(pool[f"kv_{name}_utilization"]) for name in ("mean", "peak"))
     power = pool.get("mean_power_watts", 0)
+    swaps = pool.get("swaps", 0)
+    swapped = f", {units.count_text(swaps)} of them by swapping" if swaps else ""
     return (
         f"Pool {pool['name']} ({table.pool_text(pool)}) is busy {busy} of the time"
         f"{f' and takes {units.watts_text(power)}' if power else ''}; "
         f"KV blocks in use: mean {mean}, peak {peak}; "
-        f"preemptions {units.count_text(pool['preemptions'])}."
+        f"preemptions {units.count_text(pool['preemptions'])}{swapped}."
     )
 
 

@@ -145,6 +145,10 @@ bool gpu_weight_only(const struct gpu *gpu, enum dtype dtype);
  * weights only. For MFU. */
 double gpu_peak_flops(const struct gpu *gpu, enum dtype dtype);
 
+/* Bytes/s between the GPU and its host, one way, as they are reached: PCIe of the generation that its
+ * architecture has. */
+double gpu_host_bandwidth(const struct gpu *gpu);
+
 /* What is behind the coefficients: "calibrated" (measured on this GPU), "borrowed" (a sibling's, untested
  * here), "universal" (no measurement). */
 const char *gpu_basis(const struct gpu *gpu);

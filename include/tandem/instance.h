@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tandem/activations.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
@@ -15,6 +16,12 @@ extern const char *const first_token_names[];
  * them. Aggregate: an event for each. Naive: a walk over every sequence for each. */
 enum instance_mode { MODE_LEAPING, MODE_AGGREGATE, MODE_NAIVE };
 
+/* Where preempted blocks go with scheduler.preemption swap. */
+struct swap_config {
+    int64_t capacity_blocks; /* that the host has room for, of a member */
+    double ns_per_block;     /* either way, all GPUs at the same time */
+};
+
 /* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members
  * (replica.h). */
 struct instance_config {
@@ -24,19 +31,22 @@ struct instance_config {
     int64_t stages;                        /* of the pipeline, and as many micro-batches */
     struct scheduler_limits limits;        /* of a member; resolved: nothing automatic is left */
     int64_t block_tokens, capacity_blocks; /* of a member */
+    bool no_cache;                         /* every step computes whole sequences again */
     int64_t latency_ns;                    /* control latency L */
     int64_t report_interval_ns;
-    bool reports;                   /* whether the router's policy uses them */
-    bool closed_loop;               /* ended requests are told to the router */
-    int first_token;                /* enum first_token */
-    int mode;                       /* enum instance_mode */
-    int64_t kv_bytes_per_block;     /* on the wire: B x bytes per token x copies */
+    bool reports;               /* whether the router's policy uses them */
+    bool closed_loop;           /* ended requests are told to the router */
+    int first_token;            /* enum first_token */
+    int mode;                   /* enum instance_mode */
+    int64_t kv_bytes_per_block; /* on the wire: B x bytes per token x copies */
+    struct swap_config swap;
+    struct activation_rule activations;
     int64_t setup_ns;               /* of a transfer */
     double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
     int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
         sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
-    bool longest_context;  /* the timer asks for it */
+    bool longest_context;  /* the timer or activations ask for it */
     struct timer **timers; /* one a stage */
 };
 

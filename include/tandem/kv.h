@@ -9,11 +9,17 @@
 #include "tandem/node.h"
 #include "tandem/option.h"
 
+/* none: every iteration computes whole sequences again. */
+enum kv_cache { KV_CACHE_KEPT, KV_CACHE_NONE };
+
 struct kv_config {
+    int cache;                 /* enum kv_cache */
     int allocator;             /* 0: paged */
     int64_t block_tokens;      /* B */
     double memory_utilization; /* share of GPU memory that the engine may use */
     int64_t blocks;            /* 0: from the formula of kv_capacity_blocks */
+    int activations;           /* enum activations */
+    double margin_gib;         /* of a GPU that is left free; with activations that are not the engine's */
 };
 
 extern const struct option_table kv_options; /* of struct kv_config */
@@ -34,13 +40,16 @@ struct kv_capacity {
 /* Bytes of a GPU that the engine may use: utilization x memory. */
 int64_t kv_usable_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
 
+/* memory - margin - weights: what cache and activations share where these are not set aside. */
+int64_t kv_room_bytes(const struct kv_config *config, const struct kv_capacity *capacity);
+
 /* 2T(h + 2 ff/tp) bytes of a GPU: residual stream and gated MLP of one layer in 16 bits for T tokens. */
 int64_t kv_activation_bytes(const struct kv_capacity *capacity);
 
 /* Blocks of an instance (of a lane): config->blocks where that is set, else
- * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1.
- * Negative or 0 when it does not fit. Formula: src/serving/README.md (vLLM's profiling run and its null
- * block).
+ * floor((utilization x memory - weights - 2T(h + 2ff/tp) - 1 GiB) / block bytes) - 1, or where activations
+ * are not set aside floor((memory - margin - weights) / block bytes). Negative or 0 when it does not fit.
+ * Formula: src/serving/README.md (vLLM's profiling run and its null block).
  */
 int64_t kv_capacity_blocks(const struct kv_config *config, const struct kv_capacity *capacity);
 
@@ -50,6 +59,7 @@ bool kv_capacity_error(const struct kv_config *config, const struct kv_capacity 
 
 struct kv {
     int64_t block_tokens;
+    int64_t divisor, rounding; /* B and B - 1; without a cache no number of tokens needs a block */
     int64_t capacity_blocks;
     int64_t used_blocks;
     int64_t peak_blocks;
@@ -60,10 +70,13 @@ struct kv {
 /* An empty cache; both at least 1, or it aborts. */
 void kv_init(struct kv *kv, int64_t block_tokens, int64_t capacity_blocks);
 
+/* No cache: no blocks, and none needed. */
+void kv_init_none(struct kv *kv);
+
 /* ceil(tokens / B). */
 static inline int64_t kv_blocks(const struct kv *kv, int64_t tokens)
 {
-    return (tokens + kv->block_tokens - 1) / kv->block_tokens;
+    return (tokens + kv->rounding) / kv->divisor;
 }
 
 static inline int64_t kv_free_blocks(const struct kv *kv)

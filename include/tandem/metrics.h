@@ -52,11 +52,12 @@ struct gauge {
  */
 struct effort {
     uint64_t iterations;
-    uint64_t tokens;            /* through the layers, prefill and decode; the KV of each is written */
-    uint64_t recomputed_tokens; /* of them: computed before and lost in a preemption (not the last prompt
-                                 * token, which first_token `decode` runs again on the decode instance) */
-    uint64_t padding_tokens;    /* of them: of static batches, where no request has a token */
-    uint64_t prompt_tokens;     /* of them: of prompts, for the first time on this instance */
+    uint64_t tokens; /* through the layers, prefill and decode; the KV of each is written */
+    uint64_t
+        recomputed_tokens;   /* of them: computed before and lost in a preemption or not kept (not the last
+                              * prompt  token, which first_token `decode` runs again on the decode instance) */
+    uint64_t padding_tokens; /* of them: of static batches, where no request has a token */
+    uint64_t prompt_tokens;  /* of them: of prompts, for the first time on this instance */
     uint64_t logit_rows;
     uint64_t padding_rows; /* of them */
     wide_t context_x2; /* twice the context that attention sees, summed over tokens: a chunk of c tokens after
@@ -100,6 +101,8 @@ struct usage {
     uint64_t window_output_tokens;
     struct effort window[PHASE_COUNT]; /* of iterations that end inside the window, by their phase */
     uint64_t preemptions;
+    uint64_t swaps; /* of them: blocks that went to the host, and came back */
+    uint64_t swapped_out_bytes, swapped_in_bytes;
     uint64_t kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     uint64_t sent_bytes, received_bytes; /* KV transfers */
 };
@@ -126,7 +129,7 @@ struct metrics_counts {
     uint64_t window_completions;                                /* by time of completion inside the window */
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
-    uint64_t moved_requests, kv_transfer_bytes, preemptions;
+    uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
     uint64_t window_prompt_tokens;                    /* of completed window requests */
     wide_t e2e_ns;                                    /* sum over completed requests (Little's law) */
     wide_t window_stage_ns[STAGE_COUNT];              /* of completed window requests */

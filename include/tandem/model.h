@@ -80,17 +80,18 @@ int64_t model_parameters(const struct model *model);
  * whole. */
 int64_t model_active_parameters(const struct model *model);
 
-/* Bytes of the KV cache of one token over the whole model, without copies: in each layer 2 kv_heads head_dim
- * values, or latent and rotated key (MLA). Sliding layers are in it, as long as the token is in their window.
- */
+/* Bytes of the KV cache of one token over the whole model, without copies: in each layer 2 kv_heads times the
+ * head_dim values of a head, half a byte rounded up, and their scale (int8: 16 bits; int4: 16 bits and a zero
+ * point of 16), or latent and rotated key (MLA). Sliding layers are in it, as long as the token is in their
+ * window. */
 int64_t model_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype);
 
 /* The part of them in layers with a sliding window, which only keep the last sliding_window tokens. */
 int64_t model_sliding_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype);
 
 /* Whether a replica can be divided so: heads and widths divisible by tensor_parallel, KV heads divisible or
- * replicated, a layer for each stage, experts divisible; lanes only with experts; the error says why not.
- * node: the pool, for the message. */
+ * replicated, a layer for each stage, experts divisible; lanes only with experts; a latent (MLA) in 16 bits
+ * or FP8; the error says why not. node: the pool, for the message. */
 bool model_check_layout(const struct model *model, const struct model_layout *layout, const struct node *node,
                         struct error *error);
 

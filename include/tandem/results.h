@@ -18,7 +18,7 @@ struct instance_row {
     double mfu, hfu, mbu;                                    /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, padding_tokens, output_tokens;
-    uint64_t preemptions;
+    uint64_t preemptions, swaps, swapped_out_bytes, swapped_in_bytes;
     uint64_t kv_capacity_blocks, kv_peak_blocks, kv_allocated_blocks, kv_freed_blocks;
     double kv_mean_utilization;                                         /* block-ns / (capacity x window) */
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
@@ -42,6 +42,7 @@ struct pool_row {
     double kv_mean_utilization, kv_peak_utilization; /* peak: of the fullest instance */
     double mean_running, mean_waiting;               /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, padding_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
+    uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
     double power_capped; /* share of busy time in phases whose power the cap cuts */
@@ -86,7 +87,8 @@ struct summary {
     double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
         mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns, mean_interference_ns,
         mean_blocked_ns;
-    uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, kv_allocated_blocks, kv_freed_blocks;
+    uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
+        kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
     double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;

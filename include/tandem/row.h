@@ -38,9 +38,11 @@ struct row {
     int32_t prefill_instance; /* row of /instances; -1: none */
     int32_t decode_instance;  /* -1: stayed on the prefill instance */
     uint32_t preemptions;
-    uint8_t status;   /* enum row_status */
-    uint8_t reason;   /* enum row_reason */
-    uint8_t priority; /* class, 0 the most urgent */
+    uint32_t swaps;         /* of them: its blocks went to the host, and came back */
+    uint64_t swapped_bytes; /* both ways */
+    uint8_t status;         /* enum row_status */
+    uint8_t reason;         /* enum row_reason */
+    uint8_t priority;       /* class, 0 the most urgent */
 };
 
 /* Nanoseconds per output token after the first, rounded half up; 0 when there is only one token. */

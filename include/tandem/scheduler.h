@@ -27,6 +27,10 @@ struct scheduler_adaptive {
     int64_t short_prompt_tokens;             /* shorter ones are one chunk */
 };
 
+/* What becomes of a victim's blocks. */
+enum preemption { PREEMPTION_RECOMPUTE, PREEMPTION_SWAP };
+extern const char *const preemption_names[];
+
 /* Limits that every policy has; 0 (watermark: negative) is automatic. */
 struct scheduler_limits {
     int policy_choice; /* of the option: 0 automatic, else 1 + index into schedulers[] */
@@ -38,6 +42,9 @@ struct scheduler_limits {
     double watermark_high;     /* of those that are free before it goes on, once it had to stop; 0: none */
     int order;                 /* enum scheduler_order */
     bool chunked_prefill;      /* prefill-only: chunks instead of whole prompts */
+    int preemption;            /* enum preemption */
+    double swap_gb_per_s;      /* of each GPU, either way; 0: automatic */
+    double swap_space_gib;     /* of the host's memory, of each GPU */
     int64_t static_batch_size; /* static: requests of a batch */
     double static_timeout_ms;  /* static: longest wait for them */
     struct scheduler_adaptive adaptive;
@@ -61,6 +68,8 @@ struct scheduler {
     /* Longest chunk of a prompt of so many tokens (with those of a preempted one), at that share of KV blocks
      * in use at the boundary, beside long_prefill_token_threshold; NULL: none. */
     int64_t (*chunk_tokens)(const struct scheduler_limits *limits, int64_t tokens, double load);
+    /* Whether it can do without a KV cache: prompts are computed whole, and decodes apart from them. */
+    bool without_cache;
     /* Plans one iteration: called at a boundary with no iteration in progress. */
     void (*plan)(struct schedule *schedule, const struct scheduler_limits *limits);
 };
@@ -68,8 +77,9 @@ struct scheduler {
 extern const struct scheduler *const schedulers[]; /* generated, NULL-ended */
 
 /* Running requests in admission order get their tokens: a decode 1, a partial prefill min(rest, threshold,
- * budget left); where no block is free, the last of running is preempted (maybe itself). Returns the number
- * preempted. */
+ * budget left); where no block is free, the last of running is preempted (maybe itself). Where none was,
+ * swapped ones come back: while there are any, nothing that waits is admitted. Returns the number preempted.
+ */
 int64_t schedule_running(struct schedule *schedule);
 
 /* Waiting requests in order while running < max_num_seqs and budget is left, in chunks:

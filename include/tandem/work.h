@@ -12,7 +12,7 @@ enum dtype {
     DTYPE_FP8_BLOCK, /* FP8 with a scale for each block of 128 x 128 weights (DeepSeek) */
     DTYPE_FP4,       /* NVFP4: blocks of 16 values with an FP8 scale */
     DTYPE_INT8,
-    DTYPE_INT4,     /* weights only: groups of 128 values with a 16-bit scale */
+    DTYPE_INT4,     /* weights: groups of 128 values with a 16-bit scale; or KV cache */
     DTYPE_MXFP4,    /* weights only: blocks of 32 values with an 8-bit scale (gpt-oss) */
     DTYPE_MXFP4_A8, /* the same with FP8 activations */
     DTYPE_COUNT
@@ -46,7 +46,7 @@ struct work_shape {
     double nic_bandwidth;           /* that one GPU reaches on the network, bytes/s; 0 where there is none */
     double nic_line_rate;           /* the same as the datasheet has it */
     enum dtype weight_dtype, expert_dtype, kv_dtype;
-    double kv_value_bytes; /* bytes of one cached value: 2 for bf16, 1 for fp8 */
+    double kv_value_bytes; /* bytes of one cached value, its share of scales included: 2 for bf16 */
 };
 
 /* One iteration. Sums only, so that its cost does not depend on the batch. */

@@ -13,6 +13,17 @@ static const double GIB = 1024.0 * 1024.0 * 1024.0;
 static const char *const architectures[] = {"ampere",        "ada",   "hopper", "blackwell",
                                             "blackwell-rtx", "cdna3", NULL};
 
+/* PCIe x16 of each generation, one way: 16 lanes of 16 and 32 GT/s in 128b/130b code (PCI-SIG; the rates of
+ * clusters/links/pcie-*.json), of which copies reach about 0.8 (assumed, as for links). */
+static const double pcie4 = 0.8 * 31.5e9, pcie5 = 0.8 * 63e9;
+
+/* The generation of each architecture, as NVIDIA's and AMD's datasheets have it. */
+double gpu_host_bandwidth(const struct gpu *gpu)
+{
+    bool older = gpu->architecture == ARCHITECTURE_AMPERE || gpu->architecture == ARCHITECTURE_ADA;
+    return older ? pcie4 : pcie5;
+}
+
 /* A GPU as it stands in the file. */
 struct gpu_file {
     const char *name, *note, *source, *link, *memory_source, *price_date, *price_source;

@@ -151,13 +151,16 @@ struct token_times layers_of_tokens(const struct layers *layers, double tokens, 
     return sum;
 }
 
-/* Bytes of a row on its way to the experts: FP8 with scales where they take FP8, else 16 bits. NCCL gathers
- * before it is quantized. */
+/* Bytes of a row on its way to the experts: FP8 with scales where their kernels take FP8 or FP4, else 16
+ * bits. NCCL gathers before it is quantized. */
 static double dispatch_bytes(const struct layers *layers)
 {
     enum dtype dtype = layers->shape.expert_dtype;
-    bool fp8 = dtype == DTYPE_FP8 || dtype == DTYPE_FP8_BLOCK || dtype == DTYPE_FP4;
-    return (double)layers->shape.hidden * (fp8 && layers->mode != ALL_TO_ALL_NCCL ? 1.03125 : 2);
+    bool own =
+        layers->gpu.gemm[dtype].present || (dtype == DTYPE_MXFP4_A8 && layers->gpu.gemm[DTYPE_FP8].present);
+    bool quantized = own && (dtype == DTYPE_FP8 || dtype == DTYPE_FP8_BLOCK || dtype == DTYPE_FP4 ||
+                             dtype == DTYPE_MXFP4_A8);
+    return (double)layers->shape.hidden * (quantized && layers->mode != ALL_TO_ALL_NCCL ? 1.03125 : 2);
 }
 
 struct expert_times layers_of_experts(const struct layers *layers, double tokens, struct tally *tally)

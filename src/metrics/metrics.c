@@ -121,6 +121,8 @@ static void count_completed(struct metrics *metrics, const struct row *row)
     counts->moved_requests += row->decode_instance >= 0;
     counts->kv_transfer_bytes += row->kv_transfer_bytes;
     counts->preemptions += row->preemptions;
+    counts->swaps += row->swaps;
+    counts->swapped_bytes += row->swapped_bytes;
     counts->e2e_ns += (uint64_t)row->e2e_ns;
     counts->window_completions += metrics_in_window(metrics, row->arrival_ns + row->e2e_ns);
 }
@@ -184,6 +186,9 @@ void usage_add(struct usage *into, const struct usage *from)
     into->output_tokens += from->output_tokens;
     into->window_output_tokens += from->window_output_tokens;
     into->preemptions += from->preemptions;
+    into->swaps += from->swaps;
+    into->swapped_out_bytes += from->swapped_out_bytes;
+    into->swapped_in_bytes += from->swapped_in_bytes;
     if (from->kv_peak_blocks > into->kv_peak_blocks)
         into->kv_peak_blocks = from->kv_peak_blocks;
     into->kv_allocated_blocks += from->kv_allocated_blocks;

@@ -123,6 +123,8 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->moved_requests += from->moved_requests;
     into->kv_transfer_bytes += from->kv_transfer_bytes;
     into->preemptions += from->preemptions;
+    into->swaps += from->swaps;
+    into->swapped_bytes += from->swapped_bytes;
     into->window_prompt_tokens += from->window_prompt_tokens;
     into->e2e_ns += from->e2e_ns;
     for (int i = 0; i < STAGE_COUNT; i++)

@@ -173,6 +173,9 @@ static void print_costs(const struct results *results, struct text *text)
     text_append(text, "\n" LABEL "%llu, busy %.2f %%, preemptions %llu\n", "GPUs",
                 (unsigned long long)summary->gpus, 100 * summary->utilization,
                 (unsigned long long)summary->preemptions);
+    if (summary->swaps > 0)
+        text_append(text, LABEL "%llu, %s copied to the host and back\n", "swaps",
+                    (unsigned long long)summary->swaps, bytes_text(summary->swapped_bytes).text);
     if (summary->moved_requests > 0)
         text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
                     (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);

@@ -170,6 +170,9 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .padding_tokens = usage->padding_tokens,
         .output_tokens = usage->output_tokens,
         .preemptions = usage->preemptions,
+        .swaps = usage->swaps,
+        .swapped_out_bytes = usage->swapped_out_bytes,
+        .swapped_in_bytes = usage->swapped_in_bytes,
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .kv_peak_blocks = usage->kv_peak_blocks,
         .kv_allocated_blocks = usage->kv_allocated_blocks,
@@ -229,6 +232,9 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .padding_tokens = usage->padding_tokens,
         .output_tokens = usage->output_tokens,
         .preemptions = usage->preemptions,
+        .swaps = usage->swaps,
+        .swapped_out_bytes = usage->swapped_out_bytes,
+        .swapped_in_bytes = usage->swapped_in_bytes,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
         .usd_per_million_prefill_tokens = prefills ? ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
@@ -407,6 +413,8 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->moved_requests = counts->moved_requests;
     summary->kv_transfer_bytes = counts->kv_transfer_bytes;
     summary->preemptions = counts->preemptions;
+    summary->swaps = counts->swaps;
+    summary->swapped_bytes = counts->swapped_bytes;
     summary->saturated = saturated(build);
 }
 

@@ -187,12 +187,21 @@ double dtype_weight_bytes(enum dtype dtype)
     return dtype_bytes(dtype) + (double)scales.bytes / (double)scales.weights;
 }
 
-/* Bytes that so many layers cache of a token; half a byte is rounded up. */
+/* Of the values that are quantized together: the key or the value of a head and token, or MLA's latent. INT8
+ * (symmetric) has a 16-bit scale for them, INT4 (asymmetric) a 16-bit zero point too: assumed, finer than
+ * FP8's scale of a whole tensor. */
+static int64_t kv_row_bytes(int64_t values, enum dtype kv_dtype)
+{
+    int64_t halves = (int64_t)(2 * dtype_bytes(kv_dtype));
+    int64_t scales = kv_dtype == DTYPE_INT8 ? 2 : kv_dtype == DTYPE_INT4 ? 4 : 0;
+    return (values * halves + 1) / 2 + scales;
+}
+
+/* Bytes that so many layers cache of a token. */
 static int64_t kv_bytes(const struct model *model, int64_t layers, enum dtype kv_dtype)
 {
-    int64_t values =
-        model->mla_latent > 0 ? model->mla_latent + model->mla_rope : 2 * model->kv_heads * model->head_dim;
-    return (int64_t)(dtype_bytes(kv_dtype) * (double)(layers * values) + 0.5);
+    return layers * (model->mla_latent > 0 ? kv_row_bytes(model->mla_latent + model->mla_rope, kv_dtype)
+                                           : 2 * model->kv_heads * kv_row_bytes(model->head_dim, kv_dtype));
 }
 
 int64_t model_kv_bytes_per_token(const struct model *model, enum dtype kv_dtype)
@@ -295,7 +304,7 @@ struct work_shape model_shape(const struct model *model, const struct model_layo
         .weight_dtype = layout->weight_dtype,
         .expert_dtype = layout->expert_dtype,
         .kv_dtype = layout->kv_dtype,
-        .kv_value_bytes = dtype_bytes(layout->kv_dtype),
+        .kv_value_bytes = (double)kv_row_bytes(model->head_dim, layout->kv_dtype) / (double)model->head_dim,
     };
 }
 

@@ -50,10 +50,16 @@ static void describe_kv(const struct model *model, struct text *text)
     int64_t all = model_kv_bytes_per_token(model, DTYPE_BF16);
     int64_t sliding = model_sliding_kv_bytes_per_token(model, DTYPE_BF16);
     row(text, "KV cache per token", all, "bytes in 16 bits");
-    if (sliding == 0)
+    if (sliding > 0) {
+        row(text, "  in full layers", all - sliding, "bytes");
+        row(text, "  in sliding layers", sliding, "bytes, of the last tokens only that the window spans");
+    }
+    row(text, "  in fp8", model_kv_bytes_per_token(model, DTYPE_FP8), "bytes");
+    if (model->mla_latent > 0)
         return;
-    row(text, "  in full layers", all - sliding, "bytes");
-    row(text, "  in sliding layers", sliding, "bytes, of the last tokens only that the window spans");
+    row(text, "  in int8", model_kv_bytes_per_token(model, DTYPE_INT8), "bytes, scales included");
+    row(text, "  in int4", model_kv_bytes_per_token(model, DTYPE_INT4),
+        "bytes, scales and zero points included");
 }
 
 /* Weights of a replica over tp GPUs, for every degree up to 16 that divides the model. */

@@ -202,6 +202,12 @@ bool model_divides(const struct model *model, const struct model_layout *layout,
                          "%s has no experts to share: attention_data_parallel and expert_parallel are for "
                          "models with experts; raise instances",
                          model->name);
+    if (model->mla_latent > 0 && layout->kv_dtype != DTYPE_BF16 && layout->kv_dtype != DTYPE_FP16 &&
+        layout->kv_dtype != DTYPE_FP8)
+        return error_set(error,
+                         "no kernel reads the latent of %s from a KV cache in %s; set kv_dtype to bf16, fp16 "
+                         "or fp8",
+                         model->name, dtype_names[layout->kv_dtype]);
     if (tp * layout->lanes % ep != 0)
         return error_set(error,
                          "expert parallelism %" PRId64 " does not divide the %" PRId64

@@ -117,6 +117,8 @@ void batch_join(struct instance *instance, uint32_t slot)
     batch->count++;
     batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
+    if (instance->config->no_cache)
+        batch->squares += sequence->cached_tokens * sequence->cached_tokens;
     join_contexts(instance, slot);
     if (naive(instance))
         return;
@@ -127,6 +129,8 @@ void batch_join(struct instance *instance, uint32_t slot)
     batch->fresh[batch->fresh_count++] = slot;
     int64_t left = sequence->request->output_tokens - sequence->generated_tokens;
     heap_set(&batch->ends, slot, batch->step + left, sequence->admission);
+    if (instance->config->no_cache) /* nothing grows */
+        return;
     int64_t room = sequence->blocks * instance->kv.block_tokens - sequence->cached_tokens;
     sequence->growing = room < instance->kv.block_tokens;
     if (sequence->growing)
@@ -169,6 +173,8 @@ void batch_leave(struct instance *instance, uint32_t slot)
     batch->count--;
     batch->window_count -= sequence->in_window;
     batch->cached_tokens -= cached_tokens;
+    if (instance->config->no_cache)
+        batch->squares -= cached_tokens * cached_tokens;
     leave_contexts(instance, slot, cached_tokens);
     if (!naive(instance)) {
         int64_t steps = batch->step - sequence->join_step;
@@ -216,6 +222,11 @@ int64_t batch_blocks_needed(struct instance *instance)
     return batch->residues[residue > 0 ? instance->kv.block_tokens - residue : 0];
 }
 
+int64_t batch_sequence_context(const struct instance *instance, uint32_t slot)
+{
+    return cached_now(instance, &instance->sequences[slot]) + 1;
+}
+
 static void list_ended(struct instance *instance, uint32_t slot)
 {
     if (instance->ended_count == instance->ended_capacity)
@@ -226,7 +237,7 @@ static void list_ended(struct instance *instance, uint32_t slot)
 
 static void naive_step(struct instance *instance, int64_t now_ns)
 {
-    int64_t count = 0, window_count = 0, cached_tokens = 0, sliding_tokens = 0;
+    int64_t count = 0, window_count = 0, cached_tokens = 0, sliding_tokens = 0, squares = 0;
     for (uint32_t slot = instance->first_running; slot != NO_SLOT; slot = instance->sequences[slot].next) {
         struct sequence *sequence = &instance->sequences[slot];
         if (sequence->state != SEQUENCE_DECODE)
@@ -237,6 +248,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
         count++;
         window_count += sequence->in_window;
         cached_tokens += sequence->cached_tokens;
+        squares += instance->config->no_cache ? sequence->cached_tokens * sequence->cached_tokens : 0;
         sliding_tokens += sliding_part(instance, sequence->cached_tokens);
         sequence->request->generated_tokens++;
         request_token(instance, sequence->request, now_ns);
@@ -244,7 +256,7 @@ static void naive_step(struct instance *instance, int64_t now_ns)
             list_ended(instance, slot);
     }
     CHECK(count == instance->batch.count && window_count == instance->batch.window_count &&
-              cached_tokens == instance->batch.cached_tokens,
+              cached_tokens == instance->batch.cached_tokens && squares == instance->batch.squares,
           "the batch's sums are off: %lld sequences, %lld of the window, %lld tokens", (long long)count,
           (long long)window_count, (long long)cached_tokens);
     instance->batch.sliding_tokens = sliding_tokens;
@@ -278,6 +290,8 @@ void batch_step(struct instance *instance, int64_t now_ns)
 {
     struct batch *batch = &instance->batch;
     batch->step++;
+    if (instance->config->no_cache) /* (c + 1)^2 = c^2 + 2c + 1 */
+        batch->squares += 2 * batch->cached_tokens + batch->count;
     batch->cached_tokens += batch->count;
     batch->sliding_tokens += batch->below_window;
     while (batch->below_window > 0 && batch_window_step(instance) <= batch->step) {

@@ -74,12 +74,13 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
-    while (instance->offered.count > 0 && instance->waiting_count == 0 &&
+    while (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0 &&
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t blocks = kv_blocks(&instance->kv, sequence->request->prompt_tokens + 1);
-        if (!admission_fits(instance, slot, blocks))
+        struct room_item item = {1, sequence->request->prompt_tokens + 1, true};
+        if (!admission_fits(&instance->schedule, slot, blocks, item))
             return;
         blocked_leave(instance, sequence->request);
         kv_take(&instance->kv, blocks);

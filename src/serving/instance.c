@@ -2,6 +2,7 @@
 #include "internal.h"
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
+const char *const preemption_names[] = {"recompute", "swap", NULL};
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
@@ -104,12 +105,14 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
         return;
     struct timer *timer = instance->config->timers[0];
     int64_t length_ns = timer_iteration_ns(timer, &work), alone_ns = length_ns;
+    int64_t copy_ns = swap_copy_ns(instance);
     if (work.prefill_tokens > 0 && work.decode_sequences > 0) {
         work_keep_decodes(&work, &alone);
         alone_ns = timer_iteration_ns(timer, &alone);
     }
+    instance->iteration_ns = length_ns;
     instance->expert_bytes = timer_expert_bytes(timer, work.prefill_tokens + work.decode_sequences);
-    iteration_begin(instance, now_ns, length_ns, alone_ns);
+    iteration_begin(instance, now_ns, copy_ns + length_ns, copy_ns + alone_ns);
     leap_predict(instance);
 }
 
@@ -170,7 +173,10 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
     instance->last_running = NO_SLOT;
     instance->due_ns = SIMTIME_NEVER;
     instance->schedule.instance = instance;
-    kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
+    if (config->no_cache)
+        kv_init_none(&instance->kv);
+    else
+        kv_init(&instance->kv, config->block_tokens, config->capacity_blocks);
     batch_init(instance);
     return instance;
 }
@@ -182,6 +188,7 @@ void instance_free(struct instance *instance)
     waiting_clear(instance);
     mem_free(instance->offered.slots);
     mem_free(instance->ready.slots);
+    mem_free(instance->swapped.slots);
     mem_free(instance->partials);
     mem_free(instance->ended);
     mem_free(instance->schedule.items);
@@ -192,7 +199,8 @@ void instance_free(struct instance *instance)
 void instance_close(struct instance *instance, int64_t end_ns)
 {
     CHECK(!instance->busy && instance->running == 0 && instance->waiting_count == 0 &&
-              instance->offered.count == 0 && instance->moving == 0 && instance->held == 0,
+              instance->offered.count == 0 && instance->swapped.count == 0 && instance->moving == 0 &&
+              instance->held == 0 && instance->swapped_blocks == 0,
           "instance %u has unfinished requests at the end", instance->entity);
     CHECK(instance->kv.used_blocks == 0, "instance %u leaks %lld blocks", instance->entity,
           (long long)instance->kv.used_blocks);

@@ -20,6 +20,7 @@
 enum sequence_state {
     SEQUENCE_FREE,
     SEQUENCE_WAITING, /* in the waiting queue: not yet admitted, or preempted */
+    SEQUENCE_SWAPPED, /* preempted, its blocks in the host's memory */
     SEQUENCE_PREFILL, /* running, prompt not complete */
     SEQUENCE_DECODE,  /* running, in the decode batch */
     SEQUENCE_PARKED,  /* running, a decode that this iteration had no budget for */
@@ -75,6 +76,7 @@ struct batch {
     int64_t count;
     int64_t window_count;  /* of them: requests that arrived inside the window */
     int64_t cached_tokens; /* sum over the batch */
+    int64_t squares;       /* sum of their squares, where there is no cache */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
     /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes
@@ -97,9 +99,11 @@ struct schedule {
     struct instance *instance;
     int64_t budget_tokens; /* left */
     int64_t prefill_tokens;
-    int64_t preempted;
-    int64_t used_blocks; /* when it was begun */
-    bool decode;         /* the decode batch takes part */
+    int64_t preempted, returned; /* returned: swapped sequences that came back */
+    int64_t used_blocks;         /* when it was begun */
+    bool decode;                 /* the decode batch takes part */
+    bool short_of_room;          /* a running prompt sits out: its activations do not fit */
+    struct activation_load prefill_load, decode_load; /* planned; where activations count */
     size_t item_count, parked_count;
     uint32_t *items;  /* slots with prefill chunks */
     uint32_t *parked; /* decodes without budget */
@@ -141,6 +145,7 @@ struct instance {
     struct ring waiting;   /* all, or with an order the preempted ones: they come first */
     struct ring offered;   /* decode role: handed off, first come first served */
     struct ring ready;     /* decode role: KV has come */
+    struct ring swapped;   /* preempted, their blocks with the host */
     int64_t moving;        /* reserved, until they join */
     struct kv kv;
     struct batch batch;
@@ -158,6 +163,8 @@ struct instance {
     /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
      * before it. A request's row holds minus the sum while it is in the batch. */
     int64_t lengthened_ns, interference_ns;
+    int64_t begun_ns;                      /* the iteration in progress */
+    int64_t swapped_blocks, copied_blocks; /* with the host; copied either way since an iteration began */
     struct engine *engine;
     struct metrics *metrics;
     struct sequence *sequences;
@@ -192,8 +199,10 @@ void batch_leave(struct instance *instance, uint32_t slot);
 /* Blocks that the next step needs, over the batch and of one sequence. */
 int64_t batch_blocks_needed(struct instance *instance);
 int64_t batch_sequence_blocks_needed(const struct instance *instance, uint32_t slot);
-/* The longest context of the next step, its new token included; 0 where the timer does not ask for it. */
+/* The longest context of the next step, its new token included; 0 where nobody asks for it. And that of one
+ * sequence. */
 int64_t batch_longest_context(const struct instance *instance);
+int64_t batch_sequence_context(const struct instance *instance, uint32_t slot);
 /* One token for each sequence, at the end of an iteration; ended sequences are listed in admission order. */
 void batch_step(struct instance *instance, int64_t now_ns);
 
@@ -235,7 +244,16 @@ static inline bool schedule_any(const struct schedule *schedule)
     return schedule->decode || schedule->item_count > 0;
 }
 
+/* One sequence that is to be computed: a decode (one token), or a chunk of so many tokens; context: with it.
+ */
+struct room_item {
+    int64_t tokens, context;
+    bool decodes;
+};
+
 /* waiting.c: the queue */
+/* Blocks that admission leaves free now: the watermark. */
+int64_t spare_blocks(const struct instance *instance);
 /* A new request, now; a preempted one. */
 void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns);
 void waiting_return(struct instance *instance, uint32_t slot);
@@ -244,9 +262,9 @@ uint32_t waiting_first(const struct instance *instance);
 void waiting_take_first(struct instance *instance);
 int64_t waiting_oldest_ns(const struct instance *instance);
 void waiting_clear(struct instance *instance);
-/* Whether admission leaves enough blocks free if a request gets so many; if not, the others wait behind it.
- */
-bool admission_fits(struct instance *instance, uint32_t slot, int64_t blocks);
+/* Whether admission leaves enough blocks free if a request gets so many, and there is room for the item; if
+ * not, the others wait behind it. */
+bool admission_fits(const struct schedule *schedule, uint32_t slot, int64_t blocks, struct room_item item);
 /* Blocks ran out: no admission until watermark_high. */
 void admission_stop(struct instance *instance);
 /* From the boundary at hand to the next the queue is blocked by its head. */
@@ -267,6 +285,34 @@ bool padded_ends(struct instance *instance);
 void schedule_begin(struct schedule *schedule);
 /* The first of the queue runs from now on, with a chunk. */
 void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk);
+/* Next chunk of a partial prefill within a budget; adds it to the iteration with the blocks that it needs. */
+int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget);
+void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk);
+
+/* room.c: room for activations beside the cache */
+/* Whether so many blocks are free, and this fits beside what is planned; beside the whole decode batch, these
+ * chunks. */
+bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item);
+bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
+/* Whether so many padded slots fit, with so many blocks each, as they prefill and at the end. */
+bool room_for_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
+                     int64_t longest_tokens);
+/* It is planned; the whole decode batch is. */
+void room_take(struct schedule *schedule, struct room_item item);
+void room_take_batch(struct schedule *schedule);
+/* Aborts where what is planned does not fit, or the batch is not what was planned. */
+void room_check(const struct schedule *schedule);
+/* There is room for so many steps of the decode batch beyond the one in progress. */
+int64_t room_steps(const struct instance *instance);
+
+/* swap.c: preemption by swapping */
+/* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
+ * where not, and nothing has changed. */
+bool swap_out(struct instance *instance, uint32_t slot);
+/* Swapped sequences come back and go on, in order, as long as seats, budget and blocks are left. */
+void swap_in_all(struct schedule *schedule);
+/* What copies either way, since it was asked last, add to the iteration that begins now. */
+int64_t swap_copy_ns(struct instance *instance);
 
 /* iteration.c */
 /* What waits, runs, moves and is held. */
@@ -317,7 +363,8 @@ void instance_close(struct instance *instance, int64_t end_ns);
 /* Requests that wait or are on their way in. */
 static inline int64_t instance_waiting(const struct instance *instance)
 {
-    return instance->moving + instance->waiting_count + (int64_t)instance->offered.count;
+    return instance->moving + instance->waiting_count +
+           (int64_t)(instance->offered.count + instance->swapped.count);
 }
 /* Of a slot, in messages. */
 static inline int64_t instance_place(const struct instance *instance, uint32_t slot)

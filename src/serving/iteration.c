@@ -4,7 +4,7 @@
 struct gauge instance_gauge(const struct instance *instance)
 {
     return (struct gauge){
-        .waiting = instance->waiting_count + (int64_t)instance->offered.count,
+        .waiting = instance->waiting_count + (int64_t)(instance->offered.count + instance->swapped.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
@@ -80,6 +80,35 @@ static void add_item_effort(const struct instance_config *config, const struct s
     effort->kv_read_tokens += effort_read_tokens(config, before, end - before);
 }
 
+/* Without a cache: the next token of a sequence of c comes from c + 1, all but one of which were computed
+ * before. */
+static int64_t whole_squares(const struct batch *batch)
+{
+    return batch->squares + 2 * batch->cached_tokens + batch->count;
+}
+
+static struct effort whole_effort(const struct batch *batch, struct effort effort)
+{
+    effort.tokens = (uint64_t)(batch->cached_tokens + batch->count);
+    effort.recomputed_tokens = (uint64_t)batch->cached_tokens;
+    effort.logit_rows = (uint64_t)batch->count;
+    effort.context_x2 = (uint64_t)whole_squares(batch);
+    effort.recomputed_context_x2 = (uint64_t)batch->squares;
+    effort.kv_read_tokens = effort.tokens;
+    return effort;
+}
+
+/* The same for the timer: prompts of that length. */
+static void add_whole_sequences(const struct batch *batch, struct work *work)
+{
+    int64_t tokens = batch->cached_tokens + batch->count, squares = whole_squares(batch);
+    work->prefill_tokens += tokens;
+    work->prefill_work_x2 += squares;
+    work->prefill_kv_tokens += tokens;
+    work->prefill_scores += squares;
+    work->logit_rows += batch->count;
+}
+
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
  * computes. */
 static struct effort iteration_effort(const struct instance *instance)
@@ -87,7 +116,9 @@ static struct effort iteration_effort(const struct instance *instance)
     const struct schedule *schedule = &instance->schedule;
     const struct instance_config *config = instance->config;
     struct effort effort = {.iterations = 1, .expert_bytes = instance->expert_bytes};
-    if (schedule->decode) {
+    if (schedule->decode && config->no_cache) {
+        effort = whole_effort(&instance->batch, effort);
+    } else if (schedule->decode) {
         uint64_t count = (uint64_t)instance->batch.count;
         effort.tokens = count;
         effort.logit_rows = count;
@@ -113,7 +144,9 @@ static void describe_work(const struct instance *instance, struct work *work)
     }
     *work = (struct work){0};
     int64_t window = instance->config->sliding_window;
-    if (schedule->decode) {
+    if (schedule->decode && instance->config->no_cache) {
+        add_whole_sequences(&instance->batch, work);
+    } else if (schedule->decode) {
         work->decode_sequences = instance->batch.count;
         work->decode_context_tokens = instance->batch.cached_tokens + instance->batch.count;
         work->logit_rows = instance->batch.count;
@@ -142,13 +175,18 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         handoff_reserve(instance, now_ns);
     } else {
         admission_stop(instance);
-        blocked_begin(instance, waiting_first(instance));
+        blocked_begin(instance,
+                      instance->swapped.count > 0 ? ring_front(&instance->swapped) : waiting_first(instance));
     }
     if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once. */
         instance->boundary_due = schedule->preempted > 0 && instance->ready.count > 0;
         return false;
     }
+    if (instance->config->no_cache && schedule->decode)
+        schedule->prefill_tokens += instance->batch.cached_tokens;
+    if (instance->config->mode == MODE_NAIVE)
+        room_check(schedule);
     describe_work(instance, work);
     return true;
 }
@@ -161,7 +199,7 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
-    instance->iteration_ns = length_ns;
+    instance->begun_ns = now_ns;
     instance->iteration_end_ns = now_ns + length_ns;
     instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
 }
@@ -248,7 +286,7 @@ void iteration_finish(struct instance *instance, int64_t now_ns)
     for (size_t i = 0; i < schedule->item_count; i++)
         item_done(instance, schedule->items[i], now_ns);
     for (size_t i = 0; i < schedule->parked_count; i++) {
-        instance->sequences[schedule->parked[i]].request->row.interference_ns += instance->iteration_ns;
+        instance->sequences[schedule->parked[i]].request->row.interference_ns += now_ns - instance->begun_ns;
         batch_join(instance, schedule->parked[i]);
     }
     instance->busy = false;

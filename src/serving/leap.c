@@ -5,20 +5,13 @@
  * instance lets time pass and catches up when something comes, or when the boundary may be near. */
 #include "internal.h"
 
-/* Blocks are sure to last for so many steps beyond the one in progress: in B steps no sequence takes more
- * than one. */
-static int64_t steps_with_blocks(const struct instance *instance)
-{
-    return kv_free_blocks(&instance->kv) / instance->batch.count * instance->kv.block_tokens;
-}
-
 /* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
  */
 static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
-           schedule->preempted == 0 && instance->partial_count == 0;
+           schedule->preempted == 0 && schedule->returned == 0 && instance->partial_count == 0;
 }
 
 void leap_predict(struct instance *instance)
@@ -26,12 +19,12 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        !only_decodes(instance))
+        instance->config->no_cache || !only_decodes(instance))
         return;
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;
-    int64_t safe = batch->step + 1 + steps_with_blocks(instance);
+    int64_t safe = batch->step + 1 + room_steps(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
         instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);

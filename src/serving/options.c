@@ -54,6 +54,17 @@ static const struct option scheduler_rows[] = {
      "adaptive-chunked: shorter prompts are one chunk"},
     {"chunked_prefill", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct scheduler_limits, chunked_prefill),
      "prefill-only: prompts in chunks instead of whole"},
+    {"preemption", OPTION_CHOICE, "\"recompute\"", 0, 0, preemption_names,
+     offsetof(struct scheduler_limits, preemption),
+     "what becomes of a victim: its tokens are computed again, or its blocks are swapped to the host's "
+     "memory "
+     "and back (vLLM V0), while that has room"},
+    {"swap_gb_per_s", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct scheduler_limits, swap_gb_per_s),
+     "between a GPU and its host, either way; 0: PCIe of the GPU's generation, 0.8 of 31.5 or of 63 GB/s "
+     "(Grace "
+     "hosts have more: 450 one way by NVLink-C2C)"},
+    {"swap_space_gib", OPTION_NUMBER, "4", 0, 1e6, NULL, offsetof(struct scheduler_limits, swap_space_gib),
+     "host memory for swapped blocks, of each GPU (vLLM's swap_space)"},
 };
 static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool's instances",
                     scheduler_rows);

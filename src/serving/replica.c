@@ -88,9 +88,10 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
     group_due(replica, group, now_ns);
 }
 
-/* Sends the works of so many lanes through the stages, which were free then. When they are done. */
+/* Sends the works of so many lanes through the stages, which were free then, each of which first copies for
+ * so long. When they are done. */
 static int64_t pass_stages(const struct replica *replica, const struct work *works, size_t lanes,
-                           int64_t *free_ns, int64_t now_ns)
+                           int64_t copy_ns, int64_t *free_ns, int64_t now_ns)
 {
     int64_t come_ns = now_ns; /* when the stage has its input */
     int64_t most_tokens = 0;
@@ -100,28 +101,35 @@ static int64_t pass_stages(const struct replica *replica, const struct work *wor
         struct timer *timer = replica->config->timers[stage];
         struct timer_span span = timer_span(timer, works, (int64_t)lanes);
         int64_t prepared_ns = later(free_ns[stage], now_ns) + span.host_ns;
-        free_ns[stage] = later(come_ns, prepared_ns) + span.gpu_ns;
+        free_ns[stage] = later(come_ns, prepared_ns) + copy_ns + span.gpu_ns;
         come_ns = free_ns[stage] + timer_send_ns(timer, most_tokens);
     }
     return free_ns[replica->stages - 1];
 }
 
-/* When the decodes of so many lanes would be done without the prefills; SIMTIME_NEVER: there are none beside
- * them. Before pass_stages. */
-static int64_t alone_end_ns(const struct replica *replica, size_t lanes, int64_t now_ns)
+/* When the decodes of a group that starts would be done without the prefills; SIMTIME_NEVER: there are none
+ * beside them. Before pass_stages. */
+static int64_t alone_end_ns(const struct replica *replica, size_t group, int64_t copy_ns, int64_t now_ns)
 {
-    size_t decoding = 0;
+    struct instance **lanes = lanes_of(replica, group);
+    size_t working = 0, decoding = 0;
     bool prefills = false;
-    for (size_t i = 0; i < lanes; i++) {
-        prefills |= replica->works[i].prefill_tokens > 0;
-        if (replica->works[i].decode_sequences > 0)
-            work_keep_decodes(&replica->works[i], &replica->decodes[decoding++]);
+    for (size_t i = 0; i < replica->lanes; i++) {
+        const struct schedule *schedule = &lanes[i]->schedule;
+        if (!schedule_any(schedule))
+            continue;
+        const struct work *work = &replica->works[working++];
+        prefills |= schedule->item_count > 0;
+        if (schedule->decode && schedule->item_count > 0)
+            work_keep_decodes(work, &replica->decodes[decoding++]);
+        else if (schedule->decode)
+            replica->decodes[decoding++] = *work;
     }
     if (!prefills || decoding == 0)
         return SIMTIME_NEVER;
     for (size_t stage = 0; stage < replica->stages; stage++)
         replica->alone_free_ns[stage] = replica->free_ns[stage];
-    return pass_stages(replica, replica->decodes, decoding, replica->alone_free_ns, now_ns);
+    return pass_stages(replica, replica->decodes, decoding, copy_ns, replica->alone_free_ns, now_ns);
 }
 
 /* Each lane has its share, by tokens, of what the experts of all stages read. */
@@ -165,17 +173,21 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     size_t working = 0;
+    int64_t copy_ns = 0;
     replica->groups[group].due_ns = SIMTIME_NEVER;
     for (size_t i = 0; i < replica->lanes; i++) {
         struct work *work = &replica->works[working];
         while (!iteration_plan(lanes[i], now_ns, work) && lanes[i]->boundary_due)
             ;
-        working += schedule_any(&lanes[i]->schedule);
+        if (!schedule_any(&lanes[i]->schedule))
+            continue;
+        copy_ns = later(copy_ns, swap_copy_ns(lanes[i]));
+        working++;
     }
     if (working == 0)
         return;
-    int64_t alone_ns = alone_end_ns(replica, working, now_ns);
-    int64_t end_ns = pass_stages(replica, replica->works, working, replica->free_ns, now_ns);
+    int64_t alone_ns = alone_end_ns(replica, group, copy_ns, now_ns);
+    int64_t end_ns = pass_stages(replica, replica->works, working, copy_ns, replica->free_ns, now_ns);
     alone_ns = earlier(alone_ns, end_ns);
     share_expert_bytes(replica, group);
     begin_lanes(replica, group, now_ns, end_ns, alone_ns);

@@ -12,13 +12,15 @@ void schedule_begin(struct schedule *schedule)
     schedule->parked_count = 0;
     schedule->prefill_tokens = 0;
     schedule->preempted = 0;
+    schedule->returned = 0;
     schedule->decode = false;
     schedule->used_blocks = schedule->instance->kv.used_blocks;
+    schedule->short_of_room = false;
+    schedule->prefill_load = schedule->decode_load = (struct activation_load){0};
     schedule->budget_tokens = schedule->instance->config->limits.max_num_batched_tokens;
 }
 
-/* Next chunk of a partial prefill within a budget. */
-static int64_t chunk_of(const struct instance *instance, const struct sequence *sequence, int64_t budget)
+int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
     const struct scheduler *policy = schedulers[limits->policy];
@@ -37,7 +39,12 @@ static int64_t chunk_blocks(const struct instance *instance, const struct sequen
     return kv_blocks(&instance->kv, sequence->computed_tokens + chunk) - sequence->blocks;
 }
 
-static void add_item(struct schedule *schedule, uint32_t slot, int64_t chunk)
+static struct room_item chunk_item(const struct sequence *sequence, int64_t chunk)
+{
+    return (struct room_item){chunk, sequence->computed_tokens + chunk, false};
+}
+
+void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
@@ -45,6 +52,7 @@ static void add_item(struct schedule *schedule, uint32_t slot, int64_t chunk)
     kv_take(&instance->kv, blocks);
     sequence->blocks += blocks;
     sequence->chunk_tokens = chunk;
+    room_take(schedule, chunk_item(sequence, chunk));
     if (schedule->item_count == schedule->item_capacity)
         schedule->items =
             mem_grow(schedule->items, &schedule->item_capacity, schedule->item_count + 1, sizeof(uint32_t));
@@ -61,24 +69,28 @@ static bool running_fits(struct schedule *schedule)
     struct instance *instance = schedule->instance;
     int64_t budget = schedule->budget_tokens - instance->batch.count;
     int64_t blocks = batch_blocks_needed(instance);
+    struct activation_load chunks = {0};
     for (size_t i = 0; i < instance->partial_count; i++) {
         uint32_t slot = instance->partials[i];
         const struct sequence *sequence = &instance->sequences[slot];
-        int64_t wanted = chunk_of(instance, sequence, INT64_MAX);
-        int64_t chunk = chunk_of(instance, sequence, budget);
+        int64_t wanted = schedule_chunk(instance, sequence, INT64_MAX);
+        int64_t chunk = schedule_chunk(instance, sequence, budget);
         if (chunk <= 0 || (chunk < wanted && slot != instance->last_running))
             return false;
         blocks += chunk_blocks(instance, sequence, chunk);
         budget -= chunk;
+        activation_add(&chunks, chunk, sequence->computed_tokens + chunk);
     }
-    if (budget < 0 || blocks > kv_free_blocks(&instance->kv))
+    if (budget < 0 || !room_for_all(schedule, blocks, &chunks))
         return false;
     kv_take(&instance->kv, batch_blocks_needed(instance));
     schedule->budget_tokens -= instance->batch.count;
     schedule->decode = instance->batch.count > 0;
+    room_take_batch(schedule);
     for (size_t i = 0; i < instance->partial_count; i++) {
         uint32_t slot = instance->partials[i];
-        add_item(schedule, slot, chunk_of(instance, &instance->sequences[slot], schedule->budget_tokens));
+        schedule_add_chunk(schedule, slot,
+                           schedule_chunk(instance, &instance->sequences[slot], schedule->budget_tokens));
     }
     return true;
 }
@@ -96,24 +108,26 @@ static void preempt(struct instance *instance, uint32_t slot)
     }
     running_remove(instance, slot);
     kv_give(&instance->kv, sequence->blocks);
+    sequence->stall_start_ns = instance->accounted_ns;
+    request->row.preemptions++;
+    instance->meter.usage.preemptions++;
+    if (instance->config->limits.preemption == PREEMPTION_SWAP && swap_out(instance, slot))
+        return;
     instance->queued_tokens -= sequence->known_tokens - sequence->computed_tokens;
     sequence->blocks = 0;
     sequence->computed_tokens = 0;
     sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
     instance->queued_tokens += sequence->known_tokens;
     sequence->state = SEQUENCE_WAITING;
-    sequence->stall_start_ns = instance->accounted_ns;
     waiting_return(instance, slot);
-    request->row.preemptions++;
-    instance->meter.usage.preemptions++;
 }
 
-/* Makes room for blocks by preempting from the end of running. Returns false when the sequence itself had to
- * go. */
-static bool make_room(struct schedule *schedule, uint32_t slot, int64_t blocks)
+/* Makes room for blocks and activations by preempting from the end of running. Returns false when the
+ * sequence itself had to go. */
+static bool make_room(struct schedule *schedule, uint32_t slot, int64_t blocks, struct room_item item)
 {
     struct instance *instance = schedule->instance;
-    while (kv_free_blocks(&instance->kv) < blocks) {
+    while (!room_for(schedule, blocks, item)) {
         uint32_t victim = instance->last_running;
         preempt(instance, victim);
         schedule->preempted++;
@@ -147,19 +161,29 @@ static void walk_running(struct schedule *schedule)
             park(schedule, slot);
         } else if (sequence->state == SEQUENCE_DECODE) {
             int64_t blocks = batch_sequence_blocks_needed(instance, slot);
-            if (!make_room(schedule, slot, blocks))
+            struct room_item item = {1, batch_sequence_context(instance, slot), true};
+            if (!make_room(schedule, slot, blocks, item))
                 return;
             kv_take(&instance->kv, blocks);
+            room_take(schedule, item);
             schedule->budget_tokens--;
             schedule->decode = true;
         } else if (schedule->budget_tokens > 0) {
-            int64_t chunk = chunk_of(instance, sequence, schedule->budget_tokens);
-            if (!make_room(schedule, slot, chunk_blocks(instance, sequence, chunk)))
-                return;
-            add_item(schedule, slot, chunk);
+            int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
+            int64_t blocks = chunk_blocks(instance, sequence, chunk);
+            struct room_item item = chunk_item(sequence, chunk);
+            if (schedule_any(schedule) && blocks <= kv_free_blocks(&instance->kv) &&
+                !room_for(schedule, blocks, item)) {
+                schedule->short_of_room = true;
+            } else {
+                if (!make_room(schedule, slot, blocks, item))
+                    return;
+                schedule_add_chunk(schedule, slot, chunk);
+            }
         }
         /* Preemption takes from the end only: next is valid unless it was a victim. */
-        slot = next != NO_SLOT && instance->sequences[next].state == SEQUENCE_WAITING ? NO_SLOT : next;
+        uint8_t state = next != NO_SLOT ? instance->sequences[next].state : SEQUENCE_WAITING;
+        slot = state == SEQUENCE_WAITING || state == SEQUENCE_SWAPPED ? NO_SLOT : next;
     }
 }
 
@@ -167,6 +191,8 @@ int64_t schedule_running(struct schedule *schedule)
 {
     if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
         walk_running(schedule);
+    if (schedule->preempted == 0 && schedule->instance->swapped.count > 0)
+        swap_in_all(schedule);
     return schedule->preempted;
 }
 
@@ -185,20 +211,30 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     else
         request->row.prefill_queue_ns = request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
-    add_item(schedule, slot, chunk);
+    schedule_add_chunk(schedule, slot, chunk);
+}
+
+/* Whether blocks for the whole sequence are there, and room for a chunk of it in this iteration. */
+static bool admits(const struct schedule *schedule, uint32_t slot, int64_t chunk)
+{
+    const struct instance *instance = schedule->instance;
+    const struct sequence *sequence = &instance->sequences[slot];
+    return admission_fits(schedule, slot, kv_blocks(&instance->kv, sequence->known_tokens),
+                          chunk_item(sequence, chunk));
 }
 
 int64_t schedule_waiting_chunks(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting_count > 0 && instance->running < instance->config->limits.max_num_seqs &&
-           schedule->budget_tokens > 0) {
+    while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
+           instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
         uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
-        if (!admission_fits(instance, slot, kv_blocks(&instance->kv, sequence->known_tokens)))
+        int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
+        if (!admits(schedule, slot, chunk))
             break;
-        schedule_admit(schedule, slot, chunk_of(instance, sequence, schedule->budget_tokens));
+        schedule_admit(schedule, slot, chunk);
         admitted++;
     }
     return admitted;
@@ -208,12 +244,13 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting_count > 0 && instance->running < instance->config->limits.max_num_seqs) {
+    while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
+           instance->running < instance->config->limits.max_num_seqs) {
         uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
             break;
-        if (!admission_fits(instance, slot, kv_blocks(&instance->kv, sequence->known_tokens)))
+        if (!admits(schedule, slot, sequence->known_tokens))
             break;
         schedule_admit(schedule, slot, sequence->known_tokens);
         admitted++;

@@ -121,13 +121,15 @@ void admission_stop(struct instance *instance)
     instance->stopped = instance->config->limits.watermark_high > 0;
 }
 
-bool admission_fits(struct instance *instance, uint32_t slot, int64_t blocks)
+bool admission_fits(const struct schedule *schedule, uint32_t slot, int64_t blocks, struct room_item item)
 {
+    struct instance *instance = schedule->instance;
     int64_t free_blocks = kv_free_blocks(&instance->kv);
     double high = instance->config->limits.watermark_high;
     if (instance->stopped && free_blocks >= (int64_t)(high * (double)instance->kv.capacity_blocks))
         instance->stopped = false;
-    if (!instance->stopped && free_blocks - spare_blocks(instance) >= blocks)
+    if (!instance->stopped && !schedule->short_of_room &&
+        room_for(schedule, blocks + spare_blocks(instance), item))
         return true;
     admission_stop(instance);
     blocked_begin(instance, slot);

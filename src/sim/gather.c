@@ -81,10 +81,11 @@ static struct usage_list local_usages(const struct run *run)
 static void set_efforts(const struct plan *plan, const struct plan_pool *pool, struct results_pool *results)
 {
     const struct model *model = &plan->model;
-    enum dtype kv_dtype = (enum dtype)pool->kv_dtype;
+    enum dtype kv_dtype = pool->layout.kv_dtype;
     double lanes = (double)pool->layout.lanes;
     double copies = (double)model_kv_copies(model, pool->tensor_parallel);
-    double kv_bytes = (double)model_kv_bytes_per_token(model, kv_dtype);
+    bool kept = pool->kv.cache == KV_CACHE_KEPT;
+    double kv_bytes = kept ? (double)model_kv_bytes_per_token(model, kv_dtype) : 0;
     double attention = model_attention_flops(model, 1); /* one token is in any window: all layers see it */
     double layers = model->sliding_window > 0 ? (double)model->layers : 1; /* that sums of contexts go over */
     results->flops_per_token = model_linear_flops_per_token(model);

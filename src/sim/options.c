@@ -32,7 +32,7 @@ static const char *const reserve_names[] = {"after-prefill", NULL};
 static const char *const reserve_tokens_names[] = {"prompt", NULL};
 static const char *const overlap_names[] = {"none", NULL};
 static const char *const recompute_names[] = {"decode", NULL};
-static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", NULL};
+static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", "int8", "int4", NULL}; /* as in plan.c */
 
 #define OF(member) offsetof(struct plan, member)
 
@@ -132,7 +132,9 @@ static const struct option handoff_rows[] = {
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
      "of transfer and prefill: the transfer starts when the prompt is complete"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff.recompute_at),
-     "where a request that decode preempted is computed again"},
+     "where a request that decode preempted is computed again; one that it swaps is not: "
+     "scheduler.preemption of "
+     "its pool"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 
@@ -160,7 +162,10 @@ static const struct option pool_rows[] = {
      "of the routed experts; auto: as published, or as weight_dtype where that is given and they do not "
      "differ "
      "in the publication"},
-    {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_dtype), "of the KV cache"},
+    {"kv_dtype", OPTION_CHOICE, "\"bf16\"", 0, 0, kv_dtypes, POOL(kv_choice),
+     "of the KV cache; int8 and int4 with a 16-bit scale (int4: and zero point) for each token, head, key "
+     "and "
+     "value"},
     {"max_model_len", OPTION_INTEGER, "0", 0, 1 << 30, NULL, POOL(max_model_len),
      "requests with more prompt and output tokens are refused; 0: no limit"},
     {"scheduler", OPTION_NODE, "null", 0, 0, NULL, POOL(scheduler_node), "batch scheduler"},

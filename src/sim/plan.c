@@ -34,6 +34,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
     }
     if (limits->watermark < 0)
         limits->watermark = policy->default_watermark;
+    if (limits->swap_gb_per_s <= 0)
+        limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -58,6 +60,10 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
     if (!policy->roles[pool->role])
         return node_error(at, error, "scheduler policy '%s' is not for role %s; use '%s'", policy->name,
                           role_names[pool->role], by_role[pool->role]);
+    if (limits->preemption == PREEMPTION_SWAP && pool->role == ROLE_PREFILL)
+        return node_error(at, error,
+                          "preemption 'swap' is for roles unified and decode: a prefill instance computes "
+                          "preempted chunks again; use 'recompute'");
     resolve_limits(pool, policy);
     if (limits->order != ORDER_FCFS && pool->role == ROLE_DECODE)
         return node_error(
@@ -133,6 +139,47 @@ static bool suggest_tensor_parallel(const struct plan *plan, const struct plan_p
     return false;
 }
 
+/* Longest chunk of a prompt. */
+static int64_t most_chunk(const struct scheduler_limits *limits)
+{
+    int64_t threshold = limits->long_prefill_token_threshold, budget = limits->max_num_batched_tokens;
+    if (!schedulers[limits->policy]->chunks && !limits->chunked_prefill)
+        return INT64_MAX;
+    return threshold > 0 && threshold < budget ? threshold : budget;
+}
+
+/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
+static int64_t most_tokens(const struct plan_pool *pool)
+{
+    int64_t blocks = pool->member_blocks;
+    if (pool->kv.cache == KV_CACHE_NONE)
+        return activation_most_tokens(&pool->activations, 1, INT64_MAX, INT64_MAX / 4);
+    if (schedulers[pool->limits.policy]->watermark_when_idle)
+        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
+    return activation_most_tokens(&pool->activations, pool->kv.block_tokens, most_chunk(&pool->limits),
+                                  blocks * pool->kv.block_tokens);
+}
+
+/* What activations that are not set aside share with the cache; stages where they have least. */
+static struct activation_rule activation_rule(const struct plan *plan, const struct plan_pool *pool)
+{
+    struct activation_rule rule = {.kind = pool->kv.activations, .room_bytes = INT64_MAX};
+    for (int64_t stage = 0; stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t room = kv_room_bytes(&pool->kv, &capacity);
+        int64_t block = capacity.block_bytes * pool->layout.pipeline_parallel;
+        rule.room_bytes = room < rule.room_bytes ? room : rule.room_bytes;
+        rule.block_bytes = block > rule.block_bytes ? block : rule.block_bytes;
+        capacity.max_num_batched_tokens = 1;
+        rule.bytes_per_token = kv_activation_bytes(&capacity);
+    }
+    if (pool->kv.cache == KV_CACHE_NONE)
+        rule.block_bytes = 0;
+    if (pool->timer.attention == TIMER_MATERIALIZED)
+        rule.score_bytes = ACTIVATIONS_SCORE_BYTES * model_shape(&plan->model, &pool->layout, 0).query_heads;
+    return rule;
+}
+
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error)
 {
@@ -144,17 +191,50 @@ bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const s
     if (least_blocks <= 0)
         return kv_capacity_error(&pool->kv, &least, node, error) ||
                suggest_tensor_parallel(plan, pool, node, error);
-    return pool->member_blocks > 0 ||
-           node_error(node, error,
-                      "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
-                      "less of it, or more memory for the cache",
-                      (long long)least_blocks, (long long)layout->pipeline_parallel);
+    if (pool->kv.cache == KV_CACHE_NONE)
+        pool->lane_blocks = pool->member_blocks = 0;
+    else if (pool->member_blocks == 0)
+        return node_error(
+            node, error,
+            "%lld KV blocks cannot be shared by the %lld micro-batches of pipeline_parallel; use "
+            "less of it, or more memory for the cache",
+            (long long)least_blocks, (long long)layout->pipeline_parallel);
+    pool->activations = activation_rule(plan, pool);
+    pool->most_tokens = most_tokens(pool);
+    return pool->most_tokens > 0 || kv_capacity_error(&pool->kv, &least, node, error);
+}
+
+/* Without a KV cache whole sequences are computed each time. */
+static bool check_cache(const struct plan *plan, const struct plan_pool *pool, struct error *error)
+{
+    if (pool->kv.cache != KV_CACHE_NONE)
+        return true;
+    const struct node *at = node_get(pool->kv_node, "cache");
+    const struct scheduler *policy = schedulers[pool->limits.policy];
+    if (pool->role != ROLE_UNIFIED || !policy->without_cache)
+        return node_error(
+            at, error,
+            "cache 'none' needs role unified and a scheduler policy that computes prompts whole, such "
+            "as 'continuous', not role %s with '%s'",
+            role_names[pool->role], policy->name);
+    if (pool->limits.preemption == PREEMPTION_SWAP)
+        return node_error(
+            at, error,
+            "without a KV cache there is nothing to swap; set scheduler.preemption to 'recompute'");
+    return plan->model.sliding_window == 0 ||
+           node_error(
+               at, error,
+               "cache 'none' is for models whose attention sees all tokens; %s has layers with a sliding "
+               "window",
+               plan->model.name);
 }
 
 /* Data types and parallelism, as the model and the pool together say. */
 static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                            struct error *error)
 {
+    /* In the order of the choices. */
+    static const enum dtype kv_dtypes[] = {DTYPE_BF16, DTYPE_FP16, DTYPE_FP8, DTYPE_INT8, DTYPE_INT4};
     const struct model *model = &plan->model;
     int weights = pool->weight_choice > 0 ? pool->weight_choice - 1 : model->weight_dtype;
     int experts = pool->expert_choice > 0                      ? pool->expert_choice - 1
@@ -166,7 +246,7 @@ static bool resolve_layout(const struct plan *plan, struct plan_pool *pool, cons
                                          .expert_parallel = pool->expert_parallel,
                                          .weight_dtype = (enum dtype)weights,
                                          .expert_dtype = (enum dtype)experts,
-                                         .kv_dtype = (enum dtype)pool->kv_dtype};
+                                         .kv_dtype = kv_dtypes[pool->kv_choice]};
     pool->gpus = pool->tensor_parallel * pool->pipeline_parallel * pool->attention_data_parallel;
     return model_check_layout(model, &pool->layout, node, error);
 }
@@ -189,7 +269,7 @@ bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node
            parse_part("power", pool->power_node, &pool->power, error) &&
            power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
            parse_part("kv", pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
-           resolve_layout(plan, pool, node, error);
+           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
@@ -244,7 +324,7 @@ static bool check_roles(struct plan *plan, struct error *error)
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
-        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_dtype != first->kv_dtype)
+        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_choice != first->kv_choice)
             return node_error(node, error,
                               "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
                               "blocks cannot be moved");

@@ -3,6 +3,7 @@
 #ifndef TANDEM_SIM_PLAN_H
 #define TANDEM_SIM_PLAN_H
 
+#include "tandem/activations.h"
 #include "tandem/fabric.h"
 #include "tandem/gpu.h"
 #include "tandem/instance.h"
@@ -25,10 +26,10 @@ struct plan_pool {
     const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
-    int weight_choice, expert_choice, kv_dtype; /* choices: 0 is automatic */
-    struct model_layout layout;                 /* resolved */
-    int64_t gpus;                               /* of an instance */
-    int64_t gpus_per_node, nodes;               /* nodes 0: as many as it takes */
+    int weight_choice, expert_choice, kv_choice; /* of the first two 0 is automatic */
+    struct model_layout layout;                  /* resolved */
+    int64_t gpus;                                /* of an instance */
+    int64_t gpus_per_node, nodes;                /* nodes 0: as many as it takes */
     struct {
         int64_t reach; /* GPUs that are joined without the network */
         bool crosses;  /* an instance spans several such groups */
@@ -39,9 +40,11 @@ struct plan_pool {
     struct timer_config timer;
     struct power_config power;
     struct kv_config kv;
-    struct scheduler_limits limits; /* resolved */
-    int64_t lane_blocks;            /* KV blocks of a lane */
-    int64_t member_blocks;          /* of one of its micro-batches: an equal share */
+    struct scheduler_limits limits;     /* resolved */
+    int64_t lane_blocks;                /* KV blocks of a lane */
+    struct activation_rule activations; /* of a micro-batch */
+    int64_t most_tokens;                /* of a request that is alone in one */
+    int64_t member_blocks;              /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
     double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };

@@ -68,6 +68,9 @@ static bool parse(const struct node *root, struct replica *replica, struct roofl
     if (!check_batch(batch, root, error) || !model_parse(batch->model_node, &replica->plan.model, error) ||
         !plan_parse_network(&replica->plan, error) || !plan_resolve_pool(&replica->plan, pool, root, error))
         return false;
+    if (pool->kv.cache == KV_CACHE_NONE)
+        return node_error(node_get(pool->kv_node, "cache"), error,
+                          "decodes of a roofline read a KV cache; a step without one is prefill=TOKENS");
     if (pool->timer.level == TIMER_FIXED)
         return node_error(node_get(pool->timer_node, "level"), error,
                           "a fixed time has no operators; choose calibrated or universal");

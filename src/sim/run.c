@@ -100,6 +100,22 @@ static int64_t rank_descriptors(const struct plan *plan, const struct plan_pool 
     return (plan->model.mla_latent > 0 ? 1 : 2) * most_layers;
 }
 
+/* Blocks that the host has room for, of a member, and how long one takes: all GPUs copy theirs at the same
+ * time, those of the fullest stage the most. */
+static struct swap_config swap_config(const struct plan *plan, const struct plan_pool *pool)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
+    for (int64_t stage = 0; stage < stages; stage++) {
+        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
+        most_bytes = bytes > most_bytes ? bytes : most_bytes;
+    }
+    double block_bytes = (double)(most_bytes * pool->kv.block_tokens);
+    return (struct swap_config){.capacity_blocks =
+                                    (int64_t)(pool->limits.swap_space_gib * gib / block_bytes) / stages,
+                                .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
+}
+
 static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
@@ -115,6 +131,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .limits = limits,
         .block_tokens = pool->kv.block_tokens,
         .capacity_blocks = pool->member_blocks,
+        .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_policies[plan->router.policy]->uses_loads,
@@ -122,8 +139,9 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .first_token = plan->handoff.first_token,
         .mode = plan->simulation.mode,
         .kv_bytes_per_block = pool->kv.block_tokens *
-                              model_kv_bytes_per_token(&plan->model, (enum dtype)pool->kv_dtype) *
+                              model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
+        .swap = swap_config(plan, pool),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
@@ -131,18 +149,10 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .full_layers =
             plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,
         .sliding_layers = plan->model.sliding_window_layers,
-        .longest_context = pool->gpu.mixed_attention.present,
+        .activations = pool->activations,
+        .longest_context = pool->gpu.mixed_attention.present || pool->activations.kind == ACTIVATIONS_PADDED,
         .timers = make_timers(plan, pool),
     };
-}
-
-/* Tokens that fit an empty member of an instance of the pool, what admission leaves free taken off. */
-static int64_t most_tokens(const struct plan_pool *pool)
-{
-    int64_t blocks = pool->member_blocks;
-    if (schedulers[pool->limits.policy]->watermark_when_idle)
-        blocks -= (int64_t)(pool->limits.watermark * (double)blocks);
-    return blocks * pool->kv.block_tokens;
 }
 
 static void make_router(struct run *run)
@@ -161,7 +171,7 @@ static void make_router(struct run *run)
     for (size_t p = 0; p < plan->pool_count; p++) {
         const struct plan_pool *pool = &plan->pools[p];
         int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
-        *most = most_tokens(pool) < *most ? most_tokens(pool) : *most;
+        *most = pool->most_tokens < *most ? pool->most_tokens : *most;
         for (uint32_t i = 0; i < pool->instances; i++) {
             if (pool->role == ROLE_DECODE)
                 decodes[cluster.decode_count++] = pool->first_entity + i;

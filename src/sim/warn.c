@@ -49,6 +49,11 @@ static void warn_about_dtypes(const struct plan *plan, const struct plan_pool *p
             "pool %s: %s computes with %s experts in 16 bits; such kernels were not measured: expect 20 %% "
             "error and more in experts",
             pool->name, pool->gpu.name, dtype_names[layout->expert_dtype]);
+    if (layout->kv_dtype == DTYPE_INT8 || layout->kv_dtype == DTYPE_INT4)
+        log_warning("pool %s: attention over a KV cache in %s takes the coefficients of 16 bits with fewer "
+                    "bytes; such "
+                    "kernels were not measured: expect 20 %% error and more in decode attention",
+                    pool->name, dtype_names[layout->kv_dtype]);
     if (layout->weight_dtype == DTYPE_INT8 && !gpu_weight_only(&pool->gpu, DTYPE_INT8))
         log_warning(
             "pool %s: INT8 matrices take the coefficients of FP8 with the INT8 peak: expect 20 %% error and "
@@ -121,6 +126,33 @@ static void warn_about_scheduler(const struct plan_pool *pool)
                     pool->name);
 }
 
+/* Blocks that are given hide that there is no room for them. */
+static void warn_about_blocks_given(const struct plan *plan, const struct plan_pool *pool)
+{
+    struct kv_config automatic = pool->kv;
+    automatic.blocks = 0;
+    for (int64_t stage = 0; pool->kv.blocks > 0 && stage < pool->layout.pipeline_parallel; stage++) {
+        struct kv_capacity capacity = plan_stage_capacity(plan, pool, stage);
+        int64_t room = kv_capacity_blocks(&automatic, &capacity);
+        if (room >= pool->kv.blocks)
+            continue;
+        log_warning(
+            "pool %s: kv.blocks %lld are more than the %lld that the memory of %s has room for beside the "
+            "weights; they are used all the same",
+            pool->name, (long long)pool->kv.blocks, (long long)(room > 0 ? room : 0), pool->gpu.name);
+        return;
+    }
+}
+
+static void warn_about_memory(const struct plan_pool *pool)
+{
+    bool engine = pool->kv.activations == ACTIVATIONS_ENGINE;
+    const char *key = engine ? "margin_gib" : "memory_utilization";
+    if (pool->kv_node && node_get(pool->kv_node, key))
+        log_warning("pool %s: kv.%s has no effect with kv.activations %s", pool->name, key,
+                    activations_names[pool->kv.activations]);
+}
+
 /* Engines multiply blocks of 128 x 128 whole. */
 static void warn_about_blocks(const struct plan *plan, const struct plan_pool *pool)
 {
@@ -142,9 +174,11 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
         warn_about_model(plan, pool);
         warn_about_experts(plan, pool);
         warn_about_blocks(plan, pool);
+        warn_about_blocks_given(plan, pool);
         plan_warn_about_place(pool);
     }
     warn_about_scheduler(pool);
+    warn_about_memory(pool);
 }
 
 void plan_warn(const struct plan *plan)

@@ -168,6 +168,14 @@ class Table(Folder):
         self.assertRegex(text, r"  unified: busy time at its cap +25\.00 % +-\n")
         self.assertNotIn("Energy", table.render([old]))
 
+    def test_swaps_are_shown(self) -> None:
+        swapping, old = self.made(Synthetic(name="swapping", count=100), Synthetic(name="old", count=100))
+        self.assertNotIn("by swapping", table.render([swapping, old]))
+        swapping.summary["swaps"] = 7
+        del old.summary["swaps"]
+        self.assertEqual(self.values([swapping, old], "swaps"), [7, None])
+        self.assertRegex(table.render([swapping, old]), r"  of them by swapping +7 +-\n")
+
     def test_saturated_is_shown(self) -> None:
         self.assertIn("YES", table.render(self.made(Synthetic(count=100, saturated=True))))
 

@@ -152,6 +152,13 @@ class Verdict(Folder):
         self.assertIn(words.format(""), "\n".join(verdict.report(self.b)))
         self.assertNotIn("pool prefill of b", self.text())
 
+    def test_swaps(self) -> None:
+        self.assertNotIn("swapping", "\n".join(verdict.report(self.b)))
+        self.b.pools["swaps"] = [0, 2]
+        text = "\n".join(verdict.report(self.b))
+        self.assertIn("preemptions 3.", text)
+        self.assertIn("preemptions 3, 2 of them by swapping.", text)
+
     def test_report(self) -> None:
         self.a.summary.update(saturated=1, refused=3, refused_model_length=1, refused_kv_capacity=2)
         text = "\n".join(verdict.report(self.a))

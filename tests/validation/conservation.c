@@ -37,42 +37,54 @@ static void check_crowded(struct experiment *experiment)
     experiment_free(experiment);
 }
 
-static void test_crowded(void)
+static void check_all_crowded(const char *preemption)
 {
     static const char *const policies[] = {"chunked", "continuous"};
     static const char *const first_tokens[] = {"decode", "prefill", "relay"};
     for (int i = 0; i < 2; i++) {
         struct experiment *experiment = crowded(experiment_unified, "unified");
         experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i]);
+        experiment_set(experiment, "cluster.pools[0].scheduler.preemption=%s", preemption);
         check_crowded(experiment);
     }
     for (int i = 0; i < 3; i++) {
         struct experiment *experiment = crowded(experiment_disaggregated, "decode");
         experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[i]);
         experiment_set(experiment, "cluster.pools[prefill].kv.blocks=90"); /* held blocks throttle it */
+        experiment_set(experiment, "cluster.pools[decode].scheduler.preemption=%s", preemption);
         check_crowded(experiment);
     }
 }
 
+static void test_crowded(void)
+{
+    check_all_crowded("recompute");
+    check_all_crowded("swap");
+}
+
 /* Two lanes of two micro-batches each, which have as much room together: in every mode the same. */
-static void check_divided(struct experiment *experiment, const char *const *pools)
+static void check_divided(struct experiment *experiment, const char *const *pools, const char *preemption)
 {
     static const char *const modes[] = {"leaping", "aggregate", "naive"};
     struct outcome outcomes[3];
+    const char *decoder = pools[0];
     experiment_set(experiment, "model=mixtral-8x7b");
     for (; *pools; pools++) {
+        decoder = *pools; /* the last */
         experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=2", *pools);
         experiment_set(experiment, "cluster.pools[%s].attention_data_parallel=2", *pools);
         experiment_set(experiment, "cluster.pools[%s].expert_parallel=2", *pools);
     }
     experiment_set(experiment, "workload.synthetic.arrivals.poisson.rate_per_s=120");
     experiment_set(experiment, "warm_up_s=1");
+    experiment_set(experiment, "cluster.pools[%s].scheduler.preemption=%s", decoder, preemption);
     for (int mode = 0; mode < 3; mode++) {
         experiment_set(experiment, "simulation.mode=%s", modes[mode]);
         outcomes[mode] = experiment_run_well(experiment);
     }
     CU_ASSERT_EQUAL(outcomes[0].summary.completed, 600);
     CU_ASSERT(outcomes[0].summary.preemptions > 50);
+    CU_ASSERT((strcmp(preemption, "swap") == 0) == (outcomes[0].summary.swaps > 50));
     outcome_check_conserved(&outcomes[0], LATENCY_NS);
     for (size_t i = 0; i < outcomes[0].pool_count; i++) {
         const struct pool_row *pool = &outcomes[0].pools[i];
@@ -88,7 +100,7 @@ static void check_divided(struct experiment *experiment, const char *const *pool
     experiment_free(experiment);
 }
 
-static void test_divided(void)
+static void check_all_divided(const char *preemption)
 {
     static const char *const unified[] = {"unified", NULL}, *const pair[] = {"prefill", "decode", NULL};
     static const char *const policies[] = {"chunked", "continuous"};
@@ -96,14 +108,20 @@ static void test_divided(void)
     for (int i = 0; i < 2; i++) {
         struct experiment *experiment = crowded(experiment_unified, "unified");
         experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[i]);
-        check_divided(experiment, unified);
+        check_divided(experiment, unified, preemption);
     }
     for (int i = 0; i < 3; i++) {
         struct experiment *experiment = crowded(experiment_disaggregated, "decode");
         experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[i]);
         experiment_set(experiment, "cluster.pools[prefill].kv.blocks=140"); /* held blocks throttle it */
-        check_divided(experiment, pair);
+        check_divided(experiment, pair, preemption);
     }
+}
+
+static void test_divided(void)
+{
+    check_all_divided("recompute");
+    check_all_divided("swap");
 }
 
 /* Where no prompt is ever cut, each preempted sequence was in the decode batch, and its recompute runs all

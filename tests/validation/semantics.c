@@ -101,7 +101,7 @@ static int row_differs(const struct row *row, const struct reference_row *refere
            row->decode_queue_ns != reference->decode_queue_ns || row->transfer_ns != reference->transfer_ns ||
            row->admission_ns != reference->admission_ns || row->stalled_ns != reference->stalled_ns ||
            row->interference_ns != reference->interference_ns || row->blocked_ns != reference->blocked_ns ||
-           row->preemptions != reference->preemptions;
+           row->preemptions != reference->preemptions || row->swaps != reference->swaps;
 }
 
 static void print_row(const struct row *row, const struct reference_row *reference)
@@ -115,7 +115,8 @@ static void print_row(const struct row *row, const struct reference_row *referen
            (long long)reference->blocked_ns, row->preemptions, reference->preemptions);
 }
 
-static void check_instance(const struct instance_row *instance, const struct reference_sums *sums)
+static void check_instance(const struct instance_row *instance, const struct reference_sums *sums,
+                           int64_t block_bytes)
 {
     CU_ASSERT_EQUAL(instance->prefill_iterations, sums->prefill_iterations);
     CU_ASSERT_EQUAL(instance->decode_iterations, sums->decode_iterations);
@@ -124,11 +125,18 @@ static void check_instance(const struct instance_row *instance, const struct ref
     CU_ASSERT_EQUAL(instance->output_tokens, sums->output_tokens);
     CU_ASSERT_EQUAL(instance->kv_allocated_blocks, sums->allocated_blocks);
     CU_ASSERT_EQUAL(instance->kv_peak_blocks, sums->peak_blocks);
+    CU_ASSERT_EQUAL(instance->swapped_out_bytes, sums->swapped_out_blocks * (uint64_t)block_bytes);
+    CU_ASSERT_EQUAL(instance->swapped_in_bytes, sums->swapped_in_blocks * (uint64_t)block_bytes);
 }
 
-/* Runs both; returns the number of preemptions. */
-static uint64_t compare(struct experiment *experiment, struct reference_config *config,
-                        const struct experiment_request *requests, uint64_t seed)
+/* How often something happened in all runs of a test. */
+struct counts {
+    uint64_t preemptions, swaps;
+};
+
+/* Runs both. */
+static void compare(struct experiment *experiment, struct reference_config *config,
+                    const struct experiment_request *requests, uint64_t seed, struct counts *counts)
 {
     static struct reference_row rows[REQUESTS];
     struct reference_sums sums[2];
@@ -147,11 +155,11 @@ static uint64_t compare(struct experiment *experiment, struct reference_config *
         printf("\n    seed %llu: %d rows differ", (unsigned long long)seed, different);
     CU_ASSERT_EQUAL(different, 0);
     for (size_t i = 0; i < outcome.instance_count; i++)
-        check_instance(&outcome.instances[i], &sums[i]);
-    uint64_t preemptions = outcome.summary.preemptions;
+        check_instance(&outcome.instances[i], &sums[i], config->bytes_per_block);
+    counts->preemptions += outcome.summary.preemptions;
+    counts->swaps += outcome.summary.swaps;
     outcome_clear(&outcome);
     experiment_free(experiment);
-    return preemptions;
 }
 
 /* Timers of a pool: calibrated, or fixed with whole milliseconds. */
@@ -195,15 +203,44 @@ static void divide(struct dice *dice, struct experiment *experiment, const char 
     experiment_set(experiment, "cluster.pools[%s].expert_parallel=%lld", name, (long long)pool->lanes);
 }
 
-static void unified(const char *policy, enum reference_policy reference_policy, bool divided)
+/* What the host takes: nothing, a little, or all that comes; a copy takes whole milliseconds, little, or what
+ * it takes by default. layer_bytes: keys and values of a token in one layer. */
+static void roll_swap(struct dice *dice, struct experiment *experiment, const char *name, bool whole_ms,
+                      int64_t layer_bytes, struct reference_pool *pool)
 {
-    uint64_t preemptions = 0;
+    int64_t layers = (const int64_t[]){32, 16, 11}[pool->stages - 1]; /* of the fullest stage */
+    double bytes = (double)(layers * layer_bytes * pool->block_tokens);
+    double gb_per_s = whole_ms ? bytes / 1e6 : (const double[]){0, 3, 1000}[roll(dice, 3)];
+    pool->host_blocks = (const int64_t[]){0, 1, 3, 100}[roll(dice, 4)] * pool->blocks / 3;
+    pool->swap_ns_per_block = bytes / (gb_per_s > 0 ? gb_per_s : 0.8 * 63);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.preemption=swap", name);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.swap_gb_per_s=%.17g", name, gb_per_s);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.swap_space_gib=%.17g", name,
+                   (double)pool->host_blocks * bytes / (1 << 30));
+}
+
+static void check_counts(const char *name, const struct counts *counts, bool swaps, int runs)
+{
+    printf("\n    %s: %llu preemptions, %llu of them swaps, in %d runs", name,
+           (unsigned long long)counts->preemptions, (unsigned long long)counts->swaps, runs);
+    if (strcmp(name, "static") == 0) {
+        CU_ASSERT_EQUAL(counts->preemptions, 0);
+        return;
+    }
+    CU_ASSERT(counts->preemptions > counts->swaps + SEEDS / 2);
+    CU_ASSERT(swaps ? counts->swaps > SEEDS : counts->swaps == 0);
+}
+
+static void unified(const char *policy, enum reference_policy reference_policy, bool divided, bool swaps)
+{
+    struct counts counts = {0};
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct experiment *experiment = experiment_new(experiment_unified);
         struct reference_config config = {
             .entry = roll_pool(&dice, (const int64_t[]){1, 5, 16}[roll(&dice, 3)]), .latency_ns = 1000000};
+        config.bytes_per_block = config.entry.block_tokens * 32 * (divided ? 4096 : 16384);
         config.entry.policy = reference_policy;
         config.entry.watermark_when_idle = reference_policy == REFERENCE_CONTINUOUS;
         if (config.entry.policy == REFERENCE_CONTINUOUS)
@@ -214,51 +251,58 @@ static void unified(const char *policy, enum reference_policy reference_policy, 
         set_timers(experiment, seed % 2, divided ? DIVIDED_MODEL : MODEL, "unified", &config.entry);
         set_pool(experiment, "unified", &config.entry, policy);
         roll_requests(&dice, seed % 2, requests);
-        preemptions += compare(experiment, &config, requests, seed);
+        if (swaps)
+            roll_swap(&dice, experiment, "unified", seed % 2, divided ? 4096 : 16384, &config.entry);
+        compare(experiment, &config, requests, seed, &counts);
         free_timers(&config.entry);
     }
-    printf("\n    %s: %llu preemptions in %d runs", policy, (unsigned long long)preemptions, SEEDS);
-    CU_ASSERT(reference_policy == REFERENCE_STATIC ? preemptions == 0 : preemptions > SEEDS);
+    check_counts(policy, &counts, swaps, SEEDS);
 }
 
 static void test_chunked(void)
 {
-    unified("chunked", REFERENCE_CHUNKED, false);
+    unified("chunked", REFERENCE_CHUNKED, false, false);
+    unified("chunked", REFERENCE_CHUNKED, false, true);
 }
 
 static void test_continuous(void)
 {
-    unified("continuous", REFERENCE_CONTINUOUS, false);
+    unified("continuous", REFERENCE_CONTINUOUS, false, false);
+    unified("continuous", REFERENCE_CONTINUOUS, false, true);
 }
 
 static void test_adaptive(void)
 {
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, true);
 }
 
 static void test_static(void)
 {
-    unified("static", REFERENCE_STATIC, false);
+    unified("static", REFERENCE_STATIC, false, false);
 }
 
 static void test_divided_adaptive(void)
 {
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, true);
 }
 
 static void test_divided_static(void)
 {
-    unified("static", REFERENCE_STATIC, true);
+    unified("static", REFERENCE_STATIC, true, false);
 }
 
 static void test_divided_chunked(void)
 {
-    unified("chunked", REFERENCE_CHUNKED, true);
+    unified("chunked", REFERENCE_CHUNKED, true, false);
+    unified("chunked", REFERENCE_CHUNKED, true, true);
 }
 
 static void test_divided_continuous(void)
 {
-    unified("continuous", REFERENCE_CONTINUOUS, true);
+    unified("continuous", REFERENCE_CONTINUOUS, true, false);
+    unified("continuous", REFERENCE_CONTINUOUS, true, true);
 }
 
 /* Transfers as if alone: the reference has no network. */
@@ -311,31 +355,34 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
     return experiment;
 }
 
-static void check_disaggregated(bool divided)
+static void check_disaggregated(bool divided, bool swaps)
 {
-    uint64_t preemptions = 0;
+    struct counts counts = {0};
     for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct reference_config config;
         struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided);
         roll_requests(&dice, seed % 2, requests);
-        preemptions += compare(experiment, &config, requests, seed);
+        if (swaps)
+            roll_swap(&dice, experiment, "decode", seed % 2, divided ? 4096 : 16384, &config.decode);
+        compare(experiment, &config, requests, seed, &counts);
         free_timers(&config.entry);
         free_timers(&config.decode);
     }
-    printf("\n    P/D: %llu preemptions in %d runs", (unsigned long long)preemptions, 2 * SEEDS);
-    CU_ASSERT(preemptions > SEEDS);
+    check_counts("P/D", &counts, swaps, 2 * SEEDS);
 }
 
 static void test_disaggregated(void)
 {
-    check_disaggregated(false);
+    check_disaggregated(false, false);
+    check_disaggregated(false, true);
 }
 
 static void test_divided_disaggregated(void)
 {
-    check_disaggregated(true);
+    check_disaggregated(true, false);
+    check_disaggregated(true, true);
 }
 
 int main(int argc, char **argv)

@@ -19,20 +19,24 @@ struct setting {
     int64_t budget, threshold;
     bool chunked_prefill; /* P/D: chunks on the prefill instance */
     int64_t stages;
+    enum dtype kv_dtype;
 };
 
 /* llama-2-7b: 2 x 32 layers x 32 heads x 128 x 2 bytes. llama-3.1-8b has 8 KV heads: on 16 GPUs two copies of
  * each, 2 x (2 x 32 x 8 x 128 x 2). Ports: 50 GB/s x 0.8 a GPU of any stage.
- */
+ * INT8 and INT4: 2 x 32 x 8 x (128 + 2) and x (64 + 4). */
 static const struct setting settings[] = {
-    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 8192, 0, false, 1},
-    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 64, 0, true, 1},
-    {"llama-2-7b", 1, 1, 524288, 32, 40e9, 8192, 48, true, 1},
-    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 300, 0, false, 1}, /* P/D: prompts over the budget run whole */
-    {"llama-3.1-8b", 16, 16, 262144, 32, 640e9, 8192, 0, false, 1},
-    {"llama-3.1-8b", 8, 32, 131072, 32, 320e9, 100, 33, true, 1},
-    {"llama-2-7b", 1, 16, 524288, 16, 80e9, 300, 0, true, 2},
-    {"llama-3.1-8b", 2, 16, 131072, 11, 240e9, 8192, 0, false, 3}, /* 11, 11 and 10 layers */
+    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 8192, 0, false, 1, DTYPE_BF16},
+    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 64, 0, true, 1, DTYPE_BF16},
+    {"llama-2-7b", 1, 1, 524288, 32, 40e9, 8192, 48, true, 1, DTYPE_BF16},
+    {"llama-2-7b", 1, 16, 524288, 32, 40e9, 300, 0, false, 1,
+     DTYPE_BF16}, /* P/D: prompts over the budget run whole */
+    {"llama-3.1-8b", 16, 16, 262144, 32, 640e9, 8192, 0, false, 1, DTYPE_BF16},
+    {"llama-3.1-8b", 8, 32, 131072, 32, 320e9, 100, 33, true, 1, DTYPE_BF16},
+    {"llama-2-7b", 1, 16, 524288, 16, 80e9, 300, 0, true, 2, DTYPE_BF16},
+    {"llama-3.1-8b", 2, 16, 131072, 11, 240e9, 8192, 0, false, 3, DTYPE_BF16}, /* 11, 11 and 10 layers */
+    {"llama-3.1-8b", 1, 16, 66560, 32, 40e9, 8192, 0, false, 1, DTYPE_INT8},
+    {"llama-3.1-8b", 2, 16, 34816, 32, 80e9, 8192, 0, false, 1, DTYPE_INT4},
 };
 
 static const int64_t prompts[] = {1, 2, 15, 16, 17, 31, 32, 33, 64, 65, 100, 1000, 1024};
@@ -51,7 +55,7 @@ struct timers {
 static struct timers make_timers(const struct setting *setting)
 {
     struct timers timers = {.stages = setting->stages};
-    struct model_layout layout = model_layout(setting->tensor_parallel, DTYPE_BF16, DTYPE_BF16);
+    struct model_layout layout = model_layout(setting->tensor_parallel, DTYPE_BF16, setting->kv_dtype);
     layout.pipeline_parallel = setting->stages;
     for (int64_t stage = 0; stage < setting->stages; stage++)
         timers.of[stage] = reference_timer(setting->model, &layout, stage, 0, 0);
@@ -130,6 +134,7 @@ static struct outcome run(const struct setting *setting, const char *json, const
                        (long long)setting->stages);
         experiment_set(experiment, "cluster.pools[%s].kv.block_tokens=%lld", *pools,
                        (long long)setting->block_tokens);
+        experiment_set(experiment, "cluster.pools[%s].kv_dtype=%s", *pools, dtype_names[setting->kv_dtype]);
         if (strcmp(*pools, "decode") == 0)
             continue;
         experiment_set(experiment,

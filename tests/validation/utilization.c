@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "experiment.h"
+#include "tandem/roofline.h"
 
 #define LATENCY_NS 1000000
 #define PEAK       989e12 /* h100-sxm, bf16, FLOP/s */
@@ -156,6 +157,79 @@ static void test_stages_alone(void)
                      joules_of(&decode, 2, 1, (double)row->decode_ns / 2));
     outcome_clear(&outcome);
     experiment_free(experiment);
+}
+
+/* Model and layout, as keys of a pool, and requests: one for each lane. */
+struct divided {
+    const char *model;
+    const char *keys[4];
+    int requests, prompt;
+};
+
+enum { DIVIDED_OUTPUT = 60 }; /* tokens; instances of one member leap over most of their steps */
+
+/* FLOPs and bytes of an iteration by `tandem roofline`. */
+static void add_iteration(const struct divided *divided, const char *const *batch, double *flops,
+                          double *bytes)
+{
+    char model[64];
+    const char *sets[16] = {"gpu=h100-sxm", "kv.blocks=4000", model};
+    size_t count = 3;
+    struct roofline_report report;
+    struct error error = {{0}};
+    snprintf(model, sizeof model, "model=%s", divided->model);
+    for (int i = 0; i < 4 && divided->keys[i]; i++)
+        sets[count++] = divided->keys[i];
+    for (; *batch; batch++)
+        sets[count++] = *batch;
+    bool good = roofline_compute(sets, count, &report, &error);
+    CU_ASSERT_FATAL(good);
+    double gpu_s = (double)report.gpus * report.time.seconds;
+    *flops += report.mfu * report.peak_flops * gpu_s;
+    *bytes += report.mbu * report.bandwidth * gpu_s;
+    roofline_clear(&report);
+}
+
+/* What a run counts in lanes, stages, experts, latents and windows is what its iterations have by themselves.
+ */
+static void test_divided(void)
+{
+    static const struct divided cases[] = {
+        {"llama-2-7b", {"pipeline_parallel=2"}, 1, 500},
+        {"mixtral-8x7b", {"attention_data_parallel=4", "expert_parallel=4"}, 4, 500},
+        {"qwen3-30b-a3b", {"attention_data_parallel=2", "expert_parallel=2", "pipeline_parallel=2"}, 2, 700},
+        {"deepseek-v3", {"tensor_parallel=8", "expert_parallel=8"}, 1, 300},
+        {"gemma-3-12b", {"tensor_parallel=2"}, 1, 1000}, /* a window of 1,024: outgrown */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct divided *divided = &cases[i];
+        static const struct experiment_request none;
+        struct experiment_request requests[4] = {none, none, none, none};
+        char prompt[32], context[32];
+        double flops = 0, bytes = 0;
+        for (int k = 0; k < divided->requests; k++)
+            requests[k] = (struct experiment_request){0, divided->prompt, DIVIDED_OUTPUT, 0, 0};
+        struct experiment *experiment = experiment_new(experiment_unified);
+        experiment_trace(experiment, requests, (size_t)divided->requests);
+        experiment_set(experiment, "model=%s", divided->model);
+        experiment_set(experiment, "cluster.pools[0].kv.blocks=4000");
+        for (int k = 0; k < 4 && divided->keys[k]; k++)
+            experiment_set(experiment, "cluster.pools[0].%s", divided->keys[k]);
+        struct outcome outcome = experiment_run_well(experiment);
+        snprintf(prompt, sizeof prompt, "prefill=%d", divided->prompt);
+        add_iteration(divided, (const char *const[]){prompt, NULL}, &flops, &bytes);
+        for (int step = 1; step < DIVIDED_OUTPUT; step++) {
+            snprintf(context, sizeof context, "context=%d", divided->prompt + step);
+            add_iteration(divided, (const char *const[]){"batch=1", context, NULL}, &flops, &bytes);
+        }
+        const struct pool_row *pool = &outcome.pools[0];
+        double gpu_s = (double)pool->gpus * (double)outcome.summary.end_ns * 1e-9;
+        double peak = strcmp(divided->model, "deepseek-v3") == 0 ? 2 * PEAK : PEAK; /* FP8 */
+        CU_ASSERT_DOUBLE_EQUAL(pool->mfu, flops / (peak * gpu_s), 1e-3 * pool->mfu);
+        CU_ASSERT_DOUBLE_EQUAL(pool->mbu, bytes / (BANDWIDTH * gpu_s), 1e-9 * pool->mbu);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
 }
 
 /* Which tokens each pool computes. */
@@ -322,6 +396,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"one request, unified", test_unified_alone},
         {"one request, two stages", test_stages_alone},
+        {"divided as their iterations", test_divided},
         {"one request, disaggregated", test_disaggregated_alone},
         {"a preemption", test_preempted},
         {"a static batch, padded", test_padded},

@@ -15,5 +15,6 @@ const struct scheduler scheduler_continuous = {
     .default_watermark = 0.01,
     .watermark_when_idle = true,
     .steady = true,
+    .without_cache = true,
     .plan = plan,
 };

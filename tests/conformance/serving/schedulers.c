@@ -124,6 +124,12 @@ static struct experiment *make_case(const struct scheduler *scheduler, int role,
         set_handoff(experiment, &dice);
     }
     experiment_set(experiment, "cluster.pools[%s].scheduler.policy=%s", role_names[role], scheduler->name);
+    if (seed % 2 == 0) { /* victims are swapped to a host with room for nothing, few, all */
+        const char *pool = role == ROLE_UNIFIED ? "unified" : "decode";
+        experiment_set(experiment, "cluster.pools[%s].scheduler.preemption=swap", pool);
+        experiment_set(experiment, "cluster.pools[%s].scheduler.swap_space_gib=%g", pool,
+                       (const double[]){0, 0.03, 4, 4}[seed / 2 % 4]);
+    }
     return experiment;
 }
 

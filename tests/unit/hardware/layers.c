@@ -65,6 +65,14 @@ static void test_windows(void)
                                       3 * operator_prefill_attention(&gpu, &heads, 500, 45000, 0).seconds);
     NEAR(parts.decode_attention, operator_decode_attention(&gpu, &heads, 7, 7000).seconds +
                                      3 * operator_decode_attention(&gpu, &heads, 7, 700).seconds);
+    /* However a prompt is cut: up to the window a token sees those before it and half of itself, then 100. */
+    for (int chunk = 1; chunk <= 500; chunk += 7) {
+        struct work cut = {0};
+        for (int done = 0; done < 500; done += chunk)
+            work_add_chunk(&cut, done, chunk < 500 - done ? chunk : 500 - done, 100);
+        CU_ASSERT_EQUAL(cut.prefill_work_x2, 250000);
+        CU_ASSERT_EQUAL(cut.sliding_prefill_work_x2, 100 * 100 + 2 * 100 * 400);
+    }
     shape.sliding_layers = 4;
     parts = parts_of(&shape, &config, &work);
     NEAR(parts.decode_attention, 4 * operator_decode_attention(&gpu, &heads, 7, 700).seconds);
@@ -143,8 +151,22 @@ static void test_experts(void)
     back = operator_all_to_all(&gpu, mode, ALL_TO_ALL_COMBINE, &all, 30, 2, 2048).seconds;
     NEAR(parts.experts, 3 * operator_experts(&gpu, &sizes, 240).seconds);
     NEAR(parts.all_to_all, 3 * (there + back));
+    static const enum dtype fp8_rows[] = {DTYPE_FP8_BLOCK, DTYPE_MXFP4_A8};
+    static const enum dtype plain_rows[] = {DTYPE_MXFP4, DTYPE_FP4, DTYPE_INT4}; /* weights only on H100 */
+    for (size_t i = 0; i < 2; i++) {
+        shape.expert_dtype = fp8_rows[i];
+        NEAR(parts_of(&shape, &config, &work).all_to_all, 3 * (there + back));
+    }
+    there = operator_all_to_all(&gpu, mode, ALL_TO_ALL_DISPATCH, &all, 30, 2, 2048).seconds;
+    for (size_t i = 0; i < 3; i++) {
+        shape.expert_dtype = plain_rows[i];
+        NEAR(parts_of(&shape, &config, &work).all_to_all, 3 * (there + back));
+    }
+    gpu.gemm[DTYPE_FP4].present = true; /* as on Blackwell */
     shape.expert_dtype = DTYPE_FP4;
+    there = operator_all_to_all(&gpu, mode, ALL_TO_ALL_DISPATCH, &all, 30, 2, 1024 * 1.03125).seconds;
     NEAR(parts_of(&shape, &config, &work).all_to_all, 3 * (there + back));
+    gpu.gemm[DTYPE_FP4].present = false;
 }
 
 /* Latents of 512 and 1536, on 16 of 128 heads. */

@@ -133,6 +133,63 @@ static void test_kv_bytes(void)
     }
 }
 
+/* A scale for each key and value of each head and token, in INT4 a zero point too. By hand: layers x 2 x
+ * kv_heads x (values + scales); 9 values of half a byte are 5 bytes. */
+static void test_quantized_kv(void)
+{
+    const struct {
+        const char *name;
+        int64_t kv_heads, head_dim; /* 0: the model's own */
+        int64_t int8, int4;
+    } rows[] = {
+        {"llama-2-7b", 0, 0, 32 * 2 * 32 * (128 + 2), 32 * 2 * 32 * (64 + 4)},
+        {"llama-3.1-8b", 0, 0, 32 * 2 * 8 * (128 + 2), 32 * 2 * 8 * (64 + 4)},
+        {"llama-3.1-8b", 1, 0, 32 * 2 * (128 + 2), 32 * 2 * (64 + 4)},
+        {"llama-3.1-8b", 1, 9, 32 * 2 * (9 + 2), 32 * 2 * (5 + 4)},
+    };
+    struct config *config = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct model model = load(rows[i].name, &config);
+        model.kv_heads = rows[i].kv_heads > 0 ? rows[i].kv_heads : model.kv_heads;
+        model.head_dim = rows[i].head_dim > 0 ? rows[i].head_dim : model.head_dim;
+        CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_INT8), rows[i].int8);
+        CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_INT4), rows[i].int4);
+        config_free(config);
+    }
+    struct model model = load("llama-2-70b", &config);
+    struct model_layout layout = model_layout(16, DTYPE_BF16, DTYPE_INT8); /* a KV head on each two GPUs */
+    CU_ASSERT_EQUAL(model_kv_bytes_per_token_and_gpu(&model, &layout, 0), 80 * 2 * (128 + 2));
+    CU_ASSERT_EQUAL(model_shape(&model, &layout, 0).kv_value_bytes, 130.0 / 128);
+    layout.kv_dtype = DTYPE_INT4;
+    CU_ASSERT_EQUAL(model_shape(&model, &layout, 0).kv_value_bytes, 68.0 / 128);
+    struct text text = {0};
+    model_describe(&model, &text);
+    CU_ASSERT(strstr(text_string(&text), "in 16 bits\n    in fp8               163840  bytes\n"
+                                         "    in int8              166400  bytes, scales included\n"
+                                         "    in int4              87040  bytes, scales and zero") != NULL);
+    text_clear(&text);
+    config_free(config);
+}
+
+/* Latent attention has kernels for 16 bits and FP8. */
+static void test_latent_kv(void)
+{
+    struct config *config = NULL;
+    struct error error = {{0}};
+    struct model model = load("deepseek-v3", &config);
+    for (int dtype = 0; dtype < DTYPE_COUNT; dtype++) {
+        struct model_layout layout = model_layout(8, DTYPE_FP8_BLOCK, (enum dtype)dtype);
+        CU_ASSERT_EQUAL(model_check_layout(&model, &layout, config_root(config), &error),
+                        dtype == DTYPE_BF16 || dtype == DTYPE_FP16 || dtype == DTYPE_FP8);
+    }
+    CU_ASSERT_EQUAL(model_kv_bytes_per_token(&model, DTYPE_FP8), 61 * 576);
+    struct text text = {0};
+    model_describe(&model, &text);
+    CU_ASSERT(strstr(text_string(&text), "in int") == NULL);
+    text_clear(&text);
+    config_free(config);
+}
+
 /* Layers with a window, of all: 5 of 6 in Gemma 3, each other one in gpt-oss. */
 static void test_sliding_windows(void)
 {
@@ -466,8 +523,9 @@ int main(void)
         {"active parameters", test_active_parameters},
         {"all files", test_all_files},
         {"KV bytes", test_kv_bytes},
+        {"KV bytes with scales", test_quantized_kv},
+        {"KV bytes of latents", test_latent_kv},
         {"sliding windows", test_sliding_windows},
-
         {"weights per GPU", test_weights_per_gpu},
         {"weights of latents and experts", test_weights_of_latents_and_experts},
         {"tensor parallelism", test_tensor_parallel},

@@ -199,10 +199,15 @@ static void documents_kv(void)
          2 * 1342177280.0}, /* copies */
         {"model=llama-2-13b gpu=h100-sxm context=4096", 3355443200},
         {"model=llama-2-13b gpu=h100-sxm context=4096 kv_dtype=fp8 batch=2", 3355443200},
+        {"model=llama-2-13b gpu=h100-sxm context=4096 kv_dtype=int8", 4096 * 2 * 40 * 40 * (128 + 2)},
+        {"model=llama-2-13b gpu=h100-sxm context=4096 kv_dtype=int4", 4096 * 2 * 40 * 40 * (64 + 4)},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct roofline_report report = report_of(sizes[i].words);
+        const struct roofline_operator *attention = operator_named(&report, "decode attention");
         CU_ASSERT(report.kv_read_bytes == sizes[i].bytes);
+        /* What the timer moves is what is cached. */
+        CU_ASSERT(attention->cost.bytes * (double)report.gpus == sizes[i].bytes);
         CU_ASSERT(near(report.weights_alone.bytes + report.kv_read_bytes + report.kv_write_bytes,
                        report.with_kv.bytes, 1e-15));
         roofline_clear(&report);
@@ -268,6 +273,14 @@ static void maximum_batch(void)
     struct roofline_report report =
         report_of("model=llama-2-7b gpu=h100-sxm context=1000 kv.blocks=1000 kv.block_tokens=32");
     CU_ASSERT(report.capacity_blocks == 1000 && report.maximum_batch == 1000 / 32 && !report.bound_by_seqs);
+    roofline_clear(&report);
+    /* The cache's bytes are the same: blocks go as 2 x 128 to 64 + 4 bytes of a head, the null block apart.
+     */
+    report = report_of("model=llama-2-7b gpu=h100-sxm");
+    struct roofline_report quantized = report_of("model=llama-2-7b gpu=h100-sxm kv_dtype=int4");
+    CU_ASSERT(near((double)(quantized.capacity_blocks + 1) / (double)(report.capacity_blocks + 1), 256.0 / 68,
+                   1e-3));
+    roofline_clear(&quantized);
     roofline_clear(&report);
     report = report_of("model=llama-2-7b gpu=h100-sxm context=1000 kv.blocks=1000 kv.block_tokens=32 "
                        "scheduler.max_num_seqs=31");
