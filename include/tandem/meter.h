@@ -72,6 +72,31 @@ static inline void meter_iteration(struct meter *meter, int64_t at_ns, enum phas
     effort_add(&meter->effort[phase], effort);
 }
 
+/* The same of one iteration that only decodes, one token for each sequence: the usual case. context: what
+ * attention sees and reads, in the units of kv_read_tokens. */
+static inline void meter_decode(struct meter *meter, int64_t at_ns, enum phase phase, uint64_t sequences,
+                                uint64_t context, uint64_t expert_bytes)
+{
+    if (!meter_open(meter, at_ns, at_ns)) {
+        struct effort effort = {.iterations = 1,
+                                .tokens = sequences,
+                                .logit_rows = sequences,
+                                .context_x2 = 2 * (wide_t)context,
+                                .kv_read_tokens = context,
+                                .expert_bytes = expert_bytes};
+        meter_iteration_edge(meter, at_ns, phase, 0, sequences, &effort);
+        return;
+    }
+    struct effort *effort = &meter->effort[phase];
+    meter->sums.output_tokens += sequences;
+    effort->iterations++;
+    effort->tokens += sequences;
+    effort->logit_rows += sequences;
+    effort->context_x2 += 2 * context;
+    effort->kv_read_tokens += context;
+    effort->expert_bytes += expert_bytes;
+}
+
 /* A KV transfer from the instance ended. */
 static inline void meter_sent(struct meter *meter, int64_t at_ns, uint64_t bytes)
 {

@@ -289,21 +289,33 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk);
 int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget);
 void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk);
 
-/* room.c: room for activations beside the cache */
-/* Whether so many blocks are free, and this fits beside what is planned; beside the whole decode batch, these
- * chunks. */
-bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item);
-bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
-/* Whether so many padded slots fit, with so many blocks each, as they prefill and at the end. */
-bool room_for_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
-                     int64_t longest_tokens);
+/* room.c: room for activations beside the cache. Where they are set aside, nothing is counted. */
+static inline bool room_counts(const struct instance *instance)
+{
+    return instance->config->activations.kind != ACTIVATIONS_ENGINE;
+}
+/* Where activations count: whether this fits with so many blocks beside what is planned; these chunks beside
+ * the whole decode batch. */
+bool room_fits(const struct schedule *schedule, int64_t blocks, struct room_item item);
+bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
+/* So many padded slots with so many blocks each, as they prefill and at the end, alone. */
+bool room_fits_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
+                      int64_t longest_tokens);
 /* It is planned; the whole decode batch is. */
-void room_take(struct schedule *schedule, struct room_item item);
-void room_take_batch(struct schedule *schedule);
+void room_add(struct schedule *schedule, struct room_item item);
+void room_add_batch(struct schedule *schedule);
 /* Aborts where what is planned does not fit, or the batch is not what was planned. */
 void room_check(const struct schedule *schedule);
-/* There is room for so many steps of the decode batch beyond the one in progress. */
+/* They fit for so many steps of the decode batch beyond the one in progress. */
 int64_t room_steps(const struct instance *instance);
+
+/* Whether so many blocks are free, and this fits. */
+static inline bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item)
+{
+    const struct instance *instance = schedule->instance;
+    return blocks <= kv_free_blocks(&instance->kv) &&
+           (!room_counts(instance) || room_fits(schedule, blocks, item));
+}
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
@@ -312,7 +324,11 @@ bool swap_out(struct instance *instance, uint32_t slot);
 /* Swapped sequences come back and go on, in order, as long as seats, budget and blocks are left. */
 void swap_in_all(struct schedule *schedule);
 /* What copies either way, since it was asked last, add to the iteration that begins now. */
-int64_t swap_copy_ns(struct instance *instance);
+int64_t swap_copied_ns(struct instance *instance);
+static inline int64_t swap_copy_ns(struct instance *instance)
+{
+    return instance->copied_blocks > 0 ? swap_copied_ns(instance) : 0;
+}
 
 /* iteration.c */
 /* What waits, runs, moves and is held. */

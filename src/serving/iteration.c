@@ -109,6 +109,15 @@ static void add_whole_sequences(const struct batch *batch, struct work *work)
     work->logit_rows += batch->count;
 }
 
+/* What the decode batch sees, the tokens at hand included; over layers where there are windows. */
+static uint64_t decode_context(const struct instance *instance)
+{
+    const struct instance_config *config = instance->config;
+    const struct batch *batch = &instance->batch;
+    return (uint64_t)(config->full_layers * (batch->cached_tokens + batch->count) +
+                      config->sliding_layers * (batch->sliding_tokens + batch->count));
+}
+
 /* What the iteration in progress computes and moves. Each decode sees its cached tokens and the one that it
  * computes. */
 static struct effort iteration_effort(const struct instance *instance)
@@ -119,12 +128,8 @@ static struct effort iteration_effort(const struct instance *instance)
     if (schedule->decode && config->no_cache) {
         effort = whole_effort(&instance->batch, effort);
     } else if (schedule->decode) {
-        uint64_t count = (uint64_t)instance->batch.count;
-        effort.tokens = count;
-        effort.logit_rows = count;
-        effort.kv_read_tokens =
-            (uint64_t)config->full_layers * ((uint64_t)instance->batch.cached_tokens + count) +
-            (uint64_t)config->sliding_layers * ((uint64_t)instance->batch.sliding_tokens + count);
+        effort.tokens = effort.logit_rows = (uint64_t)instance->batch.count;
+        effort.kv_read_tokens = decode_context(instance);
         effort.context_x2 = 2 * effort.kv_read_tokens;
     }
     for (size_t i = 0; i < schedule->item_count; i++)
@@ -185,7 +190,7 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     }
     if (instance->config->no_cache && schedule->decode)
         schedule->prefill_tokens += instance->batch.cached_tokens;
-    if (instance->config->mode == MODE_NAIVE)
+    if (instance->config->mode == MODE_NAIVE && room_counts(instance))
         room_check(schedule);
     describe_work(instance, work);
     return true;
@@ -255,10 +260,18 @@ static int64_t visible_tokens(const struct instance *instance)
 
 void iteration_count(struct instance *instance, int64_t now_ns)
 {
+    const struct schedule *schedule = &instance->schedule;
+    enum phase phase = (enum phase)instance->phase;
     instance_account(instance, now_ns);
+    if (schedule->decode && schedule->item_count == 0 && !instance->config->no_cache &&
+        instance->padded_slots == 0) {
+        meter_decode(&instance->meter, now_ns, phase, (uint64_t)instance->batch.count,
+                     decode_context(instance), instance->expert_bytes);
+        return;
+    }
     struct effort effort = iteration_effort(instance);
-    meter_iteration(&instance->meter, now_ns, (enum phase)instance->phase,
-                    (uint64_t)instance->schedule.prefill_tokens, (uint64_t)visible_tokens(instance), &effort);
+    meter_iteration(&instance->meter, now_ns, phase, (uint64_t)schedule->prefill_tokens,
+                    (uint64_t)visible_tokens(instance), &effort);
 }
 
 /* The request that ends now was last seen seconds ago: it comes from memory while the iteration is accounted.

@@ -5,6 +5,17 @@
  * instance lets time pass and catches up when something comes, or when the boundary may be near. */
 #include "internal.h"
 
+/* Blocks, and room for activations, are sure to last for so many steps beyond the one in progress: in B steps
+ * no sequence takes more than one. */
+static int64_t steps_with_room(const struct instance *instance)
+{
+    int64_t steps = kv_free_blocks(&instance->kv) / instance->batch.count * instance->kv.block_tokens;
+    if (!room_counts(instance))
+        return steps;
+    int64_t fit = room_steps(instance);
+    return fit < steps ? fit : steps;
+}
+
 /* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
  */
 static bool only_decodes(const struct instance *instance)
@@ -19,12 +30,12 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        instance->config->no_cache || !only_decodes(instance))
+        !only_decodes(instance))
         return;
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;
-    int64_t safe = batch->step + 1 + room_steps(instance);
+    int64_t safe = batch->step + 1 + steps_with_room(instance);
     instance->eventful_step = step < safe ? step : safe;
     if (instance->eventful_step > batch->step + 1)
         instance->decode = timer_decode_begin(instance->config->timers[0], batch->count);

@@ -19,7 +19,8 @@ bool schedule_padded_running(struct schedule *schedule)
     if (instance->running == 0)
         return false;
     schedule->decode = true;
-    room_take_batch(schedule);
+    if (room_counts(instance))
+        room_add_batch(schedule);
     if (instance->running < instance->padded_slots)
         blocked_begin(instance, NO_SLOT);
     return true;
@@ -41,7 +42,8 @@ int64_t schedule_waiting_padded(struct schedule *schedule, int64_t most)
         if (slots == 0 && each > free_blocks)
             each = free_blocks;
         if ((slots + 1) * each > free_blocks ||
-            (slots > 0 && !room_for_padded(instance, slots + 1, each, prompt, prompt + limit)))
+            (slots > 0 && room_counts(instance) &&
+             !room_fits_padded(instance, slots + 1, each, prompt, prompt + limit)))
             break;
         schedule_admit(schedule, slot, request->prompt_tokens);
         slots++;

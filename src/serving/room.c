@@ -1,11 +1,6 @@
 /* Room for what is to be computed: KV blocks, and where activations are not set aside, both together. */
 #include "internal.h"
 
-static bool counts(const struct instance *instance)
-{
-    return instance->config->activations.kind != ACTIVATIONS_ENGINE;
-}
-
 /* Adds what is computed of one sequence. Without a cache a decode is a whole prompt. */
 static void add_item(const struct instance *instance, struct room_item item, struct activation_load *prefill,
                      struct activation_load *decode)
@@ -32,34 +27,26 @@ static struct activation_load batch_load(const struct instance *instance)
                                     .scores = (wide_t)(uint64_t)context};
 }
 
-bool room_for(const struct schedule *schedule, int64_t blocks, struct room_item item)
+bool room_fits(const struct schedule *schedule, int64_t blocks, struct room_item item)
 {
     const struct instance *instance = schedule->instance;
-    if (blocks > kv_free_blocks(&instance->kv))
-        return false;
-    if (!counts(instance))
-        return true;
     struct activation_load prefill = schedule->prefill_load, decode = schedule->decode_load;
     add_item(instance, item, &prefill, &decode);
     return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks, &prefill,
                            &decode);
 }
 
-bool room_for_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks)
+bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks)
 {
     const struct instance *instance = schedule->instance;
-    if (blocks > kv_free_blocks(&instance->kv))
-        return false;
-    if (!counts(instance))
-        return true;
     struct activation_load batch = batch_load(instance); /* with chunks there is a cache: they are apart */
     return activation_fits(&instance->config->activations, instance->kv.used_blocks + blocks,
                            instance->config->no_cache ? &batch : chunks,
                            instance->config->no_cache ? chunks : &batch);
 }
 
-bool room_for_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
-                     int64_t longest_tokens)
+bool room_fits_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
+                      int64_t longest_tokens)
 {
     const struct activation_rule *rule = &instance->config->activations;
     const struct activation_load none = {0};
@@ -68,22 +55,19 @@ bool room_for_padded(const struct instance *instance, int64_t slots, int64_t blo
                                             (wide_t)(uint64_t)slots * prompt * prompt};
     const struct activation_load decode = {slots, slots, 1, longest_tokens,
                                            (wide_t)(uint64_t)slots * longest};
-    return !counts(instance) || (activation_fits(rule, slots * blocks, &prefill, &none) &&
-                                 activation_fits(rule, slots * blocks, &none, &decode));
+    return activation_fits(rule, slots * blocks, &prefill, &none) &&
+           activation_fits(rule, slots * blocks, &none, &decode);
 }
 
-void room_take(struct schedule *schedule, struct room_item item)
+void room_add(struct schedule *schedule, struct room_item item)
 {
-    if (counts(schedule->instance))
-        add_item(schedule->instance, item, &schedule->prefill_load, &schedule->decode_load);
+    add_item(schedule->instance, item, &schedule->prefill_load, &schedule->decode_load);
 }
 
-void room_take_batch(struct schedule *schedule)
+void room_add_batch(struct schedule *schedule)
 {
     const struct instance *instance = schedule->instance;
-    if (counts(instance))
-        *(instance->config->no_cache ? &schedule->prefill_load : &schedule->decode_load) =
-            batch_load(instance);
+    *(instance->config->no_cache ? &schedule->prefill_load : &schedule->decode_load) = batch_load(instance);
 }
 
 void room_check(const struct schedule *schedule)
@@ -91,8 +75,6 @@ void room_check(const struct schedule *schedule)
     const struct instance *instance = schedule->instance;
     const struct activation_load *planned =
         instance->config->no_cache ? &schedule->prefill_load : &schedule->decode_load;
-    if (!counts(instance))
-        return;
     CHECK(activation_fits(&instance->config->activations, instance->kv.used_blocks, &schedule->prefill_load,
                           &schedule->decode_load),
           "instance %u: activations of %lld prompts and %lld decodes do not fit", instance->entity,
@@ -108,13 +90,7 @@ void room_check(const struct schedule *schedule)
 
 int64_t room_steps(const struct instance *instance)
 {
-    const struct batch *batch = &instance->batch;
-    int64_t block_tokens = instance->kv.block_tokens;
-    int64_t steps = kv_free_blocks(&instance->kv) / batch->count * block_tokens;
-    if (!counts(instance))
-        return steps;
     struct activation_load decode = batch_load(instance);
-    int64_t fit =
-        activation_steps(&instance->config->activations, block_tokens, instance->kv.used_blocks, &decode);
-    return fit < steps ? fit : steps;
+    return activation_steps(&instance->config->activations, instance->kv.block_tokens,
+                            instance->kv.used_blocks, &decode);
 }

@@ -16,7 +16,8 @@ void schedule_begin(struct schedule *schedule)
     schedule->decode = false;
     schedule->used_blocks = schedule->instance->kv.used_blocks;
     schedule->short_of_room = false;
-    schedule->prefill_load = schedule->decode_load = (struct activation_load){0};
+    if (room_counts(schedule->instance))
+        schedule->prefill_load = schedule->decode_load = (struct activation_load){0};
     schedule->budget_tokens = schedule->instance->config->limits.max_num_batched_tokens;
 }
 
@@ -44,7 +45,7 @@ static struct room_item chunk_item(const struct sequence *sequence, int64_t chun
     return (struct room_item){chunk, sequence->computed_tokens + chunk, false};
 }
 
-void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
+static inline void add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
@@ -52,13 +53,34 @@ void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
     kv_take(&instance->kv, blocks);
     sequence->blocks += blocks;
     sequence->chunk_tokens = chunk;
-    room_take(schedule, chunk_item(sequence, chunk));
+    if (room_counts(instance))
+        room_add(schedule, chunk_item(sequence, chunk));
     if (schedule->item_count == schedule->item_capacity)
         schedule->items =
             mem_grow(schedule->items, &schedule->item_capacity, schedule->item_count + 1, sizeof(uint32_t));
     schedule->items[schedule->item_count++] = slot;
     schedule->prefill_tokens += chunk;
     schedule->budget_tokens -= chunk;
+}
+
+void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
+{
+    add_chunk(schedule, slot, chunk);
+}
+
+/* Whether the activations of everything running fit, with so many blocks. */
+static bool activations_fit(const struct schedule *schedule, int64_t blocks)
+{
+    const struct instance *instance = schedule->instance;
+    int64_t budget = schedule->budget_tokens - instance->batch.count;
+    struct activation_load chunks = {0};
+    for (size_t i = 0; i < instance->partial_count; i++) {
+        const struct sequence *sequence = &instance->sequences[instance->partials[i]];
+        int64_t chunk = schedule_chunk(instance, sequence, budget);
+        activation_add(&chunks, chunk, sequence->computed_tokens + chunk);
+        budget -= chunk;
+    }
+    return room_fits_all(schedule, blocks, &chunks);
 }
 
 /* The usual case without a walk: everything running gets its tokens and blocks. The last partial prefill may
@@ -69,7 +91,6 @@ static bool running_fits(struct schedule *schedule)
     struct instance *instance = schedule->instance;
     int64_t budget = schedule->budget_tokens - instance->batch.count;
     int64_t blocks = batch_blocks_needed(instance);
-    struct activation_load chunks = {0};
     for (size_t i = 0; i < instance->partial_count; i++) {
         uint32_t slot = instance->partials[i];
         const struct sequence *sequence = &instance->sequences[slot];
@@ -79,18 +100,19 @@ static bool running_fits(struct schedule *schedule)
             return false;
         blocks += chunk_blocks(instance, sequence, chunk);
         budget -= chunk;
-        activation_add(&chunks, chunk, sequence->computed_tokens + chunk);
     }
-    if (budget < 0 || !room_for_all(schedule, blocks, &chunks))
+    if (budget < 0 || blocks > kv_free_blocks(&instance->kv) ||
+        (room_counts(instance) && !activations_fit(schedule, blocks)))
         return false;
     kv_take(&instance->kv, batch_blocks_needed(instance));
     schedule->budget_tokens -= instance->batch.count;
     schedule->decode = instance->batch.count > 0;
-    room_take_batch(schedule);
+    if (room_counts(instance))
+        room_add_batch(schedule);
     for (size_t i = 0; i < instance->partial_count; i++) {
         uint32_t slot = instance->partials[i];
-        schedule_add_chunk(schedule, slot,
-                           schedule_chunk(instance, &instance->sequences[slot], schedule->budget_tokens));
+        add_chunk(schedule, slot,
+                  schedule_chunk(instance, &instance->sequences[slot], schedule->budget_tokens));
     }
     return true;
 }
@@ -165,7 +187,8 @@ static void walk_running(struct schedule *schedule)
             if (!make_room(schedule, slot, blocks, item))
                 return;
             kv_take(&instance->kv, blocks);
-            room_take(schedule, item);
+            if (room_counts(instance))
+                room_add(schedule, item);
             schedule->budget_tokens--;
             schedule->decode = true;
         } else if (schedule->budget_tokens > 0) {
@@ -178,7 +201,7 @@ static void walk_running(struct schedule *schedule)
             } else {
                 if (!make_room(schedule, slot, blocks, item))
                     return;
-                schedule_add_chunk(schedule, slot, chunk);
+                add_chunk(schedule, slot, chunk);
             }
         }
         /* Preemption takes from the end only: next is valid unless it was a victim. */
@@ -211,7 +234,7 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     else
         request->row.prefill_queue_ns = request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
-    schedule_add_chunk(schedule, slot, chunk);
+    add_chunk(schedule, slot, chunk);
 }
 
 /* Whether blocks for the whole sequence are there, and room for a chunk of it in this iteration. */

@@ -40,7 +40,8 @@ static void go_on(struct schedule *schedule, uint32_t slot)
     }
     batch_join(instance, slot);
     kv_take(&instance->kv, batch_sequence_blocks_needed(instance, slot));
-    room_take(schedule, (struct room_item){1, sequence->cached_tokens + 1, true});
+    if (room_counts(instance))
+        room_add(schedule, (struct room_item){1, sequence->cached_tokens + 1, true});
     schedule->budget_tokens--;
     schedule->decode = true;
 }
@@ -88,9 +89,9 @@ void swap_in_all(struct schedule *schedule)
     }
 }
 
-int64_t swap_copy_ns(struct instance *instance)
+int64_t swap_copied_ns(struct instance *instance)
 {
     int64_t blocks = instance->copied_blocks;
     instance->copied_blocks = 0;
-    return blocks > 0 ? simtime_from_ns((double)blocks * instance->config->swap.ns_per_block) : 0;
+    return simtime_from_ns((double)blocks * instance->config->swap.ns_per_block);
 }

@@ -137,7 +137,10 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .reports = router_policies[plan->router.policy]->uses_loads,
         .closed_loop = closed_loop,
         .first_token = plan->handoff.first_token,
-        .mode = plan->simulation.mode,
+        /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
+        .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
+                    ? MODE_AGGREGATE
+                    : plan->simulation.mode,
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),

@@ -71,6 +71,20 @@ static void live(struct life *life, int i)
         metrics_tokens(&life->direct, pool, &life->usages[i], to_ns, prefill, output);
         metrics_effort(&life->direct, pool, &life->usages[i], to_ns, phase, &effort);
     }
+    if (draw(3) == 0) { /* the usual iteration, by its own way */
+        uint64_t sequences = (uint64_t)draw(9) + 1, context = (uint64_t)draw(50000),
+                 bytes = (uint64_t)draw(99);
+        enum phase phase = (enum phase)draw(PHASE_COUNT);
+        struct effort effort = {.iterations = 1,
+                                .tokens = sequences,
+                                .logit_rows = sequences,
+                                .context_x2 = 2 * context,
+                                .kv_read_tokens = context,
+                                .expert_bytes = bytes};
+        meter_decode(&life->meters[i], to_ns, phase, sequences, context, bytes);
+        metrics_tokens(&life->direct, pool, &life->usages[i], to_ns, 0, sequences);
+        metrics_effort(&life->direct, pool, &life->usages[i], to_ns, phase, &effort);
+    }
     if (draw(6) == 0) {
         meter_sent(&life->meters[i], to_ns, 77);
         metrics_sent(&life->direct, pool, &life->usages[i], to_ns, 77);
@@ -84,7 +98,7 @@ static bool same_effort(const struct effort *a, const struct effort *b)
            a->padding_tokens == b->padding_tokens && a->padding_rows == b->padding_rows &&
            a->padding_context_x2 == b->padding_context_x2 && a->logit_rows == b->logit_rows &&
            a->context_x2 == b->context_x2 && a->recomputed_context_x2 == b->recomputed_context_x2 &&
-           a->kv_read_tokens == b->kv_read_tokens;
+           a->kv_read_tokens == b->kv_read_tokens && a->expert_bytes == b->expert_bytes;
 }
 
 static bool same_usage(const struct usage *a, const struct usage *b)
