@@ -91,14 +91,19 @@ void experiment_set(struct experiment *experiment, const char *format, ...)
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count)
 {
     struct text text = {0};
-    text_append(&text, "time,prompt_tokens,output_tokens\n");
-    for (size_t i = 0; i < count; i++)
-        text_append(&text, "%lld,%lld,%lld\n", (long long)requests[i].send_ns,
+    text_append(&text, "time,prompt_tokens,output_tokens,max_tokens,priority\n");
+    for (size_t i = 0; i < count; i++) {
+        text_append(&text, "%lld,%lld,%lld,", (long long)requests[i].send_ns,
                     (long long)requests[i].prompt_tokens, (long long)requests[i].output_tokens);
+        if (requests[i].max_tokens > 0)
+            text_append(&text, "%lld", (long long)requests[i].max_tokens);
+        text_append(&text, ",%lld\n", (long long)requests[i].priority);
+    }
     write_file(experiment->trace, text_string(&text));
     text_clear(&text);
     experiment_set(experiment,
-                   "workload={\"trace\": {\"format\": \"csv\", \"path\": \"%s\", \"time_unit\": \"ns\"}}",
+                   "workload={\"trace\": {\"format\": \"csv\", \"path\": \"%s\", \"time_unit\": \"ns\", "
+                   "\"max_tokens_column\": \"max_tokens\", \"priority_column\": \"priority\"}}",
                    experiment->trace);
 }
 
@@ -196,6 +201,8 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(admission_ns);
     COMPARE(decode_ns);
     COMPARE(stalled_ns);
+    COMPARE(interference_ns);
+    COMPARE(blocked_ns);
     COMPARE(kv_transfer_bytes);
     COMPARE(prefill_instance);
     COMPARE(decode_instance);
@@ -204,6 +211,7 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(swapped_bytes);
     COMPARE(status);
     COMPARE(reason);
+    COMPARE(priority);
     return NULL;
 }
 
@@ -217,6 +225,7 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(mixed_iterations);
     COMPARE(prefill_tokens);
     COMPARE(recomputed_tokens);
+    COMPARE(padding_tokens);
     COMPARE(output_tokens);
     COMPARE(preemptions);
     COMPARE(swaps);
@@ -302,6 +311,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         CU_ASSERT_EQUAL(row->id, i);
         if (row->status != ROW_COMPLETED) {
             CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row->router_ns == 0 && row->reason != 0);
+            CU_ASSERT(row->interference_ns == 0 && row->blocked_ns == 0);
             continue;
         }
         bool moved = row->decode_instance >= 0;
@@ -329,6 +339,9 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         CU_ASSERT((row->output_tokens == 1) == (row->max_itl_ns == 0));
         CU_ASSERT(row->max_itl_ns >= row_tpot_ns(row) - 1 && row->max_itl_ns <= row->e2e_ns - row->ttft_ns);
         CU_ASSERT((row->preemptions > 0) >= (row->stalled_ns > 0));
+        CU_ASSERT(row->interference_ns >= 0 && row->interference_ns <= row->decode_ns);
+        CU_ASSERT(row->blocked_ns >= 0 &&
+                  row->blocked_ns <= row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns);
         CU_ASSERT(row->swaps <= row->preemptions && (row->swaps > 0) == (row->swapped_bytes > 0));
     }
     return sums;
@@ -364,7 +377,7 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
         CU_ASSERT(instance->kv_peak_blocks <= instance->kv_capacity_blocks);
         CU_ASSERT(instance->kv_mean_utilization >= 0 && instance->kv_mean_utilization <= 1);
         CU_ASSERT(instance->kv_mean_cached >= 0 && instance->kv_mean_cached <= instance->kv_mean_utilization);
-        CU_ASSERT(instance->kv_internal_fragmentation >= 0 && instance->kv_internal_fragmentation < 1);
+        CU_ASSERT(instance->kv_internal_fragmentation >= 0 && instance->kv_internal_fragmentation <= 1);
         CU_ASSERT(instance->kv_external_fragmentation >= 0 &&
                   instance->kv_external_fragmentation <= 1 - instance->kv_mean_utilization + 1e-12);
         CU_ASSERT(instance->mfu >= 0 && instance->mfu <= instance->hfu);

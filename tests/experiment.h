@@ -27,6 +27,8 @@ struct outcome {
 /* One request of a trace. */
 struct experiment_request {
     int64_t send_ns, prompt_tokens, output_tokens;
+    int64_t max_tokens; /* 0: the output */
+    int64_t priority;
 };
 
 /* One pool "unified" of one instance, or pools "prefill" and "decode" of one each: llama-2-7b on h100-sxm, no

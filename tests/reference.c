@@ -1,58 +1,8 @@
-#include "reference.h"
+#include "reference_internal.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tandem/mem.h"
-#include "tandem/simtime.h"
-
-#define NONE SIMTIME_NEVER
-
-/* A request, wherever it is. */
-struct job {
-    const struct experiment_request *request;
-    struct reference_row *row;
-    int64_t generated, computed; /* tokens sampled; tokens in the cache */
-    int64_t blocks, held;        /* where it runs; still held on the prefill instance */
-    bool decoding;               /* its prompt (or what it had) is in the cache */
-    struct box *holder;          /* that holds it, until the transfer ended */
-    struct box *decoder;         /* where it decodes after a transfer */
-    int64_t planned;             /* tokens in this iteration */
-    int64_t stage_ns;            /* since when it waits, in whatever queue */
-    int64_t last_token_ns;       /* of the last visible token */
-    int64_t admitted;            /* times that it was admitted */
-    int64_t handoff_ns,
-        done_ns; /* when the decode instance has the hand-off; when both ends know of the end */
-};
-
-/* A list of jobs in order. */
-struct list {
-    struct job **jobs;
-    size_t count;
-};
-
-/* One lane of one micro-batch. */
-struct box {
-    const struct reference_pool *pool;
-    struct site *site;
-    int64_t micro_batch;
-    struct list waiting, running, offered, moving, ready, swapped;
-    int64_t free_blocks, most_blocks, seqs;
-    int64_t host_blocks, copied_blocks; /* still free; copied and not yet paid for */
-    struct reference_sums *sums;
-};
-
-/* An instance. */
-struct site {
-    const struct reference_pool *pool;
-    struct box *boxes; /* the lanes of the first micro-batch, those of the second, .. */
-    int64_t count, next;
-    int64_t end_ns[REFERENCE_STAGES];  /* of each micro-batch's iteration, NONE when it is idle */
-    int64_t due_ns[REFERENCE_STAGES];  /* since when it waits for the first stage, NONE when it does not */
-    int64_t free_ns[REFERENCE_STAGES]; /* of each stage */
-    struct reference_sums *sums;
-};
 
 struct world {
     const struct reference_config *config;
@@ -63,201 +13,6 @@ struct world {
     struct site sites[2]; /* entry, decode */
 };
 
-static void push(struct list *list, size_t at, struct job *job)
-{
-    memmove(&list->jobs[at + 1], &list->jobs[at], (list->count - at) * sizeof *list->jobs);
-    list->jobs[at] = job;
-    list->count++;
-}
-
-static struct job *take_out(struct list *list, size_t at)
-{
-    struct job *job = list->jobs[at];
-    list->count--;
-    memmove(&list->jobs[at], &list->jobs[at + 1], (list->count - at) * sizeof *list->jobs);
-    return job;
-}
-
-static void take_out_job(struct list *list, const struct job *job)
-{
-    size_t at = 0;
-    while (list->jobs[at] != job)
-        at++;
-    take_out(list, at);
-}
-
-static int64_t blocks_of(const struct box *box, int64_t tokens)
-{
-    return (tokens + box->pool->block_tokens - 1) / box->pool->block_tokens;
-}
-
-static int64_t known(const struct job *job)
-{
-    return job->request->prompt_tokens + job->generated;
-}
-
-static void note_peak(struct site *site)
-{
-    uint64_t used = 0;
-    for (int64_t i = 0; i < site->count; i++)
-        used += (uint64_t)(site->boxes[i].most_blocks - site->boxes[i].free_blocks);
-    site->sums->peak_blocks = used > site->sums->peak_blocks ? used : site->sums->peak_blocks;
-}
-
-static void allocate(struct box *box, struct job *job, int64_t blocks)
-{
-    if (blocks < 0 || blocks > box->free_blocks) {
-        fprintf(stderr, "the reference wants %lld blocks of %lld\n", (long long)blocks,
-                (long long)box->free_blocks);
-        exit(1);
-    }
-    box->free_blocks -= blocks;
-    job->blocks += blocks;
-    box->sums->allocated_blocks += (uint64_t)blocks;
-    if (box->site->count == 1) /* of several together: at the end of an instant */
-        note_peak(box->site);
-}
-
-/* Blocks that admission leaves free. */
-static int64_t watermark(const struct box *box)
-{
-    bool holds = box->pool->watermark_when_idle || box->running.count > 0;
-    return holds ? (int64_t)(box->pool->watermark * (double)box->most_blocks) : 0;
-}
-
-static void preempt_last(struct box *box, int64_t now_ns)
-{
-    struct job *victim = take_out(&box->running, box->running.count - 1);
-    box->free_blocks += victim->blocks;
-    victim->planned = 0;
-    victim->stage_ns = now_ns;
-    victim->row->preemptions++;
-    if (box->pool->host_blocks > 0 && victim->blocks <= box->host_blocks) {
-        box->host_blocks -= victim->blocks;
-        box->copied_blocks += victim->blocks;
-        box->sums->swapped_out_blocks += (uint64_t)victim->blocks;
-        victim->row->swaps++;
-        push(&box->swapped, 0, victim);
-        return;
-    }
-    victim->blocks = victim->computed = 0;
-    victim->decoding = false;
-    push(&box->waiting, 0, victim);
-}
-
-/* Every running job in admission order, within the budget. Returns whether any was preempted. */
-static bool plan_running(struct box *box, int64_t *budget, int64_t now_ns)
-{
-    bool preempted = false;
-    for (size_t i = 0; i<box->running.count && * budget> 0; i++) {
-        struct job *job = box->running.jobs[i];
-        int64_t n = known(job) - job->computed;
-        if (box->pool->threshold > 0 && n > box->pool->threshold)
-            n = box->pool->threshold;
-        if (n > *budget)
-            n = *budget;
-        int64_t need = blocks_of(box, job->computed + n) - job->blocks;
-        need = need > 0 ? need : 0;
-        while (box->free_blocks < need && i < box->running.count) {
-            preempt_last(box, now_ns);
-            preempted = true;
-        }
-        if (i >= box->running.count)
-            return true;
-        allocate(box, job, need);
-        job->planned = n;
-        *budget -= n;
-    }
-    return preempted;
-}
-
-/* Swapped jobs in order: with their own blocks and what they need to go on. */
-static void plan_swapped(struct box *box, int64_t *budget, int64_t now_ns)
-{
-    while (box->swapped.count > 0 && (int64_t)box->running.count<box->seqs && * budget> 0) {
-        struct job *job = box->swapped.jobs[0];
-        int64_t n = known(job) - job->computed, own = job->blocks, whole = blocks_of(box, known(job));
-        if (box->free_blocks - watermark(box) < (whole > own ? whole : own))
-            return;
-        if (box->pool->threshold > 0 && n > box->pool->threshold)
-            n = box->pool->threshold;
-        if (n > *budget)
-            n = *budget;
-        take_out(&box->swapped, 0);
-        push(&box->running, box->running.count, job);
-        job->row->stalled_ns += now_ns - job->stage_ns;
-        job->blocks = 0;
-        allocate(box, job, own);
-        box->host_blocks += own;
-        box->copied_blocks += own;
-        box->sums->swapped_in_blocks += (uint64_t)own;
-        if (blocks_of(box, job->computed + n) > own)
-            allocate(box, job, blocks_of(box, job->computed + n) - own);
-        job->planned = n;
-        *budget -= n;
-    }
-}
-
-static void admit(struct box *box, int64_t n, int64_t now_ns)
-{
-    struct job *job = take_out(&box->waiting, 0);
-    if (job->admitted++ == 0)
-        job->row->prefill_queue_ns = now_ns - job->stage_ns;
-    else
-        job->row->stalled_ns += now_ns - job->stage_ns;
-    push(&box->running, box->running.count, job);
-    allocate(box, job, blocks_of(box, n));
-    job->planned = n;
-}
-
-/* Waiting jobs, first come first served, in chunks or whole. Returns whether any was admitted. */
-static bool plan_waiting(struct box *box, bool whole, int64_t budget, int64_t now_ns)
-{
-    bool admitted = false;
-    while (box->waiting.count > 0 && box->swapped.count == 0 && (int64_t)box->running.count < box->seqs) {
-        const struct job *job = box->waiting.jobs[0];
-        int64_t n = known(job);
-        if (whole ? admitted && n > budget : budget <= 0)
-            break;
-        if (box->free_blocks - watermark(box) < blocks_of(box, n))
-            break;
-        if (!whole && box->pool->threshold > 0 && n > box->pool->threshold)
-            n = box->pool->threshold;
-        if (!whole && n > budget)
-            n = budget;
-        admit(box, n, now_ns);
-        admitted = true;
-        budget -= n;
-    }
-    return admitted;
-}
-
-static bool plan(struct box *box, int64_t now_ns)
-{
-    int64_t budget = box->pool->budget;
-    bool preempted = false;
-    switch (box->pool->policy) {
-    case REFERENCE_CHUNKED:
-        preempted = plan_running(box, &budget, now_ns);
-        if (!preempted)
-            plan_swapped(box, &budget, now_ns);
-        if (!preempted)
-            plan_waiting(box, false, budget, now_ns);
-        break;
-    case REFERENCE_CONTINUOUS:
-        if (plan_waiting(box, true, budget, now_ns))
-            break;
-        preempted = plan_running(box, &budget, now_ns);
-        if (!preempted)
-            plan_swapped(box, &budget, now_ns);
-        break;
-    case REFERENCE_WHOLE_PROMPTS:
-        plan_waiting(box, true, budget, now_ns);
-        break;
-    }
-    return preempted;
-}
-
 /* Decode instance: blocks for hand-offs, in order, while there are seats; nobody preempted may be waiting. */
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
 {
@@ -266,7 +21,7 @@ static void reserve(struct world *world, struct box *box, int64_t now_ns)
            (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
         int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
-        if (box->free_blocks - watermark(box) < need)
+        if (!may_admit(box, job, need))
             return;
         allocate(box, job, need);
         take_out(&box->offered, 0);
@@ -295,6 +50,16 @@ static void token(struct box *box, struct job *job, int64_t now_ns)
 
 static void finish(struct box *box, struct job *job)
 {
+    job->ended = true;
+    if (box->pool->policy == REFERENCE_STATIC) {
+        for (size_t i = 0; i < box->running.count; i++)
+            if (!box->running.jobs[i]->ended)
+                return;
+        for (size_t i = 0; i < box->running.count; i++)
+            box->free_blocks += box->running.jobs[i]->blocks;
+        box->running.count = 0;
+        return;
+    }
     take_out_job(&box->running, job);
     box->free_blocks += job->blocks;
     job->blocks = 0;
@@ -320,24 +85,28 @@ static void join(struct world *world, struct box *box, int64_t now_ns)
 static bool describe(const struct box *box, struct work *sums)
 {
     struct work work = {0};
+    int64_t prompt_tokens = 0;
     for (size_t i = 0; i < box->running.count; i++) {
         const struct job *job = box->running.jobs[i];
         int64_t n = job->planned;
         if (n == 0)
             continue;
-        work.logit_rows += job->computed + n == known(job);
+        bool padded = box->pool->policy == REFERENCE_STATIC;
+        work.logit_rows += padded || job->computed + n == known(job);
         if (job->decoding) {
             work.decode_sequences++;
-            work.decode_context_tokens += job->computed + 1;
-        } else {
-            work.prefill_tokens += n;
-            work.prefill_work_x2 += n * (2 * job->computed + n);
+            work.decode_context_tokens += (padded ? box->padded_tokens : job->computed) + 1;
+            continue;
         }
+        n = padded ? box->padded_tokens : n;
+        work.prefill_tokens += n;
+        work.prefill_work_x2 += n * (2 * job->computed + n);
+        prompt_tokens += job->planned;
     }
     *sums = work;
     if (work.prefill_tokens + work.decode_sequences == 0)
         return false;
-    box->sums->prefill_tokens += (uint64_t)work.prefill_tokens;
+    box->sums->prefill_tokens += (uint64_t)prompt_tokens;
     return true;
 }
 
@@ -345,6 +114,9 @@ static bool describe(const struct box *box, struct work *sums)
 static bool boundary(struct world *world, struct box *box, int64_t now_ns, struct work *work)
 {
     for (;;) {
+        box->blocked = false;
+        box->blocker = NULL;
+        box->again_ns = NONE;
         join(world, box, now_ns);
         bool preempted = plan(box, now_ns);
         if (!preempted)
@@ -356,28 +128,45 @@ static bool boundary(struct world *world, struct box *box, int64_t now_ns, struc
     }
 }
 
-/* An iteration of some lanes on one stage after another; its end. One lane on one stage: the timer has it
- * whole. */
-static int64_t through_stages(struct site *site, const struct work *works, int64_t lanes, int64_t copy_ns,
-                              int64_t now_ns)
+/* An iteration of some lanes on one stage after another, which are free at times that it changes; its end.
+ * One lane on one stage: the timer has it whole. */
+static int64_t through_stages(const struct reference_pool *pool, const struct work *works, int64_t lanes,
+                              int64_t copy_ns, int64_t *free_ns, int64_t now_ns)
 {
-    const struct reference_pool *pool = site->pool;
     int64_t arrived_ns = now_ns, longest = 0;
     if (pool->lanes * pool->stages == 1)
-        return site->free_ns[0] = now_ns + copy_ns + timer_iteration_ns(pool->timers[0], &works[0]);
+        return free_ns[0] = now_ns + copy_ns + timer_iteration_ns(pool->timers[0], &works[0]);
     for (int64_t i = 0; i < lanes; i++) {
         int64_t tokens = works[i].prefill_tokens + works[i].decode_sequences;
         longest = tokens > longest ? tokens : longest;
     }
     for (int64_t s = 0; s < pool->stages; s++) {
         struct timer_span span = timer_span(pool->timers[s], works, lanes);
-        int64_t host_from_ns = site->free_ns[s] > now_ns ? site->free_ns[s] : now_ns;
+        int64_t host_from_ns = free_ns[s] > now_ns ? free_ns[s] : now_ns;
         int64_t start_ns = host_from_ns + span.host_ns;
         start_ns = arrived_ns > start_ns ? arrived_ns : start_ns;
-        site->free_ns[s] = start_ns + copy_ns + span.gpu_ns;
-        arrived_ns = site->free_ns[s] + timer_send_ns(pool->timers[s], longest);
+        free_ns[s] = start_ns + copy_ns + span.gpu_ns;
+        arrived_ns = free_ns[s] + timer_send_ns(pool->timers[s], longest);
     }
-    return site->free_ns[pool->stages - 1];
+    return free_ns[pool->stages - 1];
+}
+
+/* When the decodes of these lanes would be done by themselves. */
+static int64_t decodes_alone(const struct site *site, const struct work *works, int64_t lanes,
+                             int64_t copy_ns, int64_t now_ns)
+{
+    struct work decodes[16];
+    int64_t free_ns[REFERENCE_STAGES], count = 0;
+    memcpy(free_ns, site->free_ns, sizeof free_ns);
+    for (int64_t i = 0; i < lanes; i++) {
+        if (works[i].decode_sequences == 0)
+            continue;
+        decodes[count] = works[i];
+        decodes[count].prefill_tokens = decodes[count].prefill_work_x2 = 0;
+        decodes[count].logit_rows = works[i].decode_sequences;
+        count++;
+    }
+    return count > 0 ? through_stages(site->pool, decodes, count, copy_ns, free_ns, now_ns) : now_ns;
 }
 
 /* An iteration of each lane, all of the kind that they are together. */
@@ -397,18 +186,26 @@ static void start(struct world *world, struct site *site, int64_t micro_batch, i
 {
     struct work works[16];
     int64_t lanes = 0, copied_blocks = 0;
+    int64_t first = micro_batch * site->pool->lanes;
     site->due_ns[micro_batch] = NONE;
-    for (int64_t i = 0; i < site->count; i++) {
+    for (int64_t i = first; i < first + site->pool->lanes; i++) {
         struct box *box = &site->boxes[i];
-        if (box->micro_batch != micro_batch || !boundary(world, box, now_ns, &works[lanes]))
+        bool any = boundary(world, box, now_ns, &works[lanes]);
+        box->own_ns = any && works[lanes].decode_sequences > 0;
+        if (!any)
             continue;
         lanes++;
         copied_blocks = box->copied_blocks > copied_blocks ? box->copied_blocks : copied_blocks;
         box->copied_blocks = 0;
     }
     int64_t copy_ns = simtime_from_ns((double)copied_blocks * site->pool->swap_ns_per_block);
-    if (lanes > 0)
-        site->end_ns[micro_batch] = through_stages(site, works, lanes, copy_ns, now_ns);
+    if (lanes == 0)
+        return;
+    int64_t alone_ns = decodes_alone(site, works, lanes, copy_ns, now_ns) - now_ns;
+    site->begin_ns[micro_batch] = now_ns;
+    site->end_ns[micro_batch] = through_stages(site->pool, works, lanes, copy_ns, site->free_ns, now_ns);
+    for (int64_t i = first; i < first + site->pool->lanes; i++)
+        site->boxes[i].own_ns *= alone_ns;
     count_iterations(site->boxes[0].sums, works, lanes);
 }
 
@@ -424,8 +221,12 @@ static int64_t whose_turn(const struct site *site)
 
 static int64_t jobs_of(const struct box *box)
 {
+    int64_t ended = 0;
+    for (size_t i = 0; i < box->running.count; i++)
+        ended += box->running.jobs[i]->ended;
     return (int64_t)(box->waiting.count + box->running.count + box->offered.count + box->moving.count +
-                     box->ready.count + box->swapped.count);
+                     box->ready.count + box->swapped.count) -
+           ended;
 }
 
 static int64_t tokens_of(const struct box *box)
@@ -487,6 +288,8 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
 {
     job->computed += job->planned;
     job->planned = 0;
+    if (job->ended)
+        return;
     if (job->computed < known(job))
         return;
     job->decoding = true;
@@ -511,7 +314,7 @@ static void receive(struct world *world, int64_t now_ns)
             continue;
         struct box *box = choose(&world->sites[0]);
         job->stage_ns = now_ns;
-        push(&box->waiting, box->waiting.count, job);
+        enqueue(box, job);
         touch(box, now_ns);
     }
     while (world->handing.count > 0 && world->handing.jobs[0]->handoff_ns == now_ns) {
@@ -541,6 +344,13 @@ static void end_iteration(struct world *world, struct box *box, int64_t now_ns)
 {
     struct job **scheduled = mem_array(box->running.count, sizeof *scheduled);
     size_t count = 0;
+    int64_t length_ns = now_ns - box->site->begin_ns[box->micro_batch];
+    for (size_t i = 0; i < box->running.count; i++) {
+        struct job *job = box->running.jobs[i];
+        if (job->decoding && !job->ended)
+            job->row->interference_ns += length_ns - (job->planned > 0 ? box->own_ns : 0);
+        box->padded_tokens += i == 0 && job->decoding;
+    }
     for (size_t i = 0; i < box->running.count; i++)
         if (box->running.jobs[i]->planned > 0)
             scheduled[count++] = box->running.jobs[i];
@@ -565,6 +375,9 @@ static void happen(struct world *world, int64_t now_ns)
             site->end_ns[m] = NONE;
             site->due_ns[m] = now_ns;
         }
+        for (int64_t i = 0; i < site->count; i++)
+            if (site->boxes[i].again_ns <= now_ns)
+                touch(&site->boxes[i], now_ns);
         while (site->free_ns[0] <= now_ns && whose_turn(site) >= 0)
             start(world, site, whose_turn(site), now_ns);
         if (site->count > 1)
@@ -583,6 +396,8 @@ static int64_t next_time(const struct world *world, int64_t now_ns)
     for (int s = 0; s < 2; s++) {
         const struct site *site = &world->sites[s];
         next_ns = earlier(next_ns, site->free_ns[0], now_ns);
+        for (int64_t i = 0; i < site->count; i++)
+            next_ns = earlier(next_ns, site->boxes[i].again_ns, now_ns);
         for (int64_t m = 0; m < site->pool->stages; m++)
             next_ns = earlier(next_ns, site->end_ns[m], now_ns);
     }
@@ -614,6 +429,7 @@ static void site_open(struct site *site, const struct reference_pool *pool, size
         struct list *lists[6];
         struct box *box = &site->boxes[i];
         *box = (struct box){.pool = pool, .site = site, .micro_batch = i / pool->lanes, .sums = sums};
+        box->again_ns = NONE;
         box->free_blocks = box->most_blocks = pool->blocks / pool->stages;
         box->host_blocks = pool->host_blocks / pool->stages;
         box->seqs = (pool->seqs + pool->stages - 1) / pool->stages;
@@ -634,6 +450,19 @@ static void site_close(struct site *site)
     mem_free(site->boxes);
 }
 
+/* The queues of a site were as they are for so long. */
+static void pass(struct site *site, int64_t length_ns)
+{
+    for (int64_t i = 0; i < site->count; i++) {
+        struct box *box = &site->boxes[i];
+        const struct list *queues[3] = {&box->swapped, &box->waiting, &box->offered};
+        for (size_t k = 0; k < 3 * (size_t)box->blocked; k++)
+            for (size_t j = 0; j < queues[k]->count; j++)
+                if (queues[k]->jobs[j] != box->blocker)
+                    queues[k]->jobs[j]->row->blocked_ns += length_ns;
+    }
+}
+
 void reference_run(const struct reference_config *config, const struct experiment_request *requests,
                    size_t count, struct reference_row *rows, struct reference_sums sums[2])
 {
@@ -650,8 +479,13 @@ void reference_run(const struct reference_config *config, const struct experimen
                                      .handoff_ns = NONE,
                                      .done_ns = NONE};
     }
-    for (int64_t now_ns = next_time(&world, -1); now_ns != NONE; now_ns = next_time(&world, now_ns))
+    int64_t before_ns = 0;
+    for (int64_t now_ns = next_time(&world, -1); now_ns != NONE; now_ns = next_time(&world, now_ns)) {
+        for (int s = 0; s < 2; s++)
+            pass(&world.sites[s], now_ns - before_ns);
+        before_ns = now_ns;
         happen(&world, now_ns);
+    }
     site_close(&world.sites[0]);
     site_close(&world.sites[1]);
     mem_free(world.handing.jobs);

@@ -11,11 +11,18 @@
 
 #include "experiment.h"
 #include "tandem/model.h"
+#include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
 #define REFERENCE_STAGES 4 /* at most */
 
-enum reference_policy { REFERENCE_CHUNKED, REFERENCE_CONTINUOUS, REFERENCE_WHOLE_PROMPTS };
+enum reference_policy {
+    REFERENCE_CHUNKED,
+    REFERENCE_CONTINUOUS,
+    REFERENCE_WHOLE_PROMPTS,
+    REFERENCE_ADAPTIVE,
+    REFERENCE_STATIC
+};
 enum reference_first_token { REFERENCE_DECODE, REFERENCE_PREFILL, REFERENCE_RELAY };
 
 /* One instance. */
@@ -25,8 +32,11 @@ struct reference_pool {
     struct timer *timers[REFERENCE_STAGES];
     /* Of the instance as it is set: blocks and seqs are a lane's. */
     int64_t block_tokens, blocks, budget, seqs, threshold;
-    double watermark;
+    double watermark, watermark_high;
     bool watermark_when_idle;
+    enum scheduler_order order;
+    int64_t batch_size, timeout_ns; /* static */
+    struct scheduler_adaptive adaptive;
     /* Preempted blocks go to the host, of each lane so many: 0: they are lost. */
     int64_t host_blocks;
     double swap_ns_per_block;
@@ -45,6 +55,7 @@ struct reference_config {
 struct reference_row {
     int64_t ttft_ns, ttft_prefill_ns, e2e_ns, max_itl_ns;
     int64_t prefill_queue_ns, decode_queue_ns, transfer_ns, admission_ns, stalled_ns;
+    int64_t interference_ns, blocked_ns;
     uint32_t preemptions, swaps;
 };
 

@@ -82,7 +82,8 @@ def sections(results: list[Result]) -> list[Section]:
                 for metric, noun in LATENCIES
                 if any(result.counted(metric) for result in results)
                 for row in _latency(results, metric, noun)
-            ],
+            ]
+            + _contention(results),
         ),
         Section("Utilization", _utilization(results)),
         Section("Cost", _cost(results)),
@@ -254,6 +255,23 @@ def _latency(results: list[Result], metric: str, noun: str) -> list[Row]:
             ),
         )
         for name in statistics
+    ]
+
+
+def _contention(results: list[Result]) -> list[Row]:
+    return [
+        _row(
+            results,
+            key,
+            "ns",
+            label,
+            units.time_text,
+            lambda result, key=key: result.value(key) or None,
+        )
+        for key, label in (
+            ("mean_interference_ns", "interference of prefills, mean"),
+            ("mean_blocked_ns", "head-of-line blocking, mean"),
+        )
     ]
 
 

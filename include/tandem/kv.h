@@ -161,7 +161,8 @@ static inline int64_t kv_free_blocks(const struct kv *kv)
 /* Most tokens of a sequence that an empty cache holds with so many blocks left free. */
 int64_t kv_most_tokens(const struct kv_config *config, int64_t capacity_blocks, int64_t spare_blocks);
 
-/* Sequences of so many tokens that an empty cache holds, up to most. */
+/* Places of so many blocks, and sequences of so many tokens, that an empty cache holds; up to most. */
+int64_t kv_most_places(const struct kv_config *config, int64_t capacity_blocks, int64_t blocks, int64_t most);
 int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_blocks, int64_t tokens,
                           int64_t most);
 
@@ -197,6 +198,8 @@ void kv_grow(struct kv *kv, uint32_t owner, int64_t blocks);
 
 /* Gives a sequence's place back. Returns its blocks. */
 int64_t kv_remove(struct kv *kv, uint32_t owner);
+/* Gives all places back. */
+void kv_remove_all(struct kv *kv);
 
 /* The lowest start in [begin, end) of so many consecutive free blocks, -1 for none. For allocators. */
 int64_t kv_first_fit(const struct kv *kv, int64_t begin, int64_t end, int64_t blocks);

@@ -56,14 +56,17 @@ struct effort {
     uint64_t iterations;
     uint64_t tokens; /* through the layers, prefill and decode; the KV of each is written */
     uint64_t
-        recomputed_tokens;  /* of them: computed before and lost in a preemption or not kept (not the last
-                             * prompt  token, which first_token `decode` runs again on the decode instance) */
-    uint64_t prompt_tokens; /* of them: of prompts, for the first time on this instance */
+        recomputed_tokens;   /* of them: computed before and lost in a preemption or not kept (not the last
+                              * prompt  token, which first_token `decode` runs again on the decode instance) */
+    uint64_t padding_tokens; /* of them: of static batches, where no request has a token */
+    uint64_t prompt_tokens;  /* of them: of prompts, for the first time on this instance */
     uint64_t logit_rows;
+    uint64_t padding_rows; /* of them */
     wide_t context_x2; /* twice the context that attention sees, summed over tokens: a chunk of c tokens after
                         * k others c (2k + c), a decode step on l tokens 2l; of models with sliding windows
                         * summed over layers too, each with what it sees */
     wide_t recomputed_context_x2; /* of it: of the recomputed tokens */
+    wide_t padding_context_x2;    /* of it: what requests do not need */
     wide_t kv_read_tokens;        /* a chunk k + c, a decode step l; over layers as context_x2 */
     wide_t expert_bytes;          /* weights of the experts that the tokens are sent to, as expected */
 };
@@ -73,10 +76,13 @@ static inline void effort_add(struct effort *into, const struct effort *from)
     into->iterations += from->iterations;
     into->tokens += from->tokens;
     into->recomputed_tokens += from->recomputed_tokens;
+    into->padding_tokens += from->padding_tokens;
     into->prompt_tokens += from->prompt_tokens;
     into->logit_rows += from->logit_rows;
+    into->padding_rows += from->padding_rows;
     into->context_x2 += from->context_x2;
     into->recomputed_context_x2 += from->recomputed_context_x2;
+    into->padding_context_x2 += from->padding_context_x2;
     into->kv_read_tokens += from->kv_read_tokens;
     into->expert_bytes += from->expert_bytes;
 }
@@ -92,6 +98,7 @@ struct usage {
     uint64_t iterations[PHASE_COUNT];                /* whole run, as all below */
     uint64_t prefill_tokens;                         /* computed, recomputed ones included */
     uint64_t recomputed_tokens;                      /* of them: computed again after a preemption */
+    uint64_t padding_tokens;                         /* computed beside them in static batches */
     uint64_t output_tokens;                          /* visible tokens */
     uint64_t window_output_tokens;
     struct effort window[PHASE_COUNT]; /* of iterations that end inside the window, by their phase */
@@ -126,9 +133,10 @@ struct metrics_counts {
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
-    uint64_t window_prompt_tokens;       /* of completed window requests */
-    wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
-    wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
+    uint64_t window_prompt_tokens;                    /* of completed window requests */
+    wide_t e2e_ns;                                    /* sum over completed requests (Little's law) */
+    wide_t window_stage_ns[STAGE_COUNT];              /* of completed window requests */
+    wide_t window_interference_ns, window_blocked_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
     wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */

@@ -17,7 +17,7 @@ struct instance_row {
     double utilization;                                      /* sum of the three / window */
     double mfu, hfu, mbu;                                    /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
-    uint64_t prefill_tokens, recomputed_tokens, output_tokens;
+    uint64_t prefill_tokens, recomputed_tokens, padding_tokens, output_tokens;
     uint64_t preemptions, swaps, swapped_out_bytes, swapped_in_bytes;
     uint64_t kv_capacity_blocks, kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
     double kv_mean_utilization; /* block-ns / (capacity x window) */
@@ -47,7 +47,7 @@ struct pool_row {
     double kv_mean_cached, kv_internal_fragmentation, kv_external_fragmentation;
     uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_bytes, kv_allocation_ns;
     double mean_running, mean_waiting; /* requests of the whole pool, over the whole run */
-    uint64_t prefill_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
+    uint64_t prefill_tokens, padding_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
@@ -91,7 +91,8 @@ struct summary {
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
     /* Over completed window requests: */
     double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns;
+        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns, mean_interference_ns,
+        mean_blocked_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */

@@ -11,7 +11,8 @@ enum rng_purpose {
     RNG_PROMPT_TOKENS = 2,
     RNG_OUTPUT_TOKENS = 3,
     RNG_THINK_TIME = 4,
-    RNG_ROUTER = 5
+    RNG_ROUTER = 5,
+    RNG_PRIORITY = 6
 };
 
 /* 64 random bits. */

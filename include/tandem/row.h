@@ -11,7 +11,8 @@ extern const char *const row_status_names[]; /* by value, ended by NULL */
 extern const char *const row_reason_names[];
 
 /* Stages add up exactly: e2e = router + control + prefill_queue + prefill + decode_queue + transfer +
- * admission + decode + stalled. All 0 for a refused request but arrival and tokens. */
+ * admission + decode + stalled. All 0 for a refused request but arrival, tokens
+ * and priority. */
 struct row {
     uint64_t id; /* position in order of arrival; the index of the row */
     int64_t arrival_ns;
@@ -30,7 +31,9 @@ struct row {
     int64_t admission_ns;    /* transfer known at the decode instance to joining the batch */
     int64_t
         decode_ns; /* prompt complete (unified) or joined (decode instance) to last token, without stalls */
-    int64_t stalled_ns; /* preempted until scheduled again */
+    int64_t stalled_ns;      /* preempted until scheduled again */
+    int64_t interference_ns; /* of decoding: what others' prefills made it longer; not a stage */
+    int64_t blocked_ns;      /* of the queues: while the one ahead did not fit; not a stage */
     uint64_t kv_transfer_bytes;
     int32_t prefill_instance; /* row of /instances; -1: none */
     int32_t decode_instance;  /* -1: stayed on the prefill instance */
@@ -39,6 +42,7 @@ struct row {
     uint64_t swapped_bytes; /* both ways */
     uint8_t status;         /* enum row_status */
     uint8_t reason;         /* enum row_reason */
+    uint8_t priority;       /* class, 0 the most urgent */
 };
 
 /* Nanoseconds per output token after the first, rounded half up; 0 when there is only one token. */

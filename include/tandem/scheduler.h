@@ -14,6 +14,19 @@ struct schedule; /* the batch of the next iteration while it is being made */
 enum instance_role { ROLE_UNIFIED, ROLE_PREFILL, ROLE_DECODE, ROLE_COUNT };
 extern const char *const role_names[];
 
+/* Of waiting requests; those that are equal come as they came. Preempted ones come before all. */
+enum scheduler_order { ORDER_FCFS, ORDER_PRIORITY, ORDER_SHORTEST_PROMPT, ORDER_LONGEST_PROMPT };
+extern const char *const order_names[];
+
+/* Chunk sizes of adaptive-chunked. */
+struct scheduler_adaptive {
+    int64_t base_tokens;
+    double load; /* share of the KV blocks in use above which chunks are of load_tokens */
+    int64_t load_tokens;
+    int64_t long_prompt_tokens, long_tokens; /* longer prompts have chunks of long_tokens */
+    int64_t short_prompt_tokens;             /* shorter ones are one chunk */
+};
+
 /* What becomes of a victim's blocks. */
 enum preemption { PREEMPTION_RECOMPUTE, PREEMPTION_SWAP };
 extern const char *const preemption_names[];
@@ -26,10 +39,15 @@ struct scheduler_limits {
     int64_t max_num_seqs;
     int64_t long_prefill_token_threshold; /* 0: none */
     double watermark;                     /* share of the blocks that admission leaves free */
-    bool chunked_prefill;                 /* prefill-only: chunks instead of whole prompts */
-    int preemption;                       /* enum preemption */
-    double swap_gb_per_s;                 /* of each GPU, either way; 0: automatic */
-    double swap_space_gib;                /* of the host's memory, of each GPU */
+    double watermark_high;     /* of those that are free before it goes on, once it had to stop; 0: none */
+    int order;                 /* enum scheduler_order */
+    bool chunked_prefill;      /* prefill-only: chunks instead of whole prompts */
+    int preemption;            /* enum preemption */
+    double swap_gb_per_s;      /* of each GPU, either way; 0: automatic */
+    double swap_space_gib;     /* of the host's memory, of each GPU */
+    int64_t static_batch_size; /* static: requests of a batch */
+    double static_timeout_ms;  /* static: longest wait for them */
+    struct scheduler_adaptive adaptive;
 };
 
 /* Options of the "scheduler" object (struct scheduler_limits). */
@@ -47,6 +65,9 @@ struct scheduler {
      * blocks only got fewer. Boundaries of such policies can be leapt over; false is always right, and slow.
      */
     bool steady;
+    /* Longest chunk of a prompt of so many tokens (with those of a preempted one), at that share of KV blocks
+     * in use at the boundary, beside long_prefill_token_threshold; NULL: none. */
+    int64_t (*chunk_tokens)(const struct scheduler_limits *limits, int64_t tokens, double load);
     /* Whether it can do without a KV cache: prompts are computed whole, and decodes apart from them. */
     bool without_cache;
     /* Plans one iteration: called at a boundary with no iteration in progress. */
@@ -61,13 +82,28 @@ extern const struct scheduler *const schedulers[]; /* generated, NULL-ended */
  */
 int64_t schedule_running(struct schedule *schedule);
 
-/* Waiting requests, first come first served, while running < max_num_seqs and budget is left, in chunks:
+/* Waiting requests in order while running < max_num_seqs and budget is left, in chunks:
  * blocks for the whole known sequence (+ watermark if anything runs) must be free, only the chunk's are
- * taken. Returns admitted. */
+ * taken. The first that does not fit stops the rest. Returns admitted. */
 int64_t schedule_waiting_chunks(struct schedule *schedule);
 
 /* Waiting requests as whole prompts within the budget (one over the budget runs alone), max_num_seqs and
  * watermark. Returns admitted. */
 int64_t schedule_waiting_whole(struct schedule *schedule);
+
+/* The static batch in progress decodes, those that have ended with the rest. False where there is none. */
+bool schedule_padded_running(struct schedule *schedule);
+
+/* Waiting requests as a static batch, with none in progress: at most so many, within max_num_seqs, whole
+ * prompts padded to the longest, with blocks for that and the longest max_tokens each. Returns admitted. */
+int64_t schedule_waiting_padded(struct schedule *schedule, int64_t most);
+
+/* Requests that wait, since when the oldest does (where there is one), and the time. */
+int64_t schedule_waiting_count(const struct schedule *schedule);
+int64_t schedule_oldest_ns(const struct schedule *schedule);
+int64_t schedule_now_ns(const struct schedule *schedule);
+
+/* With nothing to compute: plan again at that time, if nothing has changed by then. */
+void schedule_again_at(struct schedule *schedule, int64_t time_ns);
 
 #endif

@@ -77,6 +77,16 @@ static inline int64_t work_sliding_read(int64_t before, int64_t tokens, int64_t 
     return tokens + (before < window ? before : window);
 }
 
+/* What of the work is decoding. */
+static inline void work_keep_decodes(const struct work *work, struct work *decodes)
+{
+    *decodes = (struct work){.decode_sequences = work->decode_sequences,
+                             .decode_context_tokens = work->decode_context_tokens,
+                             .logit_rows = work->decode_sequences,
+                             .longest_context_tokens = work->longest_context_tokens,
+                             .sliding_context_tokens = work->sliding_context_tokens};
+}
+
 /* Adds a chunk of so many tokens of a prompt that has others in the cache before it; rows of logits are for
  * the caller to add. window: the layers' sliding one; 0: none has one. */
 static inline void work_add_chunk(struct work *work, int64_t before, int64_t tokens, int64_t window)

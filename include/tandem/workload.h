@@ -24,6 +24,7 @@ struct workload_request {
     int64_t output_tokens; /* >= 1; hidden from policies */
     int64_t
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
+    int64_t priority; /* class, 0 the most urgent */
 };
 
 struct workload;
@@ -78,6 +79,7 @@ struct trace_row {
     int64_t prompt_tokens;
     int64_t output_tokens;
     int64_t max_tokens; /* 0: not given */
+    int64_t priority;   /* class, 0 the most urgent and where there is none */
 };
 
 struct trace_reader {

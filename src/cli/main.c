@@ -238,7 +238,7 @@ static int command_list(int count, char **values)
         found = true;
         printf("schedulers:\n");
         for (int i = 0; schedulers[i]; i++)
-            printf("  %-14s %s\n", schedulers[i]->name, schedulers[i]->doc);
+            printf("  %-16s %s\n", schedulers[i]->name, schedulers[i]->doc);
     }
     if (!topic || strcmp(topic, "routers") == 0) {
         found = true;

@@ -186,19 +186,25 @@ int64_t kv_most_tokens(const struct kv_config *config, int64_t capacity_blocks, 
     return low;
 }
 
-int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_blocks, int64_t tokens,
-                          int64_t most)
+int64_t kv_most_places(const struct kv_config *config, int64_t capacity_blocks, int64_t blocks, int64_t most)
 {
     struct kv kv;
     int64_t count = 0;
     kv_init(&kv, config, capacity_blocks);
-    int64_t blocks = kv_size(&kv, tokens);
     if (!kv.placed)
         return capacity_blocks / blocks < most ? capacity_blocks / blocks : most;
     while (count < most && kv_make_place(&kv, blocks))
         kv_place(&kv, (uint32_t)count++, blocks);
     kv_clear(&kv);
     return count;
+}
+
+int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_blocks, int64_t tokens,
+                          int64_t most)
+{
+    struct kv empty;
+    kv_init(&empty, config, capacity_blocks);
+    return kv_most_places(config, capacity_blocks, kv_size(&empty, tokens), most);
 }
 
 /* Blocks change hands; what that costs is for the caller to say. */
@@ -363,4 +369,10 @@ void kv_grow(struct kv *kv, uint32_t owner, int64_t blocks)
 int64_t kv_remove(struct kv *kv, uint32_t owner)
 {
     return remove_at(kv, find(kv, owner));
+}
+
+void kv_remove_all(struct kv *kv)
+{
+    while (kv->region_count > 0)
+        remove_at(kv, kv->region_count - 1);
 }

@@ -55,12 +55,22 @@ static const struct column requests[] = {
     COLUMN(admission_ns, "ns", "Stage: transfer known at the decode instance to joining its batch."),
     COLUMN(decode_ns, "ns", "Stage: decoding until the last token, without stalls."),
     COLUMN(stalled_ns, "ns", "Stage: preempted until scheduled again."),
+    COLUMN(interference_ns, "ns",
+           "Of decoding, in no stage: time by which prefills of others lengthened iterations while the "
+           "request was "
+           "in the decode batch (all of an iteration in which it waited for them)."),
+    COLUMN(
+        blocked_ns, "ns",
+        "Head-of-line blocking, in no stage: time in queues, seats being free, behind a request that did not "
+        "fit for "
+        "want of KV blocks; in a static batch while slots of ended requests wait for its end."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache moved to the decode instance."),
     COLUMN(prefill_instance, "1", "Row of /instances that computed the prompt; -1: none."),
     COLUMN(decode_instance, "1", "Row of /instances that the request moved to; -1: it did not move."),
     COLUMN(preemptions, "1", "How often the request was preempted."),
     COLUMN(swaps, "1", "Of them: its blocks went to the host's memory and came back."),
     COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
+    COLUMN(priority, "1", "Class of priority, 0 the most urgent."),
     NAMED("status", row, status, "1", "How the request ended.", row_status_names),
     NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
 };
@@ -80,9 +90,10 @@ static const struct column instances[] = {
     COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
     COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
     COLUMN(utilization, "1", "Busy time of all phases / window."),
-    COLUMN(mfu, "1",
-           "Model FLOPs utilization: hfu without the tokens that a preemption, or the want of a KV cache, "
-           "made it recompute."),
+    COLUMN(
+        mfu, "1",
+        "Model FLOPs utilization: hfu without padding and the tokens that a preemption, or the want of a KV "
+        "cache, made it recompute."),
     COLUMN(hfu, "1", HFU_DOC),
     COLUMN(mbu, "1", MBU_DOC),
     COLUMN(prefill_iterations, "1", "Iterations that only prefill, over the whole run."),
@@ -92,6 +103,8 @@ static const struct column instances[] = {
     COLUMN(
         recomputed_tokens, "tokens",
         "Of them: computed before on this instance and lost in a preemption, or never kept (kv.cache none)."),
+    COLUMN(padding_tokens, "tokens",
+           "Computed beside them and the output tokens to pad static batches, over the whole run."),
     COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
@@ -150,9 +163,10 @@ static const struct column pools[] = {
     COLUMN(utilization_prefill, "1", "Time in iterations that only prefill / (window x instances)."),
     COLUMN(utilization_decode, "1", "Time in iterations that only decode / (window x instances)."),
     COLUMN(utilization_mixed, "1", "Time in iterations that do both / (window x instances)."),
-    COLUMN(mfu, "1",
-           "Model FLOPs utilization: hfu without the tokens that preemptions, or the want of a KV cache, "
-           "made it recompute."),
+    COLUMN(
+        mfu, "1",
+        "Model FLOPs utilization: hfu without padding and the tokens that a preemption, or the want of a KV "
+        "cache, made it recompute."),
     COLUMN(hfu, "1", HFU_DOC),
     COLUMN(mbu, "1", MBU_DOC),
     COLUMN(kv_mean_utilization, "1", "Time average of the share of KV blocks in use, inside the window."),
@@ -168,6 +182,8 @@ static const struct column pools[] = {
     COLUMN(mean_running, "requests", "Requests in the pool's batches, time average over the whole run."),
     COLUMN(mean_waiting, "requests", "Requests waiting in the pool, time average over the whole run."),
     COLUMN(prefill_tokens, "tokens", "Prompt tokens computed, recomputed ones included, over the whole run."),
+    COLUMN(padding_tokens, "tokens",
+           "Computed beside them and the output tokens to pad static batches, over the whole run."),
     COLUMN(output_tokens, "tokens", "Tokens made visible, over the whole run."),
     COLUMN(preemptions, "1", "Preemptions, over the whole run."),
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
@@ -296,6 +312,8 @@ static const struct column summary[] = {
     MEAN(mean_admission_ns, "admission"),
     MEAN(mean_decode_ns, "decode"),
     MEAN(mean_stalled_ns, "stalled"),
+    COLUMN(mean_interference_ns, "ns", "Mean of interference_ns over completed window requests."),
+    COLUMN(mean_blocked_ns, "ns", "Mean of blocked_ns over completed window requests."),
     COLUMN(gpus, "GPUs", "GPUs of all pools."),
     COLUMN(moved_requests, "requests", "Requests that moved to a decode instance."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache that they moved."),

@@ -93,6 +93,8 @@ static void count_window(struct metrics *metrics, const struct row *row)
     counts->window_completed++;
     counts->window_prompt_tokens += row->prompt_tokens;
     count_stages(metrics, row);
+    counts->window_interference_ns += (uint64_t)row->interference_ns;
+    counts->window_blocked_ns += (uint64_t)row->blocked_ns;
     count_slo(metrics, row, tpot_ns);
     int third = third_of(&metrics->config, row);
     counts->third_count[third]++;
@@ -182,6 +184,7 @@ void usage_add(struct usage *into, const struct usage *from)
     into->moving_ns += from->moving_ns;
     into->prefill_tokens += from->prefill_tokens;
     into->recomputed_tokens += from->recomputed_tokens;
+    into->padding_tokens += from->padding_tokens;
     into->output_tokens += from->output_tokens;
     into->window_output_tokens += from->window_output_tokens;
     into->preemptions += from->preemptions;
@@ -264,6 +267,7 @@ void metrics_effort(struct metrics *metrics, int64_t pool, struct usage *usage, 
 {
     usage->iterations[phase] += effort->iterations;
     usage->recomputed_tokens += effort->recomputed_tokens;
+    usage->padding_tokens += effort->padding_tokens;
     if (metrics_in_window(metrics, at_ns))
         effort_add(&usage->window[phase], effort);
     struct series_bin *bin = instant(metrics, pool, at_ns);

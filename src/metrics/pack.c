@@ -129,6 +129,8 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->e2e_ns += from->e2e_ns;
     for (int i = 0; i < STAGE_COUNT; i++)
         into->window_stage_ns[i] += from->window_stage_ns[i];
+    into->window_interference_ns += from->window_interference_ns;
+    into->window_blocked_ns += from->window_blocked_ns;
     into->checksum += from->checksum;
 }
 

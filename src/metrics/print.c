@@ -123,6 +123,11 @@ static void print_stages(const struct summary *summary, struct text *text)
         if (stages[i].ns > 0)
             text_append(text, LABEL "%12s%10.2f %%\n", stages[i].name, time_text(stages[i].ns).text,
                         100 * stages[i].ns / summary->e2e.mean);
+    if (summary->mean_interference_ns > 0 || summary->mean_blocked_ns > 0)
+        text_append(text,
+                    LABEL "%s of decode lost to others' prefills, %s of queues to the head of the line\n",
+                    "contention", time_text(summary->mean_interference_ns).text,
+                    time_text(summary->mean_blocked_ns).text);
 }
 
 static int name_width(const struct results *results)

@@ -62,8 +62,9 @@ static struct rates rates(const struct results_pool *pool, double gpu_s, const s
 {
     double all = flops(pool, effort->tokens, effort->logit_rows, effort->context_x2);
     /* Recomputed tokens have no row of logits: each row samples a token that none has sampled before. */
-    double useful = flops(pool, effort->tokens - effort->recomputed_tokens, effort->logit_rows,
-                          effort->context_x2 - effort->recomputed_context_x2);
+    double useful = flops(pool, effort->tokens - effort->recomputed_tokens - effort->padding_tokens,
+                          effort->logit_rows - effort->padding_rows,
+                          effort->context_x2 - effort->recomputed_context_x2 - effort->padding_context_x2);
     double bytes = (double)effort->iterations * pool->weight_bytes +
                    wide_to_double(effort->kv_read_tokens) * pool->kv_bytes_per_context_token +
                    (double)effort->tokens * pool->kv_bytes_per_token + wide_to_double(effort->expert_bytes);
@@ -186,6 +187,7 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .mixed_iterations = usage->iterations[PHASE_MIXED],
         .prefill_tokens = usage->prefill_tokens,
         .recomputed_tokens = usage->recomputed_tokens,
+        .padding_tokens = usage->padding_tokens,
         .output_tokens = usage->output_tokens,
         .preemptions = usage->preemptions,
         .swaps = usage->swaps,
@@ -265,6 +267,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
         .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
         .prefill_tokens = usage->prefill_tokens,
+        .padding_tokens = usage->padding_tokens,
         .output_tokens = usage->output_tokens,
         .preemptions = usage->preemptions,
         .swaps = usage->swaps,
@@ -481,6 +484,10 @@ static void summarize_times(const struct build *build, struct summary *summary)
     };
     for (int i = 0; i < STAGE_COUNT; i++)
         *means[i] = ratio(wide_to_double(counts->window_stage_ns[i]), (double)counts->window_completed);
+    summary->mean_interference_ns =
+        ratio(wide_to_double(counts->window_interference_ns), (double)counts->window_completed);
+    summary->mean_blocked_ns =
+        ratio(wide_to_double(counts->window_blocked_ns), (double)counts->window_completed);
 }
 
 static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)

@@ -128,6 +128,7 @@ void batch_join(struct instance *instance, uint32_t slot)
     sequence->state = SEQUENCE_DECODE;
     sequence->join_step = batch->step;
     sequence->generated_tokens = sequence->request->generated_tokens;
+    sequence->request->row.interference_ns -= instance->interference_ns;
     batch->count++;
     batch->window_count += sequence->in_window;
     batch->cached_tokens += sequence->cached_tokens;
@@ -178,6 +179,7 @@ void batch_leave(struct instance *instance, uint32_t slot)
     struct request *request = sequence->request;
     int64_t cached_tokens = cached_now(instance, sequence);
     int64_t blocks = blocks_now(instance, sequence);
+    request->row.interference_ns += instance->interference_ns;
     batch->count--;
     batch->window_count -= sequence->in_window;
     batch->cached_tokens -= cached_tokens;

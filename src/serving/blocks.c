@@ -2,15 +2,10 @@
  * here; where the blocks lie is for the allocator (kv.h). */
 #include "internal.h"
 
-bool blocks_fit(const struct schedule *schedule, int64_t blocks, struct room_item item)
+bool blocks_place(struct instance *instance, int64_t blocks)
 {
-    struct instance *instance = schedule->instance;
-    if (!room_for(schedule, blocks + spare_blocks(instance), item))
-        return false;
-    if (kv_make_place(&instance->kv, blocks))
-        return true;
-    instance->unplaced = true;
-    return false;
+    instance->unplaced = !kv_make_place(&instance->kv, blocks);
+    return !instance->unplaced;
 }
 
 void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks)
@@ -27,7 +22,7 @@ int64_t blocks_for_chunk(const struct instance *instance, const struct sequence 
 {
     const struct kv *kv = &instance->kv;
     if (kv->placed)
-        return sequence->blocks > 0 ? 0 : kv_size(kv, sequence->known_tokens);
+        return sequence->blocks > 0 || instance->schedule.padding ? 0 : kv_size(kv, sequence->known_tokens);
     return kv_blocks(kv, sequence->computed_tokens + chunk) - sequence->blocks;
 }
 

@@ -37,7 +37,7 @@ void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int6
     sequence_free(instance, slot);
     instance->held--;
     instance->report_due = true;
-    if (instance->waiting.count > 0) /* nothing else waits for blocks here */
+    if (instance->waiting_count > 0) /* nothing else waits for blocks here */
         instance->boundary_due = true;
 }
 
@@ -49,6 +49,7 @@ void handoff_receive(struct instance *instance, struct request *request, int64_t
     request->row.decode_instance = (int32_t)(instance->entity - ENTITY_FIRST_INSTANCE);
     uint32_t slot = sequence_new(instance, request);
     instance->sequences[slot].state = SEQUENCE_OFFERED;
+    blocked_join(instance, request, now_ns);
     ring_push_back(&instance->offered, slot);
     instance->boundary_due = true;
 }
@@ -73,14 +74,15 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
-    while (instance->offered.count > 0 && instance->waiting.count == 0 && instance->swapped.count == 0 &&
+    while (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0 &&
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         int64_t tokens = sequence->request->prompt_tokens + 1;
         struct room_item item = {1, tokens, true};
-        if (!blocks_fit(&instance->schedule, kv_size(&instance->kv, tokens), item))
+        if (!admission_fits(&instance->schedule, slot, kv_size(&instance->kv, tokens), item))
             return;
+        blocked_leave(instance, sequence->request);
         blocks_take(instance, slot, kv_size(&instance->kv, tokens));
         ring_pop_front(&instance->offered);
         sequence->state = SEQUENCE_MOVING;

@@ -47,6 +47,8 @@ static void set_wake(struct instance *instance, int64_t now_ns)
         wake_ns = leap_wake_ns(instance);
     else if (instance->boundary_due)
         wake_ns = now_ns;
+    else
+        wake_ns = instance->due_ns;
     int64_t report_ns = instance_report_ns(&instance, 1, now_ns);
     wake_ns = report_ns < wake_ns ? report_ns : wake_ns;
     engine_wake(instance->engine, instance->entity, wake_ns);
@@ -60,7 +62,7 @@ static void on_dispatch(struct instance *instance, struct request *request, int6
     request->stage_ns = now_ns;
     uint32_t slot = sequence_new(instance, request);
     instance->queued_tokens += instance->sequences[slot].known_tokens;
-    ring_push_back(&instance->waiting, slot);
+    waiting_add(instance, slot, now_ns);
     instance->boundary_due = true;
 }
 
@@ -98,14 +100,19 @@ static void on_message(void *state, struct engine *engine, const struct event *e
 
 static void start_iteration(struct instance *instance, int64_t now_ns)
 {
-    struct work work;
+    struct work work, alone;
     if (!iteration_plan(instance, now_ns, &work))
         return;
-    instance->iteration_ns = timer_iteration_ns(instance->config->timers[0], &work);
-    instance->expert_bytes =
-        timer_expert_bytes(instance->config->timers[0], work.prefill_tokens + work.decode_sequences);
-    iteration_begin(instance,
-                    now_ns + kv_take_cost(&instance->kv) + swap_copy_ns(instance) + instance->iteration_ns);
+    struct timer *timer = instance->config->timers[0];
+    int64_t length_ns = timer_iteration_ns(timer, &work), alone_ns = length_ns;
+    int64_t copy_ns = kv_take_cost(&instance->kv) + swap_copy_ns(instance);
+    if (work.prefill_tokens > 0 && work.decode_sequences > 0) {
+        work_keep_decodes(&work, &alone);
+        alone_ns = timer_iteration_ns(timer, &alone);
+    }
+    instance->iteration_ns = length_ns;
+    instance->expert_bytes = timer_expert_bytes(timer, work.prefill_tokens + work.decode_sequences);
+    iteration_begin(instance, now_ns, copy_ns + length_ns, copy_ns + alone_ns);
     leap_predict(instance);
 }
 
@@ -118,7 +125,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     bool ended = instance->busy && instance->iteration_end_ns == now_ns;
     if (ended)
         iteration_finish(instance, now_ns);
-    if (ended || (!instance->busy && instance->boundary_due))
+    if (ended || (!instance->busy && (instance->boundary_due || instance->due_ns <= now_ns)))
         start_iteration(instance, now_ns);
     instance_report(&instance, 1, now_ns);
     set_wake(instance, now_ns);
@@ -140,8 +147,10 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
                              row->stalled_ns,
           "the stages of request %llu do not add up", (unsigned long long)row->id);
     metrics_row(instance->metrics, row);
-    blocks_give(instance, slot);
     running_remove(instance, slot);
+    cache_outside(instance, slot, 0);
+    if (!padded_ends(instance))
+        blocks_give(instance, slot);
     sequence_free(instance, slot);
     engine_body_free(instance->engine, request);
     engine_count(instance->engine, 1);
@@ -163,6 +172,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
     instance->free_slots = NO_SLOT;
     instance->first_running = NO_SLOT;
     instance->last_running = NO_SLOT;
+    instance->due_ns = SIMTIME_NEVER;
     instance->schedule.instance = instance;
     if (config->no_cache)
         kv_init_none(&instance->kv);
@@ -177,7 +187,7 @@ void instance_free(struct instance *instance)
     batch_clear(instance);
     kv_clear(&instance->kv);
     mem_free(instance->sequences);
-    mem_free(instance->waiting.slots);
+    waiting_clear(instance);
     mem_free(instance->offered.slots);
     mem_free(instance->ready.slots);
     mem_free(instance->swapped.slots);
@@ -190,7 +200,7 @@ void instance_free(struct instance *instance)
 
 void instance_close(struct instance *instance, int64_t end_ns)
 {
-    CHECK(!instance->busy && instance->running == 0 && instance->waiting.count == 0 &&
+    CHECK(!instance->busy && instance->running == 0 && instance->waiting_count == 0 &&
               instance->offered.count == 0 && instance->swapped.count == 0 && instance->moving == 0 &&
               instance->held == 0 && instance->swapped_blocks == 0,
           "instance %u has unfinished requests at the end", instance->entity);

@@ -102,14 +102,32 @@ struct schedule {
     int64_t budget_tokens; /* left */
     int64_t prefill_tokens;
     int64_t preempted, returned; /* returned: swapped sequences that came back */
+    int64_t used_blocks;         /* when it was begun */
     bool decode;                 /* the decode batch takes part */
     bool grown;                  /* sequences were moved to longer places */
+    bool padding;                /* a static batch is made: places come when all of it is known */
     bool short_of_room;          /* a running prompt sits out: its activations do not fit */
     struct activation_load prefill_load, decode_load; /* planned; where activations count */
     size_t item_count, parked_count;
     uint32_t *items;  /* slots with prefill chunks */
     uint32_t *parked; /* decodes without budget */
     size_t item_capacity, parked_capacity;
+};
+
+/* The static batch in progress, whose slots are of one length. */
+struct padded {
+    int64_t blocks;        /* of each */
+    int64_t prompt_tokens; /* the longest */
+    int64_t origin_tokens; /* cached tokens of each, less the steps of the decode batch */
+};
+
+/* Head-of-line blocking: requests wait while there are seats. A request's row holds minus the counter while
+ * it waits. */
+struct blocked {
+    int64_t total_ns; /* up to since_ns, while the queue is blocked */
+    int64_t since_ns;
+    uint32_t head; /* the one that does not fit, which is in nobody's way; NO_SLOT: it is none of them */
+    bool now;
 };
 
 /* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
@@ -119,17 +137,20 @@ struct instance {
     int64_t iteration_ns, iteration_end_ns;
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
     int64_t next_report_ns;
+    int64_t due_ns; /* an idle one has a boundary then, SIMTIME_NEVER: when something changes */
     uint32_t entity;
     uint8_t phase;     /* enum phase of the iteration in progress, its own or that of its lanes; else idle */
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
-    int64_t running;     /* length of the running list */
-    struct ring waiting; /* to prefill, or to recompute */
-    struct ring offered; /* decode role: handed off, first come first served */
-    struct ring ready;   /* decode role: KV has come */
-    struct ring swapped; /* preempted, their blocks with the host */
-    int64_t moving;      /* reserved, until they join */
+    int64_t running;       /* length of the running list */
+    int64_t padded_slots;  /* of the static batch in progress, those that have ended too; 0: there is none */
+    int64_t waiting_count; /* to prefill, or to recompute: in waiting and sorted */
+    struct ring waiting;   /* all, or with an order the preempted ones: they come first */
+    struct ring offered;   /* decode role: handed off, first come first served */
+    struct ring ready;     /* decode role: KV has come */
+    struct ring swapped;   /* preempted, their blocks with the host */
+    int64_t moving;        /* reserved, until they join */
     struct kv kv;
     int64_t outside_tokens; /* cached of sequences that are not in the batch */
     int64_t peak_tokens;    /* most tokens cached at once */
@@ -142,6 +163,14 @@ struct instance {
     struct meter meter;    /* sums first; holds the usage */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
+    struct heap sorted, ages; /* waiting ones, with an order: by it, and as they came */
+    struct blocked blocked;
+    bool stopped; /* admission, until watermark_high */
+    struct padded padded;
+    /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
+     * before it. A request's row holds minus the sum while it is in the batch. */
+    int64_t lengthened_ns, interference_ns;
+    int64_t begun_ns;                      /* the iteration in progress */
     int64_t swapped_blocks, copied_blocks; /* with the host; copied either way since an iteration began */
     struct engine *engine;
     struct metrics *metrics;
@@ -242,10 +271,47 @@ static inline int64_t tokens_cached(const struct instance *instance)
     return instance->config->no_cache ? 0 : instance->outside_tokens + instance->batch.cached_tokens;
 }
 
-/* schedule.c */
-void schedule_begin(struct schedule *schedule);
+/* One sequence that is to be computed: a decode (one token), or a chunk of so many tokens; context: with it.
+ */
+struct room_item {
+    int64_t tokens, context;
+    bool decodes;
+};
+
+/* waiting.c: the queue */
 /* Blocks that admission leaves free now: the watermark. */
 int64_t spare_blocks(const struct instance *instance);
+/* A new request, now; a preempted one. */
+void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns);
+void waiting_return(struct instance *instance, uint32_t slot);
+/* Of at least one: the next to be admitted; takes it out; since when the oldest waits. */
+uint32_t waiting_first(const struct instance *instance);
+void waiting_take_first(struct instance *instance);
+int64_t waiting_oldest_ns(const struct instance *instance);
+void waiting_clear(struct instance *instance);
+/* Whether admission leaves enough blocks free if a request gets so many, and there is room for the item; if
+ * not, the others wait behind it. */
+bool admission_fits(const struct schedule *schedule, uint32_t slot, int64_t blocks, struct room_item item);
+/* Blocks ran out: no admission until watermark_high. */
+void admission_stop(struct instance *instance);
+/* From the boundary at hand to the next the queue is blocked by its head. */
+void blocked_begin(struct instance *instance, uint32_t head);
+void blocked_end(struct instance *instance, int64_t now_ns);
+/* A request comes to wait where it may be blocked, or waits no longer, at a boundary. */
+void blocked_join(struct instance *instance, struct request *request, int64_t now_ns);
+void blocked_leave(const struct instance *instance, struct request *request);
+
+/* padded.c: static batches */
+/* What the timer has to know of one, and what it computes, beyond what its requests need. */
+void padded_work(const struct instance *instance, struct work *work);
+void padded_effort(const struct instance *instance, struct effort *effort);
+/* A request ended, and runs no more. Whether its blocks stay, until the whole batch has ended. */
+bool padded_ends(struct instance *instance);
+
+/* schedule.c */
+void schedule_begin(struct schedule *schedule);
+/* The first of the queue runs from now on, with a chunk. */
+void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk);
 /* Next chunk of a partial prefill within a budget; adds it to the iteration with the blocks that it needs. */
 int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget);
 void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk);
@@ -255,15 +321,13 @@ static inline bool room_counts(const struct instance *instance)
 {
     return instance->config->activations.kind != ACTIVATIONS_ENGINE;
 }
-/* One sequence: a decode (one token), or a chunk of so many tokens; context: with it. */
-struct room_item {
-    int64_t tokens, context;
-    bool decodes;
-};
 /* Where activations count: whether this fits with so many blocks beside what is planned; these chunks beside
  * the whole decode batch. */
 bool room_fits(const struct schedule *schedule, int64_t blocks, struct room_item item);
 bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct activation_load *chunks);
+/* So many padded slots with so many blocks each, as they prefill and at the end, alone. */
+bool room_fits_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
+                      int64_t longest_tokens);
 /* It is planned; the whole decode batch is. */
 void room_add(struct schedule *schedule, struct room_item item);
 void room_add_batch(struct schedule *schedule);
@@ -281,9 +345,9 @@ static inline bool room_for(const struct schedule *schedule, int64_t blocks, str
 }
 
 /* blocks.c */
-/* Whether a sequence that comes in fits, with so many blocks, this item and the watermark left free. Where it
- * finds no place though enough blocks are free, these count as stranded until the next boundary. */
-bool blocks_fit(const struct schedule *schedule, int64_t blocks, struct room_item item);
+/* Whether the head of the queue, for which enough blocks are free, finds a place for so many. If not, what is
+ * free counts as stranded until the next boundary. */
+bool blocks_place(struct instance *instance, int64_t blocks);
 /* Takes blocks for a sequence, its first or more of them. There is room. */
 void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks);
 /* Blocks that a prefill sequence lacks to compute a chunk more. A place is for all its known tokens. */
@@ -307,14 +371,19 @@ static inline int64_t swap_copy_ns(struct instance *instance)
 /* iteration.c */
 /* What waits, runs, moves and is held. */
 struct gauge instance_gauge(const struct instance *instance);
+/* Twice the context that the first so many tokens of a sequence see, what is read for a chunk and for a
+ * decode step on so many cached tokens: over the layers where there are windows. */
+uint64_t effort_context_x2(const struct instance_config *config, int64_t tokens);
+uint64_t effort_read_tokens(const struct instance_config *config, int64_t before, int64_t chunk);
+uint64_t effort_decode_tokens(const struct instance_config *config, int64_t cached_tokens);
 /* Accounts the iteration that ends now: time, tokens, effort. */
 void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */
 void instance_account(struct instance *instance, int64_t now_ns);
 /* With no iteration in progress: joins, plans, reserves. Whether there is something to compute, and what. */
 bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work);
-/* What was planned is in progress until then. */
-void iteration_begin(struct instance *instance, int64_t end_ns);
+/* What was planned is in progress for so long; alone_ns of it without prefills, here and in other lanes. */
+void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns);
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */
@@ -348,8 +417,8 @@ void instance_close(struct instance *instance, int64_t end_ns);
 /* Requests that wait or are on their way in. */
 static inline int64_t instance_waiting(const struct instance *instance)
 {
-    return instance->moving +
-           (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count);
+    return instance->moving + instance->waiting_count +
+           (int64_t)(instance->offered.count + instance->swapped.count);
 }
 /* Of a slot, in messages. */
 static inline int64_t instance_place(const struct instance *instance, uint32_t slot)

@@ -4,7 +4,7 @@
 struct gauge instance_gauge(const struct instance *instance)
 {
     return (struct gauge){
-        .waiting = (int64_t)(instance->waiting.count + instance->offered.count + instance->swapped.count),
+        .waiting = instance->waiting_count + (int64_t)(instance->offered.count + instance->swapped.count),
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
@@ -41,9 +41,7 @@ void request_token(struct instance *instance, struct request *request, int64_t n
     request->last_token_ns = now_ns;
 }
 
-/* Twice the context that the first so many tokens of a sequence see, and what is read for a chunk: over the
- * layers where there are windows. */
-static uint64_t context_x2(const struct instance_config *config, int64_t tokens)
+uint64_t effort_context_x2(const struct instance_config *config, int64_t tokens)
 {
     int64_t sum = config->full_layers * tokens * tokens;
     if (config->sliding_window > 0)
@@ -51,12 +49,18 @@ static uint64_t context_x2(const struct instance_config *config, int64_t tokens)
     return (uint64_t)sum;
 }
 
-static uint64_t read_tokens(const struct instance_config *config, int64_t before, int64_t chunk)
+uint64_t effort_read_tokens(const struct instance_config *config, int64_t before, int64_t chunk)
 {
     int64_t sum = config->full_layers * (before + chunk);
     if (config->sliding_window > 0)
         sum += config->sliding_layers * work_sliding_read(before, chunk, config->sliding_window);
     return (uint64_t)sum;
+}
+
+uint64_t effort_decode_tokens(const struct instance_config *config, int64_t cached_tokens)
+{
+    int64_t seen = cached_tokens + 1, window = config->sliding_window;
+    return (uint64_t)(config->full_layers * seen + config->sliding_layers * (seen < window ? seen : window));
 }
 
 /* Adds what a prefill item computes and moves. What was computed before a preemption comes first in a chunk;
@@ -71,13 +75,14 @@ static void add_item_effort(const struct instance_config *config, const struct s
         new_from = end < sequence->highest_computed_tokens ? end : sequence->highest_computed_tokens;
     effort->tokens += (uint64_t)(end - before);
     effort->logit_rows += end == sequence->known_tokens;
-    effort->context_x2 += context_x2(config, end) - context_x2(config, before);
+    effort->context_x2 += effort_context_x2(config, end) - effort_context_x2(config, before);
     effort->recomputed_tokens += (uint64_t)(new_from - before);
     if (new_from > before)
-        effort->recomputed_context_x2 += context_x2(config, new_from) - context_x2(config, before);
+        effort->recomputed_context_x2 +=
+            effort_context_x2(config, new_from) - effort_context_x2(config, before);
     if (new_from < prompt)
         effort->prompt_tokens += (uint64_t)((end < prompt ? end : prompt) - new_from);
-    effort->kv_read_tokens += read_tokens(config, before, end - before);
+    effort->kv_read_tokens += effort_read_tokens(config, before, end - before);
 }
 
 /* Without a cache: the next token of a sequence of c comes from c + 1, all but one of which were computed
@@ -134,6 +139,8 @@ static struct effort iteration_effort(const struct instance *instance)
     }
     for (size_t i = 0; i < schedule->item_count; i++)
         add_item_effort(config, &instance->sequences[schedule->items[i]], &effort);
+    if (instance->padded_slots > 0)
+        padded_effort(instance, &effort);
     return effort;
 }
 
@@ -141,6 +148,10 @@ static struct effort iteration_effort(const struct instance *instance)
 static void describe_work(const struct instance *instance, struct work *work)
 {
     const struct schedule *schedule = &instance->schedule;
+    if (instance->padded_slots > 0) {
+        padded_work(instance, work);
+        return;
+    }
     *work = (struct work){0};
     int64_t window = instance->config->sliding_window;
     if (schedule->decode && instance->config->no_cache) {
@@ -164,12 +175,19 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
 {
     struct schedule *schedule = &instance->schedule;
     instance_account(instance, now_ns);
+    blocked_end(instance, now_ns);
     instance->boundary_due = false;
+    instance->due_ns = SIMTIME_NEVER;
     schedule_begin(schedule);
     handoff_join(instance, now_ns);
     schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);
-    if (schedule->preempted == 0)
+    if (schedule->preempted == 0) {
         handoff_reserve(instance, now_ns);
+    } else {
+        admission_stop(instance);
+        blocked_begin(instance,
+                      instance->swapped.count > 0 ? ring_front(&instance->swapped) : waiting_first(instance));
+    }
     if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once; or for
          * itself, if no second place was long enough but the one that it left is. */
@@ -185,14 +203,17 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     return true;
 }
 
-void iteration_begin(struct instance *instance, int64_t end_ns)
+void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns)
 {
     const struct schedule *schedule = &instance->schedule;
+    int64_t own_ns = schedule->decode ? alone_ns : 0; /* of the batch, which does without this iteration */
     instance->phase = schedule->item_count == 0 ? PHASE_DECODE
                       : schedule->decode        ? PHASE_MIXED
                                                 : PHASE_PREFILL;
     instance->busy = true;
-    instance->iteration_end_ns = end_ns;
+    instance->begun_ns = now_ns;
+    instance->iteration_end_ns = now_ns + length_ns;
+    instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
@@ -250,7 +271,8 @@ void iteration_count(struct instance *instance, int64_t now_ns)
     const struct schedule *schedule = &instance->schedule;
     enum phase phase = (enum phase)instance->phase;
     instance_account(instance, now_ns);
-    if (schedule->decode && schedule->item_count == 0 && !instance->config->no_cache) {
+    if (schedule->decode && schedule->item_count == 0 && !instance->config->no_cache &&
+        instance->padded_slots == 0) {
         meter_decode(&instance->meter, now_ns, phase, (uint64_t)instance->batch.count,
                      decode_context(instance), instance->expert_bytes);
         return;
@@ -274,6 +296,7 @@ void iteration_finish(struct instance *instance, int64_t now_ns)
     const struct schedule *schedule = &instance->schedule;
     fetch_ended(instance);
     iteration_count(instance, now_ns);
+    instance->interference_ns += instance->lengthened_ns;
     if (schedule->decode) {
         batch_step(instance, now_ns);
         for (size_t i = 0; i < instance->ended_count; i++) {
@@ -283,8 +306,10 @@ void iteration_finish(struct instance *instance, int64_t now_ns)
     }
     for (size_t i = 0; i < schedule->item_count; i++)
         item_done(instance, schedule->items[i], now_ns);
-    for (size_t i = 0; i < schedule->parked_count; i++)
+    for (size_t i = 0; i < schedule->parked_count; i++) {
+        instance->sequences[schedule->parked[i]].request->row.interference_ns += now_ns - instance->begun_ns;
         batch_join(instance, schedule->parked[i]);
+    }
     instance->busy = false;
     instance->phase = PHASE_IDLE;
 }

@@ -8,6 +8,9 @@
 static const char *scheduler_choices[MOST_PLUGINS + 2];
 static const char *router_choices[MOST_PLUGINS + 1];
 
+/* Defaults of static and adaptive-chunked: shared/seeds/prefill-decode-lab.md, "Traditional Static Batching"
+ * and "Adaptive Strategy". */
+#define ADAPTIVE(member) offsetof(struct scheduler_limits, adaptive.member)
 static const struct option scheduler_rows[] = {
     {"policy", OPTION_CHOICE, "\"auto\"", 0, 0, scheduler_choices,
      offsetof(struct scheduler_limits, policy_choice),
@@ -26,6 +29,29 @@ static const struct option scheduler_rows[] = {
     {"watermark", OPTION_NUMBER, "-1", -1, 0.9, NULL, offsetof(struct scheduler_limits, watermark),
      "share of the KV blocks that admission leaves free; negative: the policy's own (continuous 0.01, else "
      "0)"},
+    {"watermark_high", OPTION_NUMBER, "0", 0, 0.95, NULL, offsetof(struct scheduler_limits, watermark_high),
+     "share of the KV blocks that must be free before admission, which stops when a request does not fit or "
+     "one is preempted, goes on; 0: none"},
+    {"order", OPTION_CHOICE, "\"fcfs\"", 0, 0, order_names, offsetof(struct scheduler_limits, order),
+     "of waiting requests: first come first served, class of priority, shortest or longest prompt first; not "
+     "in role decode"},
+    {"static_batch_size", OPTION_INTEGER, "32", 1, 1 << 20, NULL,
+     offsetof(struct scheduler_limits, static_batch_size), "static: requests of a batch"},
+    {"static_timeout_ms", OPTION_NUMBER, "100", 0, 1e9, NULL,
+     offsetof(struct scheduler_limits, static_timeout_ms),
+     "static: a batch starts with fewer once the oldest of them has waited so long"},
+    {"adaptive_base_tokens", OPTION_INTEGER, "512", 1, 1 << 24, NULL, ADAPTIVE(base_tokens),
+     "adaptive-chunked: prompt chunk where nothing below holds"},
+    {"adaptive_load", OPTION_NUMBER, "0.8", 0, 1, NULL, ADAPTIVE(load),
+     "adaptive-chunked: share of KV blocks in use above which chunks are of adaptive_load_tokens"},
+    {"adaptive_load_tokens", OPTION_INTEGER, "256", 1, 1 << 24, NULL, ADAPTIVE(load_tokens),
+     "adaptive-chunked: prompt chunk under load"},
+    {"adaptive_long_prompt_tokens", OPTION_INTEGER, "10000", 0, 1 << 30, NULL, ADAPTIVE(long_prompt_tokens),
+     "adaptive-chunked: longer prompts have chunks of adaptive_long_tokens"},
+    {"adaptive_long_tokens", OPTION_INTEGER, "256", 1, 1 << 24, NULL, ADAPTIVE(long_tokens),
+     "adaptive-chunked: prompt chunk of long prompts"},
+    {"adaptive_short_prompt_tokens", OPTION_INTEGER, "1000", 0, 1 << 30, NULL, ADAPTIVE(short_prompt_tokens),
+     "adaptive-chunked: shorter prompts are one chunk"},
     {"chunked_prefill", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct scheduler_limits, chunked_prefill),
      "prefill-only: prompts in chunks instead of whole"},
     {"preemption", OPTION_CHOICE, "\"recompute\"", 0, 0, preemption_names,

@@ -21,6 +21,8 @@ struct replica {
     struct group *groups;      /* as many as stages */
     int64_t *free_ns;          /* by stage: when it is done with what it got so far */
     struct work *works;        /* of a group's lanes while it starts */
+    struct work *decodes;      /* of them */
+    int64_t *alone_free_ns;    /* as free_ns, if they were alone */
     int64_t most_blocks;       /* KV blocks of all members in use at once, so far */
     int64_t most_tokens;       /* tokens in them, likewise */
 };
@@ -87,20 +89,48 @@ static void end_group(struct replica *replica, size_t group, int64_t now_ns)
     group_due(replica, group, now_ns);
 }
 
-/* Sends the works of so many lanes, most_tokens the longest of them, through the stages, each of which first
- * copies for so long. When they are done. */
-static int64_t pass_stages(struct replica *replica, size_t lanes, int64_t most_tokens, int64_t copy_ns,
-                           int64_t now_ns)
+/* Sends the works of so many lanes through the stages, which were free then, each of which first copies for
+ * so long. When they are done. */
+static int64_t pass_stages(const struct replica *replica, const struct work *works, size_t lanes,
+                           int64_t copy_ns, int64_t *free_ns, int64_t now_ns)
 {
     int64_t come_ns = now_ns; /* when the stage has its input */
+    int64_t most_tokens = 0;
+    for (size_t i = 0; i < lanes; i++)
+        most_tokens = later(most_tokens, (int64_t)work_tokens(&works[i]));
     for (size_t stage = 0; stage < replica->stages; stage++) {
         struct timer *timer = replica->config->timers[stage];
-        struct timer_span span = timer_span(timer, replica->works, (int64_t)lanes);
-        int64_t prepared_ns = later(replica->free_ns[stage], now_ns) + span.host_ns;
-        replica->free_ns[stage] = later(come_ns, prepared_ns) + copy_ns + span.gpu_ns;
-        come_ns = replica->free_ns[stage] + timer_send_ns(timer, most_tokens);
+        struct timer_span span = timer_span(timer, works, (int64_t)lanes);
+        int64_t prepared_ns = later(free_ns[stage], now_ns) + span.host_ns;
+        free_ns[stage] = later(come_ns, prepared_ns) + copy_ns + span.gpu_ns;
+        come_ns = free_ns[stage] + timer_send_ns(timer, most_tokens);
     }
-    return replica->free_ns[replica->stages - 1];
+    return free_ns[replica->stages - 1];
+}
+
+/* When the decodes of a group that starts would be done without the prefills; SIMTIME_NEVER: there are none
+ * beside them. Before pass_stages. */
+static int64_t alone_end_ns(const struct replica *replica, size_t group, int64_t copy_ns, int64_t now_ns)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    size_t working = 0, decoding = 0;
+    bool prefills = false;
+    for (size_t i = 0; i < replica->lanes; i++) {
+        const struct schedule *schedule = &lanes[i]->schedule;
+        if (!schedule_any(schedule))
+            continue;
+        const struct work *work = &replica->works[working++];
+        prefills |= schedule->item_count > 0;
+        if (schedule->decode && schedule->item_count > 0)
+            work_keep_decodes(work, &replica->decodes[decoding++]);
+        else if (schedule->decode)
+            replica->decodes[decoding++] = *work;
+    }
+    if (!prefills || decoding == 0)
+        return SIMTIME_NEVER;
+    for (size_t stage = 0; stage < replica->stages; stage++)
+        replica->alone_free_ns[stage] = replica->free_ns[stage];
+    return pass_stages(replica, replica->decodes, decoding, copy_ns, replica->alone_free_ns, now_ns);
 }
 
 /* Each lane has its share, by tokens, of what the experts of all stages read. */
@@ -124,14 +154,15 @@ static void share_expert_bytes(struct replica *replica, size_t group)
 
 /* All lanes are in the phase of the group: experts and all-to-all keep the GPUs of idle ones busy too, and
  * what a prompt computes in experts it computes on all of them. */
-static void begin_lanes(struct replica *replica, size_t group, int64_t end_ns)
+static void begin_lanes(struct replica *replica, size_t group, int64_t now_ns, int64_t end_ns,
+                        int64_t alone_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     enum phase phase = PHASE_IDLE;
     for (size_t i = 0; i < replica->lanes; i++) {
         if (!schedule_any(&lanes[i]->schedule))
             continue;
-        iteration_begin(lanes[i], end_ns);
+        iteration_begin(lanes[i], now_ns, end_ns - now_ns, alone_ns - now_ns);
         phase = phase == PHASE_IDLE || phase == lanes[i]->phase ? (enum phase)lanes[i]->phase : PHASE_MIXED;
     }
     for (size_t i = 0; i < replica->lanes; i++)
@@ -143,7 +174,7 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
     size_t working = 0;
-    int64_t most_tokens = 0, copy_ns = 0;
+    int64_t copy_ns = 0;
     replica->groups[group].due_ns = SIMTIME_NEVER;
     for (size_t i = 0; i < replica->lanes; i++) {
         struct work *work = &replica->works[working];
@@ -151,15 +182,16 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
             ;
         if (!schedule_any(&lanes[i]->schedule))
             continue;
-        most_tokens = later(most_tokens, (int64_t)work_tokens(work));
         copy_ns = later(copy_ns, kv_take_cost(&lanes[i]->kv) + swap_copy_ns(lanes[i]));
         working++;
     }
     if (working == 0)
         return;
-    int64_t end_ns = pass_stages(replica, working, most_tokens, copy_ns, now_ns);
+    int64_t alone_ns = alone_end_ns(replica, group, copy_ns, now_ns);
+    int64_t end_ns = pass_stages(replica, replica->works, working, copy_ns, replica->free_ns, now_ns);
+    alone_ns = earlier(alone_ns, end_ns);
     share_expert_bytes(replica, group);
-    begin_lanes(replica, group, end_ns);
+    begin_lanes(replica, group, now_ns, end_ns, alone_ns);
     replica->groups[group].end_ns = end_ns;
 }
 
@@ -177,12 +209,23 @@ static size_t next_group(const struct replica *replica)
     return next;
 }
 
+/* When an idle group has a boundary though nothing has changed. */
+static int64_t idle_ns(const struct replica *replica, size_t group)
+{
+    int64_t idle_ns = SIMTIME_NEVER;
+    if (replica->groups[group].end_ns != SIMTIME_NEVER || replica->groups[group].due_ns != SIMTIME_NEVER)
+        return SIMTIME_NEVER;
+    for (size_t i = 0; i < replica->lanes; i++)
+        idle_ns = earlier(idle_ns, lanes_of(replica, group)[i]->due_ns);
+    return idle_ns;
+}
+
 /* Sets the next wake: the end of an iteration, the start of one, or the next report. */
 static void set_wake(struct replica *replica, int64_t now_ns)
 {
     int64_t wake_ns = instance_report_ns(replica->members, replica->member_count, now_ns);
     for (size_t i = 0; i < replica->stages; i++)
-        wake_ns = earlier(wake_ns, replica->groups[i].end_ns);
+        wake_ns = earlier(wake_ns, earlier(replica->groups[i].end_ns, idle_ns(replica, i)));
     if (next_group(replica) < replica->stages)
         wake_ns = earlier(wake_ns, later(replica->free_ns[0], now_ns));
     engine_wake(replica->engine, replica->entity, wake_ns);
@@ -222,6 +265,8 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     for (group = 0; group < replica->stages; group++)
         if (replica->groups[group].end_ns == now_ns)
             end_group(replica, group, now_ns);
+        else if (idle_ns(replica, group) <= now_ns)
+            group_due(replica, group, now_ns);
     while (replica->free_ns[0] <= now_ns && (group = next_group(replica)) < replica->stages)
         start_group(replica, group, now_ns);
     note_peaks(replica);
@@ -251,6 +296,8 @@ struct replica *replica_create(struct engine *engine, uint32_t entity, const str
         replica->groups[i] = (struct group){SIMTIME_NEVER, SIMTIME_NEVER};
     replica->free_ns = mem_array(replica->stages, sizeof *replica->free_ns);
     replica->works = mem_array(replica->lanes, sizeof *replica->works);
+    replica->decodes = mem_array(replica->lanes, sizeof *replica->decodes);
+    replica->alone_free_ns = mem_array(replica->stages, sizeof *replica->alone_free_ns);
     engine_attach(engine, entity, &(struct engine_handler){on_message, on_wake}, replica);
     return replica;
 }
@@ -263,6 +310,8 @@ void replica_free(struct replica *replica)
     mem_free(replica->groups);
     mem_free(replica->free_ns);
     mem_free(replica->works);
+    mem_free(replica->decodes);
+    mem_free(replica->alone_free_ns);
     mem_free(replica);
 }
 

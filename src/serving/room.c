@@ -45,6 +45,20 @@ bool room_fits_all(const struct schedule *schedule, int64_t blocks, const struct
                            instance->config->no_cache ? chunks : &batch);
 }
 
+bool room_fits_padded(const struct instance *instance, int64_t slots, int64_t blocks, int64_t prompt_tokens,
+                      int64_t longest_tokens)
+{
+    const struct activation_rule *rule = &instance->config->activations;
+    const struct activation_load none = {0};
+    const uint64_t prompt = (uint64_t)prompt_tokens, longest = (uint64_t)longest_tokens;
+    const struct activation_load prefill = {slots, slots * prompt_tokens, prompt_tokens, prompt_tokens,
+                                            (wide_t)(uint64_t)slots * prompt * prompt};
+    const struct activation_load decode = {slots, slots, 1, longest_tokens,
+                                           (wide_t)(uint64_t)slots * longest};
+    return activation_fits(rule, slots * blocks, &prefill, &none) &&
+           activation_fits(rule, slots * blocks, &none, &decode);
+}
+
 void room_add(struct schedule *schedule, struct room_item item)
 {
     add_item(schedule->instance, item, &schedule->prefill_load, &schedule->decode_load);

@@ -172,6 +172,7 @@ static void send_request(struct router *router, const struct workload_request *i
     request->row.arrival_ns = now_ns;
     request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
     request->row.output_tokens = (uint32_t)item->output_tokens;
+    request->row.priority = (uint8_t)item->priority;
     request->row.prefill_instance = -1;
     request->row.decode_instance = -1;
     request->prompt_tokens = item->prompt_tokens;

@@ -6,13 +6,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-int64_t spare_blocks(const struct instance *instance)
-{
-    const struct scheduler_limits *limits = &instance->config->limits;
-    bool holds = schedulers[limits->policy]->watermark_when_idle || instance->running > 0;
-    return holds ? (int64_t)(limits->watermark * (double)instance->kv.capacity_blocks) : 0;
-}
-
 void schedule_begin(struct schedule *schedule)
 {
     schedule->item_count = 0;
@@ -22,6 +15,7 @@ void schedule_begin(struct schedule *schedule)
     schedule->returned = 0;
     schedule->decode = false;
     schedule->grown = false;
+    schedule->used_blocks = schedule->instance->kv.used_blocks;
     schedule->short_of_room = false;
     schedule->instance->unplaced = false;
     if (room_counts(schedule->instance))
@@ -31,8 +25,14 @@ void schedule_begin(struct schedule *schedule)
 
 int64_t schedule_chunk(const struct instance *instance, const struct sequence *sequence, int64_t budget)
 {
-    int64_t threshold = instance->config->limits.long_prefill_token_threshold;
+    const struct scheduler_limits *limits = &instance->config->limits;
+    const struct scheduler *policy = schedulers[limits->policy];
+    int64_t threshold = limits->long_prefill_token_threshold;
     int64_t chunk = least(sequence->known_tokens - sequence->computed_tokens, budget);
+    if (policy->chunk_tokens) {
+        double load = (double)instance->schedule.used_blocks / (double)instance->kv.capacity_blocks;
+        chunk = least(chunk, policy->chunk_tokens(limits, sequence->known_tokens, load));
+    }
     return threshold > 0 ? least(chunk, threshold) : chunk;
 }
 
@@ -136,7 +136,7 @@ static void preempt(struct instance *instance, uint32_t slot)
     sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
     instance->queued_tokens += sequence->known_tokens;
     sequence->state = SEQUENCE_WAITING;
-    ring_push_front(&instance->waiting, slot);
+    waiting_return(instance, slot);
 }
 
 /* Makes room for blocks and activations by preempting from the end of running. Returns false when the
@@ -214,13 +214,13 @@ int64_t schedule_running(struct schedule *schedule)
     return schedule->preempted;
 }
 
-static void admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
+void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
     int64_t now_ns = instance->accounted_ns;
-    ring_pop_front(&instance->waiting);
+    waiting_take_first(instance);
     running_append(instance, slot);
     partial_append(instance, slot);
     sequence->state = SEQUENCE_PREFILL;
@@ -233,24 +233,26 @@ static void admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
 }
 
 /* Whether blocks for the whole sequence are there, and room for a chunk of it in this iteration. */
-static bool admits(const struct schedule *schedule, const struct sequence *sequence, int64_t chunk)
+static bool admits(const struct schedule *schedule, uint32_t slot, int64_t chunk)
 {
-    int64_t whole = kv_size(&schedule->instance->kv, sequence->known_tokens);
-    return !schedule->short_of_room && blocks_fit(schedule, whole, chunk_item(sequence, chunk));
+    const struct instance *instance = schedule->instance;
+    const struct sequence *sequence = &instance->sequences[slot];
+    return admission_fits(schedule, slot, kv_size(&instance->kv, sequence->known_tokens),
+                          chunk_item(sequence, chunk));
 }
 
 int64_t schedule_waiting_chunks(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting.count > 0 && instance->swapped.count == 0 &&
+    while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
-        uint32_t slot = ring_front(&instance->waiting);
+        uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
-        if (!admits(schedule, sequence, chunk))
+        if (!admits(schedule, slot, chunk))
             break;
-        admit(schedule, slot, chunk);
+        schedule_admit(schedule, slot, chunk);
         admitted++;
     }
     return admitted;
@@ -260,16 +262,36 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
-    while (instance->waiting.count > 0 && instance->swapped.count == 0 &&
+    while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs) {
-        uint32_t slot = ring_front(&instance->waiting);
+        uint32_t slot = waiting_first(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
             break;
-        if (!admits(schedule, sequence, sequence->known_tokens))
+        if (!admits(schedule, slot, sequence->known_tokens))
             break;
-        admit(schedule, slot, sequence->known_tokens);
+        schedule_admit(schedule, slot, sequence->known_tokens);
         admitted++;
     }
     return admitted;
+}
+
+int64_t schedule_waiting_count(const struct schedule *schedule)
+{
+    return schedule->instance->waiting_count;
+}
+
+int64_t schedule_oldest_ns(const struct schedule *schedule)
+{
+    return waiting_oldest_ns(schedule->instance);
+}
+
+int64_t schedule_now_ns(const struct schedule *schedule)
+{
+    return schedule->instance->accounted_ns;
+}
+
+void schedule_again_at(struct schedule *schedule, int64_t time_ns)
+{
+    schedule->instance->due_ns = time_ns;
 }

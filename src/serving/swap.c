@@ -17,6 +17,7 @@ bool swap_out(struct instance *instance, uint32_t slot)
     instance->swapped_blocks += sequence->blocks;
     instance->copied_blocks += sequence->blocks;
     sequence->state = SEQUENCE_SWAPPED;
+    blocked_join(instance, sequence->request, instance->accounted_ns);
     ring_push_front(&instance->swapped, slot);
     sequence->request->row.swaps++;
     sequence->request->row.swapped_bytes += bytes;
@@ -52,6 +53,7 @@ static void swap_in(struct schedule *schedule, uint32_t slot, int64_t whole)
     struct instance *instance = schedule->instance;
     struct sequence *sequence = &instance->sequences[slot];
     uint64_t bytes = bytes_of(instance, sequence->blocks);
+    blocked_leave(instance, sequence->request);
     ring_pop_front(&instance->swapped);
     instance->swapped_blocks -= sequence->blocks;
     instance->copied_blocks += sequence->blocks;
@@ -83,8 +85,10 @@ void swap_in_all(struct schedule *schedule)
             int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
             item = (struct room_item){chunk, sequence->computed_tokens + chunk, false};
         }
-        if (!blocks_fit(schedule, whole, item))
+        if (!room_for(schedule, whole + spare_blocks(instance), item) || !blocks_place(instance, whole)) {
+            blocked_begin(instance, slot);
             return;
+        }
         swap_in(schedule, slot, whole);
     }
 }

@@ -65,6 +65,15 @@ static bool parse_scheduler(struct plan_pool *pool, const struct node *node, str
                           "preemption 'swap' is for roles unified and decode: a prefill instance computes "
                           "preempted chunks again; use 'recompute'");
     resolve_limits(pool, policy);
+    if (limits->order != ORDER_FCFS && pool->role == ROLE_DECODE)
+        return node_error(
+            node_get(at, "order"), error,
+            "requests come to decode instances first come, first served; remove it, or set it in "
+            "prefill pools");
+    if (limits->watermark_high > 0 && limits->watermark_high < limits->watermark)
+        return node_error(node_get(at, "watermark_high"), error,
+                          "watermark_high (%g) is below watermark (%g): raise the one or lower the other",
+                          limits->watermark_high, limits->watermark);
     if (pool->role != ROLE_PREFILL && limits->max_num_batched_tokens < limits->max_num_seqs)
         return node_error(
             at, error,

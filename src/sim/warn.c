@@ -117,6 +117,10 @@ static void warn_about_scheduler(const struct plan_pool *pool)
     if (limits->chunked_prefill && pool->role != ROLE_PREFILL)
         log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
                     role_names[pool->role]);
+    if (strcmp(schedulers[limits->policy]->name, "static") == 0 &&
+        (limits->watermark > 0 || limits->watermark_high > 0))
+        log_warning("pool %s: scheduler.%s has no effect on static batches: they start with all blocks free",
+                    pool->name, limits->watermark > 0 ? "watermark" : "watermark_high");
     if (threshold > 0 && !chunks)
         log_warning("pool %s: scheduler.long_prefill_token_threshold has no effect on whole prompts",
                     pool->name);

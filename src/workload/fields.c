@@ -90,21 +90,33 @@ void fields_clear(struct fields *fields)
     *fields = (struct fields){0};
 }
 
-bool fields_tokens(const char *field, const char *column, int64_t least, int64_t *tokens, struct error *error)
+/* A whole number from least to most; what it is, for the error. */
+static bool whole_number(const char *field, const char *column, const char *what, int64_t least, int64_t most,
+                         int64_t *number, struct error *error)
 {
     int64_t value = 0;
     const char *at = field;
-    for (; is_digit(*at) && value <= WORKLOAD_TOKENS_MAX; at++)
+    for (; is_digit(*at) && value <= most; at++)
         value = value * 10 + (*at - '0');
     bool whole = at > field;
     if (whole && *at == '.')
         for (at++; *at == '0';)
             at++;
-    if (!whole || *at || value < least || value > WORKLOAD_TOKENS_MAX)
-        return error_set(error, "%s: expected a whole number of tokens from %lld to %lld, found '%s'", column,
-                         (long long)least, (long long)WORKLOAD_TOKENS_MAX, field);
-    *tokens = value;
+    if (!whole || *at || value < least || value > most)
+        return error_set(error, "%s: expected a %s from %lld to %lld, found '%s'", column, what,
+                         (long long)least, (long long)most, field);
+    *number = value;
     return true;
+}
+
+bool fields_tokens(const char *field, const char *column, int64_t least, int64_t *tokens, struct error *error)
+{
+    return whole_number(field, column, "whole number of tokens", least, WORKLOAD_TOKENS_MAX, tokens, error);
+}
+
+bool fields_priority(const char *field, const char *column, int64_t *priority, struct error *error)
+{
+    return whole_number(field, column, "class of priority", 0, WORKLOAD_PRIORITY_MAX, priority, error);
 }
 
 /* --- time stamps

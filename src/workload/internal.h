@@ -6,6 +6,7 @@
 #include "tandem/workload.h"
 
 #define WORKLOAD_TOKENS_MAX   INT64_C(1000000000) /* of one request, prompt or output; fits 32 bits */
+#define WORKLOAD_PRIORITY_MAX INT64_C(255)        /* the last class; fits 8 bits */
 #define WORKLOAD_REQUESTS_MAX 1000000000.0 /* bound of the option "requests"; i x 10^9 ns fits 64 bits */
 
 /* --- lines.c: lines of a text file, plain or gzip
@@ -102,6 +103,28 @@ bool length_parse(const struct node *node, const char *key, struct length *lengt
 /* Length of request index: a pure function of its arguments. */
 int64_t length_draw(const struct length *length, uint64_t seed, enum rng_purpose purpose, uint64_t index);
 void length_clear(struct length *length);
+
+/* The numbers of a list within [min, max]; the caller owns them. NULL with the error set when one is not. */
+double *numbers_parse(const struct node *list, double min, double max, size_t *count, struct error *error);
+
+/* Shares, called noun in the error, to cumulative ones that end at exactly 1. */
+bool shares_accumulate(const struct node *list, const char *noun, double *shares, size_t count,
+                       struct error *error);
+
+/* --- priorities.c: classes of requests
+ * ----------------------------------------------------------------------- */
+
+struct priorities {
+    size_t count;   /* of classes; 0: all are of class 0 */
+    double *shares; /* cumulative, ending at 1 */
+};
+
+/* Reads a list of shares, that of class 0 first; NULL or null: none. The caller: priorities_clear. */
+bool priorities_parse(const struct node *list, struct priorities *priorities, struct error *error);
+
+/* Class of request index: a pure function of its arguments. */
+int64_t priorities_draw(const struct priorities *priorities, uint64_t seed, uint64_t index);
+void priorities_clear(struct priorities *priorities);
 
 /* --- arrivals.c
  * ---------------------------------------------------------------------------------------------- */

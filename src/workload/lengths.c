@@ -117,9 +117,7 @@ OPTION_TABLE(workload_preset_options, "preset", "a file in workloads/: lengths o
 /* --- parsing
  * ------------------------------------------------------------------------------------------------- */
 
-/* The numbers of a list within [min, max]; the caller owns them. NULL with the error set when one is not. */
-static double *parse_numbers(const struct node *list, double min, double max, size_t *count,
-                             struct error *error)
+double *numbers_parse(const struct node *list, double min, double max, size_t *count, struct error *error)
 {
     if (node_type(list) != NODE_ARRAY || node_size(list) == 0) {
         node_error(list, error, "expected a list of numbers that is not empty");
@@ -212,19 +210,19 @@ static bool parse_lognormal(const struct node *node, struct length *length, stru
     return set_bounds(node, lognormal.min, lognormal.max, length, error);
 }
 
-/* Weights to cumulative shares that end at exactly 1. */
-static bool accumulate(const struct node *weights, struct length *length, struct error *error)
+bool shares_accumulate(const struct node *list, const char *noun, double *shares, size_t count,
+                       struct error *error)
 {
     double sum = 0;
-    for (size_t i = 0; i < length->count; i++) {
-        sum += length->share[i];
-        length->share[i] = sum;
+    for (size_t i = 0; i < count; i++) {
+        sum += shares[i];
+        shares[i] = sum;
     }
     if (!(fabs(sum - 1) <= 1e-3))
-        return node_error(weights, error, "the weights sum to %g, not to 1", sum);
-    for (size_t i = 0; i < length->count; i++)
-        length->share[i] /= sum;
-    length->share[length->count - 1] = 1;
+        return node_error(list, error, "the %s sum to %g, not to 1", noun, sum);
+    for (size_t i = 0; i < count; i++)
+        shares[i] /= sum;
+    shares[count - 1] = 1;
     return true;
 }
 
@@ -234,22 +232,22 @@ static bool parse_mixture(const struct node *node, struct length *length, struct
     size_t mus = 0, sigmas = 0;
     if (!option_parse(&mixture_options, node, &mixture, error))
         return false;
-    length->share = parse_numbers(mixture.weights, 0, 1, &length->count, error);
-    length->ln = length->share ? parse_numbers(mixture.mu, -20, 25, &mus, error) : NULL;
-    length->sigma = length->ln ? parse_numbers(mixture.sigma, 1e-6, 10, &sigmas, error) : NULL;
+    length->share = numbers_parse(mixture.weights, 0, 1, &length->count, error);
+    length->ln = length->share ? numbers_parse(mixture.mu, -20, 25, &mus, error) : NULL;
+    length->sigma = length->ln ? numbers_parse(mixture.sigma, 1e-6, 10, &sigmas, error) : NULL;
     if (!length->sigma)
         return false;
     if (mus != length->count || sigmas != length->count)
         return node_error(node, error,
                           "weights, mu and sigma must be lists of one size (they have %zu, %zu and %zu)",
                           length->count, mus, sigmas);
-    return accumulate(mixture.weights, length, error) &&
+    return shares_accumulate(mixture.weights, "weights", length->share, length->count, error) &&
            set_bounds(node, mixture.min, mixture.max, length, error);
 }
 
 static bool parse_empirical(const struct node *node, struct length *length, struct error *error)
 {
-    double *numbers = parse_numbers(node, 1, TOKENS_MAX_NUMBER, &length->count, error);
+    double *numbers = numbers_parse(node, 1, TOKENS_MAX_NUMBER, &length->count, error);
     if (!numbers)
         return false;
     length->kind = LENGTH_EMPIRICAL;
@@ -272,8 +270,8 @@ static bool parse_percentiles(const struct node *node, struct length *length, st
     if (!option_parse(&percentiles_options, node, &table, error))
         return false;
     length->kind = LENGTH_PERCENTILES;
-    length->share = parse_numbers(table.percent, 0, 100, &length->count, error);
-    length->ln = length->share ? parse_numbers(table.tokens, 1, TOKENS_MAX_NUMBER, &tokens, error) : NULL;
+    length->share = numbers_parse(table.percent, 0, 100, &length->count, error);
+    length->ln = length->share ? numbers_parse(table.tokens, 1, TOKENS_MAX_NUMBER, &tokens, error) : NULL;
     if (!length->ln)
         return false;
     size_t last = length->count - 1;

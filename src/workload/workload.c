@@ -28,7 +28,7 @@ struct trace_settings {
 };
 
 struct synthetic_settings {
-    const struct node *prompt_tokens, *output_tokens, *arrivals;
+    const struct node *prompt_tokens, *output_tokens, *arrivals, *priority_shares;
     int64_t requests;
 };
 
@@ -68,6 +68,8 @@ static const struct option synthetic_rows[] = {
      "lengths of outputs: a preset's name or a distribution"},
     {"arrivals", OPTION_NODE, NULL, 0, 0, NULL, SYNTHETIC_AT(arrivals), "when requests are sent"},
     {"requests", OPTION_INTEGER, NULL, 1, WORKLOAD_REQUESTS_MAX, NULL, SYNTHETIC_AT(requests), "how many"},
+    {"priority_shares", OPTION_NODE, "null", 0, 0, NULL, SYNTHETIC_AT(priority_shares),
+     "list: share of each class of priority, class 0, the most urgent, first (null: all are of class 0)"},
 };
 OPTION_TABLE(workload_synthetic_options, "synthetic", "requests from distributions", synthetic_rows);
 
@@ -83,6 +85,7 @@ struct workload {
     char *path;                    /* as written; NULL: synthetic */
     struct length prompt, output;
     struct arrivals arrivals;
+    struct priorities priorities;
     /* What was given so far. */
     int64_t given;
     int64_t before_ns; /* generators: time of the request before, not scaled */
@@ -189,7 +192,7 @@ static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
 {
     hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
     hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
-    return hash_mix64(hash ^ (uint64_t)row->max_tokens);
+    return hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
 }
 
 /* Reads the whole trace once, and leaves it at its beginning: every row is checked, and what must be known
@@ -276,7 +279,8 @@ static bool create_synthetic(struct workload *workload, const struct node *node,
     if (!option_parse(&workload_synthetic_options, settings->synthetic, &synthetic, error) ||
         !length_parse(synthetic.prompt_tokens, "prompt_tokens", &workload->prompt, error) ||
         !length_parse(synthetic.output_tokens, "output_tokens", &workload->output, error) ||
-        !arrivals_parse(synthetic.arrivals, &workload->arrivals, error))
+        !arrivals_parse(synthetic.arrivals, &workload->arrivals, error) ||
+        !priorities_parse(synthetic.priority_shares, &workload->priorities, error))
         return false;
     workload->count = synthetic.requests;
     if (!check_synthetic(workload, node, settings, error))
@@ -325,6 +329,7 @@ void workload_free(struct workload *workload)
     trace_close(&workload->trace);
     length_clear(&workload->prompt);
     length_clear(&workload->output);
+    priorities_clear(&workload->priorities);
     mem_free(workload->path);
     mem_free(workload);
 }
@@ -351,6 +356,7 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->prompt_tokens = row.prompt_tokens;
     request->output_tokens = row.output_tokens;
     request->max_tokens = row.max_tokens;
+    request->priority = row.priority;
 }
 
 static void give_synthetic(struct workload *workload, struct workload_request *request)
@@ -362,6 +368,7 @@ static void give_synthetic(struct workload *workload, struct workload_request *r
     request->prompt_tokens = length_draw(&workload->prompt, workload->seed, RNG_PROMPT_TOKENS, index);
     request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
     request->max_tokens = 0;
+    request->priority = priorities_draw(&workload->priorities, workload->seed, index);
 }
 
 bool workload_next(struct workload *workload, struct workload_request *request)

@@ -34,6 +34,7 @@ REQUEST_TYPES = {
     "swapped_bytes": "u8",
     "status": "u1",
     "reason": "u1",
+    "priority": "u1",
 }
 
 
@@ -176,6 +177,8 @@ class Synthetic:
                 output > 1, (stages["decode"] // np.maximum(output - 1, 1) * 3), 0
             ),
             **{f"{name}_ns": values for name, values in stages.items()},
+            "interference_ns": stages["decode"] // 8,
+            "blocked_ns": stages["prefill_queue"] // 4,
             "kv_transfer_bytes": prompt * 327_680 * self.moved,
             "prefill_instance": np.arange(count) % 2,
             "decode_instance": np.where(self.moved, np.arange(count) % 2 + 2, -1),
@@ -184,6 +187,7 @@ class Synthetic:
             "swapped_bytes": np.zeros(count, np.int64),
             "status": np.zeros(count, np.int64),
             "reason": np.zeros(count, np.int64),
+            "priority": np.zeros(count, np.int64),
         }
         for name in columns:
             if refused and name not in ("arrival_ns", "prompt_tokens", "output_tokens"):
@@ -265,6 +269,8 @@ class Synthetic:
         )
         for stage in STAGES:
             summary[f"mean_{stage}_ns"] = float(requests[f"{stage}_ns"][done].mean())
+        for name in ("interference", "blocked"):
+            summary[f"mean_{name}_ns"] = float(requests[f"{name}_ns"][done].mean())
         summary |= {
             "gpus": gpus,
             "moved_requests": int((requests["decode_instance"] >= 0).sum()),
@@ -338,6 +344,7 @@ class Synthetic:
                 "mean_running": 30.0,
                 "mean_waiting": 2.0,
                 "prefill_tokens": 10**6,
+                "padding_tokens": 0,
                 "output_tokens": 10**5,
                 "preemptions": 3,
                 "swaps": 0,

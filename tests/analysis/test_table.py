@@ -65,6 +65,8 @@ class Table(Folder):
             "itl_p90_ns",
             "e2e_p99_ns",
             "queue_mean_ns",
+            "mean_interference_ns",
+            "mean_blocked_ns",
             "requests",
             "completed",
             "refused",

@@ -25,13 +25,16 @@ static struct experiment *fixed_times(const char *activations, const char *atten
 }
 
 /* How many of 8 prompts have their first token at the end of the first iteration, of one or both. */
-static int in_first_iteration(const char *activations, const char *attention, int64_t prompt, int64_t others)
+static int in_first_iteration(const char *policy, const char *activations, const char *attention,
+                              int64_t prompt, int64_t others)
 {
     struct experiment_request requests[8];
     struct experiment *experiment = fixed_times(activations, attention);
     for (int i = 0; i < 8; i++)
-        requests[i] = (struct experiment_request){0, i == 0 ? prompt : others, 2};
+        requests[i] = (struct experiment_request){0, i == 0 ? prompt : others, 2, 0, 0};
     experiment_trace(experiment, requests, 8);
+    experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policy);
+    experiment_set(experiment, "cluster.pools[0].scheduler.static_batch_size=8");
     struct outcome outcome = experiment_run_well(experiment);
     int first = 0;
     for (int i = 0; i < 8; i++)
@@ -48,19 +51,27 @@ static int in_first_iteration(const char *activations, const char *attention, in
  * activations and 8,000^2 x 4 x 32 = 8.19e9 of scores: five of them with scores, all eight without. */
 static void test_scores_limit(void)
 {
-    CU_ASSERT_EQUAL(in_first_iteration("packed", "materialized", 8000, 8000), 5);
-    CU_ASSERT_EQUAL(in_first_iteration("padded", "materialized", 8000, 8000), 5);
-    CU_ASSERT_EQUAL(in_first_iteration("packed", "flash", 8000, 8000), 8);
-    CU_ASSERT_EQUAL(in_first_iteration("padded", "flash", 8000, 8000), 8);
-    CU_ASSERT_EQUAL(in_first_iteration("engine", "materialized", 8000, 8000), 8);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "packed", "materialized", 8000, 8000), 5);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "padded", "materialized", 8000, 8000), 5);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "packed", "flash", 8000, 8000), 8);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "padded", "flash", 8000, 8000), 8);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "engine", "materialized", 8000, 8000), 8);
 }
 
 /* One of 8,000 and seven of 100: padded each takes 8.61e9 of activations, and the cache little: seven. */
 static void test_padding_limits(void)
 {
-    CU_ASSERT_EQUAL(in_first_iteration("padded", "materialized", 8000, 100), 7);
-    CU_ASSERT_EQUAL(in_first_iteration("packed", "materialized", 8000, 100), 8);
-    CU_ASSERT_EQUAL(in_first_iteration("padded", "flash", 8000, 100), 8);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "padded", "materialized", 8000, 100), 7);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "packed", "materialized", 8000, 100), 8);
+    CU_ASSERT_EQUAL(in_first_iteration("continuous", "padded", "flash", 8000, 100), 8);
+}
+
+/* A static batch has slots of the longest prompt whatever the kernels do: five, as of eight such prompts. */
+static void test_static_limits(void)
+{
+    CU_ASSERT_EQUAL(in_first_iteration("static", "padded", "materialized", 8000, 100), 5);
+    CU_ASSERT_EQUAL(in_first_iteration("static", "packed", "materialized", 8000, 100), 5);
+    CU_ASSERT_EQUAL(in_first_iteration("static", "packed", "flash", 8000, 100), 8);
 }
 
 /* The longest prompt that is not refused: of n tokens and one output
@@ -72,7 +83,7 @@ static void test_refused(void)
     for (int64_t n = 1;
          (double)((n + 15) / 16 * 16) * 524288 + (double)n * 52224 + (double)(n * n) * 128 <= room; n++)
         most = n;
-    struct experiment_request requests[] = {{0, most, 1}, {0, most + 1, 1}};
+    struct experiment_request requests[] = {{0, most, 1, 0, 0}, {0, most + 1, 1, 0, 0}};
     struct experiment *experiment = fixed_times("packed", "materialized");
     experiment_trace(experiment, requests, 2);
     struct outcome outcome = experiment_run_well(experiment);
@@ -89,7 +100,8 @@ static void test_refused(void)
  * at 26 is not let past it: 48 + 3 of its 10 tokens until 81. */
 static void test_sits_out(void)
 {
-    static const struct experiment_request requests[] = {{0, 100, 10}, {0, 100, 1}, {25 * MS, 10, 1}};
+    static const struct experiment_request requests[] = {
+        {0, 100, 10, 0, 0}, {0, 100, 1, 0, 0}, {25 * MS, 10, 1, 0, 0}};
     struct experiment *experiment = fixed_times("padded", "flash");
     experiment_set(experiment,
                    "cluster.pools[0].scheduler={\"max_num_batched_tokens\": 51, \"max_num_seqs\": 3}");
@@ -133,9 +145,9 @@ static struct experiment *tight(uint64_t seed)
                    (long long)(seqs + roll(seed, &rolls, 200)));
     experiment_set(experiment, "cluster.pools[%s].scheduler.preemption=%s", pool,
                    roll(seed, &rolls, 2) ? "swap" : "recompute");
+    static const char *const policies[] = {"chunked", "continuous", "static", "adaptive-chunked"};
     if (!pair)
-        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s",
-                       roll(seed, &rolls, 2) ? "chunked" : "continuous");
+        experiment_set(experiment, "cluster.pools[0].scheduler.policy=%s", policies[roll(seed, &rolls, 4)]);
     return experiment;
 }
 
@@ -171,11 +183,9 @@ static void test_modes(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        {"limited by scores", test_scores_limit},
-        {"limited by padding", test_padding_limits},
-        {"refused", test_refused},
-        {"a partial prefill sits out", test_sits_out},
-        {"modes", test_modes},
+        {"limited by scores", test_scores_limit},        {"limited by padding", test_padding_limits},
+        {"slots of a static batch", test_static_limits}, {"refused", test_refused},
+        {"a partial prefill sits out", test_sits_out},   {"modes", test_modes},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("activations", cases, sizeof cases / sizeof cases[0]);

@@ -31,7 +31,7 @@ static int64_t copy_ns(int64_t blocks)
  * and held until then. The last token is never cached. */
 static void test_growth(void)
 {
-    const struct experiment_request request = {0, 16, 40};
+    const struct experiment_request request = {.prompt_tokens = 16, .output_tokens = 40};
     struct outcome outcome = run(&request, 1,
                                  "{\"allocator\": \"contiguous-exact\", \"blocks\": 20, "
                                  "\"alloc_us\": 1000}");
@@ -65,7 +65,7 @@ static void test_growth(void)
  */
 static void test_room(void)
 {
-    const struct experiment_request request = {0, 16, 40};
+    const struct experiment_request request = {.prompt_tokens = 16, .output_tokens = 40};
     struct outcome outcome = run(&request, 1,
                                  "{\"allocator\": \"contiguous-exact\", \"blocks\": 20, "
                                  "\"growth_tokens\": 30}");
@@ -79,7 +79,7 @@ static void test_room(void)
 /* Slabs of 1, 2 and 4 blocks: copied from one to the next. Paged: a block at a time, nothing is copied. */
 static void test_others(void)
 {
-    const struct experiment_request request = {0, 16, 40};
+    const struct experiment_request request = {.prompt_tokens = 16, .output_tokens = 40};
     struct outcome slab = run(&request, 1,
                               "{\"allocator\": \"slab\", \"blocks\": 21, \"alloc_us\": 1000, "
                               "\"slab_classes_tokens\": [16, 32, 64]}");
@@ -100,7 +100,8 @@ static void test_others(void)
 
 /* Three of 3 blocks each in 10; the first and the third end after one step and leave 3 and 4 blocks. The
  * fourth needs 5: it waits 7 steps for the end of the second, while 7 blocks are free. */
-static const struct experiment_request four[] = {{0, 40, 2}, {0, 40, 9}, {0, 40, 2}, {0, 70, 1}};
+static const struct experiment_request four[] = {
+    {0, 40, 2, 0, 0}, {0, 40, 9, 0, 0}, {0, 40, 2, 0, 0}, {0, 70, 1, 0, 0}};
 
 static void test_stranded(void)
 {
@@ -132,7 +133,7 @@ static void test_compaction(void)
  */
 static void test_too_long_to_copy(void)
 {
-    const struct experiment_request request = {0, 48, 3};
+    const struct experiment_request request = {.prompt_tokens = 48, .output_tokens = 3};
     struct outcome outcome = run(&request, 1, "{\"allocator\": \"contiguous-exact\", \"blocks\": 5}");
     CU_ASSERT_EQUAL(outcome.rows[0].preemptions, 1);
     CU_ASSERT_EQUAL(outcome.instances[0].recomputed_tokens, 48);

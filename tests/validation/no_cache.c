@@ -26,7 +26,7 @@ static struct experiment *whole(const char *cache)
 
 static struct outcome run_one(const char *model, const char *cache, int64_t prompt, int64_t output)
 {
-    struct experiment_request request = {0, prompt, output};
+    struct experiment_request request = {0, prompt, output, 0, 0};
     struct experiment *experiment = whole(cache);
     experiment_set(experiment, "model=%s", model);
     experiment_trace(experiment, &request, 1);

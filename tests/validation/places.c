@@ -369,8 +369,8 @@ static struct experiment *make_case(struct world *world, enum kind kind, uint64_
     int64_t longest = ceiling(LONGEST, set->block_tokens);
     set->blocks = longest * ((kind == SLAB ? 3 : 1) + roll(&dice, 4)) + roll(&dice, longest);
     for (int i = 0; i < REQUESTS; i++) {
-        requests[i] =
-            (struct experiment_request){now_ns, 1 + roll(&dice, MOST_PROMPT), 1 + roll(&dice, MOST_OUTPUT)};
+        requests[i] = (struct experiment_request){now_ns, 1 + roll(&dice, MOST_PROMPT),
+                                                  1 + roll(&dice, MOST_OUTPUT), 0, 0};
         world->jobs[i] = (struct job){
             .send_ns = now_ns, .prompt = requests[i].prompt_tokens, .output = requests[i].output_tokens};
         now_ns += roll(&dice, 3) == 0 ? roll(&dice, 100 * MS) : 0;

@@ -18,7 +18,7 @@ static void check(struct experiment *experiment, const struct expectation *expec
     uint64_t refused[3] = {0};
     for (size_t i = 0; i < count; i++) {
         requests[i] = (struct experiment_request){(int64_t)i * 1000, expected[i].prompt_tokens,
-                                                  expected[i].output_tokens};
+                                                  expected[i].output_tokens, 0, 0};
         refused[expected[i].reason]++;
     }
     experiment_trace(experiment, requests, count);

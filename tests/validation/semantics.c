@@ -42,18 +42,37 @@ static struct reference_pool roll_pool(struct dice *dice, int64_t block_tokens)
         .seqs = seqs,
         .threshold = (const int64_t[]){0, 0, 7, 33}[roll(dice, 4)],
         .watermark = (const double[]){0, 0.01, 0.2}[roll(dice, 3)],
+        .watermark_high = (const double[]){0, 0, 0.2, 0.5}[roll(dice, 4)],
+        .order = (enum scheduler_order)roll(dice, 4),
+        .batch_size = (const int64_t[]){1, 3, 8, 40}[roll(dice, 4)],
+        .timeout_ns = (const int64_t[]){0, 7, 100}[roll(dice, 3)] * 1000000,
+        .adaptive = {.base_tokens = 16 + roll(dice, 40),
+                     .load = (const double[]){0.3, 0.8}[roll(dice, 2)],
+                     .load_tokens = 5 + roll(dice, 9),
+                     .long_prompt_tokens = 110,
+                     .long_tokens = 11,
+                     .short_prompt_tokens = 60},
     };
 }
 
 static void set_pool(struct experiment *experiment, const char *name, const struct reference_pool *pool,
                      const char *policy)
 {
+    const struct scheduler_adaptive *adaptive = &pool->adaptive;
     experiment_set(experiment,
                    "cluster.pools[%s].scheduler={\"policy\": \"%s\", \"max_num_batched_tokens\": %lld, "
                    "\"max_num_seqs\": %lld, \"long_prefill_token_threshold\": %lld, \"watermark\": %.17g, "
-                   "\"chunked_prefill\": %s}",
+                   "\"chunked_prefill\": %s, \"watermark_high\": %.17g, \"order\": \"%s\", "
+                   "\"static_batch_size\": %lld, \"static_timeout_ms\": %lld, "
+                   "\"adaptive_base_tokens\": %lld, \"adaptive_load\": %g, \"adaptive_load_tokens\": %lld, "
+                   "\"adaptive_long_prompt_tokens\": %lld, \"adaptive_long_tokens\": %lld, "
+                   "\"adaptive_short_prompt_tokens\": %lld}",
                    name, policy, (long long)pool->budget, (long long)pool->seqs, (long long)pool->threshold,
-                   pool->watermark, pool->policy == REFERENCE_CHUNKED ? "true" : "false");
+                   pool->watermark, pool->policy == REFERENCE_CHUNKED ? "true" : "false",
+                   pool->watermark_high, order_names[pool->order], (long long)pool->batch_size,
+                   (long long)pool->timeout_ns / 1000000, (long long)adaptive->base_tokens, adaptive->load,
+                   (long long)adaptive->load_tokens, (long long)adaptive->long_prompt_tokens,
+                   (long long)adaptive->long_tokens, (long long)adaptive->short_prompt_tokens);
     experiment_set(experiment, "cluster.pools[%s].kv={\"block_tokens\": %lld, \"blocks\": %lld}", name,
                    (long long)pool->block_tokens, (long long)pool->blocks);
 }
@@ -63,8 +82,11 @@ static void roll_requests(struct dice *dice, bool whole_ms, struct experiment_re
 {
     int64_t now_ns = 0, mean_us = (const int64_t[]){100, 4000, 30000}[roll(dice, 3)];
     for (int i = 0; i < REQUESTS; i++) {
-        requests[i] =
-            (struct experiment_request){now_ns, 1 + roll(dice, MOST_PROMPT), 1 + roll(dice, MOST_OUTPUT)};
+        requests[i] = (struct experiment_request){.send_ns = now_ns,
+                                                  .prompt_tokens = 1 + roll(dice, MOST_PROMPT),
+                                                  .output_tokens = 1 + roll(dice, MOST_OUTPUT),
+                                                  .priority = roll(dice, 3)};
+        requests[i].max_tokens = requests[i].output_tokens + roll(dice, 2) * roll(dice, 2 * MOST_OUTPUT);
         now_ns += roll(dice, 3) == 0 ? roll(dice, 6 * mean_us) * 1000 + roll(dice, 1000) : 0;
         if (whole_ms)
             now_ns -= now_ns % 1000000;
@@ -78,17 +100,19 @@ static int row_differs(const struct row *row, const struct reference_row *refere
            row->prefill_queue_ns != reference->prefill_queue_ns ||
            row->decode_queue_ns != reference->decode_queue_ns || row->transfer_ns != reference->transfer_ns ||
            row->admission_ns != reference->admission_ns || row->stalled_ns != reference->stalled_ns ||
+           row->interference_ns != reference->interference_ns || row->blocked_ns != reference->blocked_ns ||
            row->preemptions != reference->preemptions || row->swaps != reference->swaps;
 }
 
 static void print_row(const struct row *row, const struct reference_row *reference)
 {
     printf("\n    request %llu (%u, %u): ttft %lld, reference %lld; e2e %lld, %lld; stalled %lld, %lld; "
-           "preempted %u, %u",
+           "interference %lld, %lld; blocked %lld, %lld; preempted %u, %u",
            (unsigned long long)row->id, row->prompt_tokens, row->output_tokens, (long long)row->ttft_ns,
            (long long)reference->ttft_ns, (long long)row->e2e_ns, (long long)reference->e2e_ns,
-           (long long)row->stalled_ns, (long long)reference->stalled_ns, row->preemptions,
-           reference->preemptions);
+           (long long)row->stalled_ns, (long long)reference->stalled_ns, (long long)row->interference_ns,
+           (long long)reference->interference_ns, (long long)row->blocked_ns,
+           (long long)reference->blocked_ns, row->preemptions, reference->preemptions);
 }
 
 static void check_instance(const struct instance_row *instance, const struct reference_sums *sums,
@@ -199,6 +223,10 @@ static void check_counts(const char *name, const struct counts *counts, bool swa
 {
     printf("\n    %s: %llu preemptions, %llu of them swaps, in %d runs", name,
            (unsigned long long)counts->preemptions, (unsigned long long)counts->swaps, runs);
+    if (strcmp(name, "static") == 0) {
+        CU_ASSERT_EQUAL(counts->preemptions, 0);
+        return;
+    }
     CU_ASSERT(counts->preemptions > counts->swaps + SEEDS / 2);
     CU_ASSERT(swaps ? counts->swaps > SEEDS : counts->swaps == 0);
 }
@@ -243,6 +271,28 @@ static void test_continuous(void)
     unified("continuous", REFERENCE_CONTINUOUS, false, true);
 }
 
+static void test_adaptive(void)
+{
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, true);
+}
+
+static void test_static(void)
+{
+    unified("static", REFERENCE_STATIC, false, false);
+}
+
+static void test_divided_adaptive(void)
+{
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, true);
+}
+
+static void test_divided_static(void)
+{
+    unified("static", REFERENCE_STATIC, true, false);
+}
+
 static void test_divided_chunked(void)
 {
     unified("chunked", REFERENCE_CHUNKED, true, false);
@@ -274,6 +324,7 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
                                         .bytes_per_block = block_tokens * 524288};
     config->entry.policy = roll(dice, 2) ? REFERENCE_CHUNKED : REFERENCE_WHOLE_PROMPTS;
     config->decode.policy = REFERENCE_CHUNKED;
+    config->decode.order = ORDER_FCFS;
     if (divided) {
         divide(dice, experiment, "prefill", &config->entry);
         divide(dice, experiment, "decode", &config->decode);
@@ -339,9 +390,13 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"chunked", test_chunked},
         {"continuous", test_continuous},
+        {"adaptive-chunked", test_adaptive},
+        {"static", test_static},
         {"disaggregated", test_disaggregated},
         {"lanes and stages, chunked", test_divided_chunked},
         {"lanes and stages, continuous", test_divided_continuous},
+        {"lanes and stages, adaptive-chunked", test_divided_adaptive},
+        {"lanes and stages, static", test_divided_static},
         {"lanes and stages, disaggregated", test_divided_disaggregated},
     };
     MPI_Init(&argc, &argv);

@@ -42,7 +42,7 @@ static struct outcome run_modes(struct experiment *experiment)
  * more at 33. The second then comes back (2 ms) and has four steps. */
 static struct outcome two_decodes(const char *scheduler)
 {
-    static const struct experiment_request requests[] = {{0, 8, 5}, {0, 8, 5}};
+    static const struct experiment_request requests[] = {{0, 8, 5, 0, 0}, {0, 8, 5, 0, 0}};
     struct experiment *experiment = small(5, scheduler);
     experiment_trace(experiment, requests, 2);
     return run_modes(experiment);
@@ -98,7 +98,7 @@ static void test_no_room(void)
  * 38. Then 2 come back and 5 tokens more are computed until 70, the last 2 until 80. */
 static void test_partial(void)
 {
-    static const struct experiment_request requests[] = {{0, 4, 9}, {0, 12, 1}};
+    static const struct experiment_request requests[] = {{0, 4, 9, 0, 0}, {0, 12, 1, 0, 0}};
     struct experiment *experiment =
         small(4, "{\"preemption\": \"swap\", \"max_num_batched_tokens\": 5, \"max_num_seqs\": 2}");
     experiment_trace(experiment, requests, 2);
@@ -120,7 +120,7 @@ static void test_rates(void)
         double bytes_per_s;
     } gpus[] = {{"h100-sxm", 50.4e9}, {"a100-sxm-80gb", 25.2e9}};
     for (int i = 0; i < 2; i++) {
-        static const struct experiment_request requests[] = {{0, 8, 5}, {0, 8, 5}};
+        static const struct experiment_request requests[] = {{0, 8, 5, 0, 0}, {0, 8, 5, 0, 0}};
         struct experiment *experiment = small(5, "{\"preemption\": \"swap\"}");
         experiment_set(experiment, "cluster.pools[0].gpu=%s", gpus[i].gpu);
         experiment_set(experiment, "cluster.pools[0].scheduler.swap_gb_per_s=0");

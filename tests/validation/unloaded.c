@@ -119,7 +119,7 @@ static struct outcome run(const struct setting *setting, const char *json, const
     struct experiment *experiment = experiment_new(json);
     for (size_t i = 0; i < REQUESTS; i++)
         requests[i] = (struct experiment_request){(int64_t)i * (SPACING_NS + 12345), prompts[i % PROMPTS],
-                                                  outputs[i / PROMPTS]};
+                                                  outputs[i / PROMPTS], 0, 0};
     experiment_trace(experiment, requests, REQUESTS);
     experiment_set(experiment, "model=%s", setting->model);
     experiment_set(experiment, "cluster.router.frontend_ms=1.25");

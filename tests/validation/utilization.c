@@ -120,7 +120,7 @@ static void test_unified_alone(void)
 {
     for (int tp = 1; tp <= 2; tp++) {
         struct experiment *experiment = experiment_new(experiment_unified);
-        experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+        experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
         experiment_set(experiment, "cluster.pools[0].tensor_parallel=%d", tp);
         experiment_set(experiment, "cluster.pools[0].scheduler.max_num_batched_tokens=600");
         struct outcome outcome = experiment_run_well(experiment);
@@ -139,7 +139,7 @@ static void test_unified_alone(void)
 static void test_stages_alone(void)
 {
     struct experiment *experiment = experiment_new(experiment_unified);
-    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
     experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
     struct outcome outcome = experiment_run_well(experiment);
     struct sums prefill = {0}, decode = {0};
@@ -208,7 +208,7 @@ static void test_divided(void)
         char prompt[32], context[32];
         double flops = 0, bytes = 0;
         for (int k = 0; k < divided->requests; k++)
-            requests[k] = (struct experiment_request){0, divided->prompt, DIVIDED_OUTPUT};
+            requests[k] = (struct experiment_request){0, divided->prompt, DIVIDED_OUTPUT, 0, 0};
         struct experiment *experiment = experiment_new(experiment_unified);
         experiment_trace(experiment, requests, (size_t)divided->requests);
         experiment_set(experiment, "model=%s", divided->model);
@@ -236,7 +236,7 @@ static void test_divided(void)
 static void disaggregated_alone(const char *first_token, double first_context, int steps)
 {
     struct experiment *experiment = experiment_new(experiment_disaggregated);
-    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200}, 1);
+    experiment_trace(experiment, &(struct experiment_request){0, 1000, 200, 0, 0}, 1);
     experiment_set(experiment, "cluster.handoff.first_token=%s", first_token);
     experiment_set(experiment, "cluster.pools[decode].tensor_parallel=2");
     struct outcome outcome = experiment_run_well(experiment);
@@ -263,7 +263,7 @@ static void test_disaggregated_alone(void)
  * last. */
 static void test_preempted(void)
 {
-    const struct experiment_request requests[] = {{0, 64, 40}, {0, 64, 40}};
+    const struct experiment_request requests[] = {{0, 64, 40, 0, 0}, {0, 64, 40, 0, 0}};
     struct experiment *experiment = experiment_new(experiment_unified);
     experiment_trace(experiment, requests, 2);
     experiment_set(experiment, "cluster.pools[0].kv.blocks=10");
@@ -290,6 +290,35 @@ static void test_preempted(void)
     NEAR(outcome.pools[0].mfu, flops_of(&useful) / (PEAK * time_s));
     NEAR(outcome.pools[0].mbu, bytes_of(&sums, 1) / (BANDWIDTH * time_s));
     CU_ASSERT(outcome.pools[0].hfu > outcome.pools[0].mfu);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+/* A static batch of 100 and 300 prompt tokens, 2 and 4 of output: both prompts are computed as 300, and both
+ * slots decode for three steps; only what the requests need is useful. */
+static void test_padded(void)
+{
+    const struct experiment_request requests[] = {{0, 100, 2, 0, 0}, {0, 300, 4, 0, 0}};
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_trace(experiment, requests, 2);
+    experiment_set(experiment,
+                   "cluster.pools[0].scheduler={\"policy\": \"static\", \"static_batch_size\": 2}");
+    struct outcome outcome = experiment_run_well(experiment);
+    struct sums sums = {0}, useful = {0};
+    for (int slot = 0; slot < 2; slot++) {
+        add_chunk(&sums, 0, 300, 1);
+        add_steps(&sums, 301, 3);
+    }
+    sums.iterations = 1 + 3;
+    add_chunk(&useful, 0, 100, 1);
+    add_steps(&useful, 101, 1);
+    add_chunk(&useful, 0, 300, 1);
+    add_steps(&useful, 301, 3);
+    double time_s = (double)outcome.summary.end_ns * 1e-9;
+    NEAR(outcome.pools[0].hfu, flops_of(&sums) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mfu, flops_of(&useful) / (PEAK * time_s));
+    NEAR(outcome.pools[0].mbu, bytes_of(&sums, 1) / (BANDWIDTH * time_s));
+    CU_ASSERT_EQUAL(outcome.pools[0].padding_tokens, 202);
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
@@ -370,6 +399,7 @@ int main(int argc, char **argv)
         {"divided as their iterations", test_divided},
         {"one request, disaggregated", test_disaggregated_alone},
         {"a preemption", test_preempted},
+        {"a static batch, padded", test_padded},
         {"price of a prompt token", test_prompt_price},
         {"gaps after a warm-up", test_gaps_after_warm_up},
     };

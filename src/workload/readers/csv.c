@@ -12,6 +12,7 @@ struct csv_options {
     const char *prompt_column;
     const char *output_column;
     const char *max_tokens_column;
+    const char *priority_column;
     int time_unit;
     int delimiter;
 };
@@ -33,21 +34,23 @@ static const struct option rows[] = {
      "header of the column with output tokens"},
     {"max_tokens_column", OPTION_STRING, "\"\"", 0, 0, NULL, AT(max_tokens_column),
      "header of the column with the visible limit of output tokens (empty: none)"},
+    {"priority_column", OPTION_STRING, "\"\"", 0, 0, NULL, AT(priority_column),
+     "header of the column with the class of priority, 0 the most urgent (empty: all are of class 0)"},
     {"time_unit", OPTION_CHOICE, "\"s\"", 0, 0, units, AT(time_unit),
      "unit of the times; iso: time stamps such as 2023-11-16 18:15:46.68"},
     {"delimiter", OPTION_CHOICE, "\"comma\"", 0, 0, delimiters, AT(delimiter), "what separates the fields"},
 };
 static OPTION_TABLE(options_table, "trace (csv)", "columns of a CSV trace with a header line", rows);
 
-enum { TIME, PROMPT, OUTPUT, MAX_TOKENS, COLUMNS };
+enum { TIME, PROMPT, OUTPUT, MAX_TOKENS, PRIORITY, COLUMNS };
 static const char *const column_keys[COLUMNS] = {"time_column", "prompt_column", "output_column",
-                                                 "max_tokens_column"};
+                                                 "max_tokens_column", "priority_column"};
 
 struct csv_state {
     int time_unit;
     char delimiter;
     struct fields fields;
-    char *names[COLUMNS]; /* of the columns; MAX_TOKENS may be empty */
+    char *names[COLUMNS]; /* of the columns; MAX_TOKENS and PRIORITY may be empty */
     size_t positions[COLUMNS];
     size_t width; /* fields of the header; 0 before it was read */
 };
@@ -62,6 +65,7 @@ static void *start(const void *pointer)
     state->names[PROMPT] = mem_string(options->prompt_column);
     state->names[OUTPUT] = mem_string(options->output_column);
     state->names[MAX_TOKENS] = mem_string(options->max_tokens_column);
+    state->names[PRIORITY] = mem_string(options->priority_column);
     return state;
 }
 
@@ -108,7 +112,7 @@ static bool find_column(struct csv_state *state, int column, const char *line, s
 static bool read_header(struct csv_state *state, const char *line, struct error *error)
 {
     for (int column = TIME; column < COLUMNS; column++) {
-        if (column == MAX_TOKENS && !*state->names[column])
+        if (column >= MAX_TOKENS && !*state->names[column])
             continue;
         if (!find_column(state, column, line, error))
             return false;
@@ -132,6 +136,9 @@ static bool read_row(struct csv_state *state, struct trace_row *row, struct erro
     /* An empty limit is a request without one. */
     if (good && *state->names[MAX_TOKENS] && *field[MAX_TOKENS])
         good = fields_tokens(field[MAX_TOKENS], state->names[MAX_TOKENS], 1, &row->max_tokens, error);
+    row->priority = 0;
+    if (good && *state->names[PRIORITY] && *field[PRIORITY])
+        good = fields_priority(field[PRIORITY], state->names[PRIORITY], &row->priority, error);
     return good;
 }
 
@@ -158,8 +165,9 @@ static bool read_line(void *pointer, const char *line, int64_t number, struct tr
 extern const struct trace_reader trace_reader_csv;
 const struct trace_reader trace_reader_csv = {
     .name = "csv",
-    .doc =
-        "CSV with a header line and columns of your own: send time, prompt and output tokens, optional limit",
+    .doc = "CSV with a header line and columns of your own: send time, prompt and output tokens, optional "
+           "limit and "
+           "priority",
     .options = &options_table,
     .options_size = sizeof(struct csv_options),
     .recognizes = recognizes,

@@ -79,8 +79,15 @@ static struct experiment *make_case(const struct variant *variant, bool disaggre
                        (const char *const[]){"decode", "prefill", "relay"}[roll(&dice, 3)]);
     } else {
         set_pool(experiment, &dice, "unified", variant, block_tokens);
+        int64_t policy = roll(&dice, 7);
         experiment_set(experiment, "cluster.pools[unified].scheduler.policy=%s",
-                       roll(&dice, 2) ? "chunked" : "continuous");
+                       policy < 3   ? "chunked"
+                       : policy < 6 ? "continuous"
+                                    : "static");
+        if (policy == 6) {
+            experiment_set(experiment, "cluster.pools[unified].scheduler.preemption=recompute");
+            experiment_set(experiment, "workload.max_tokens=80");
+        }
     }
     return experiment;
 }

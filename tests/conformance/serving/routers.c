@@ -139,8 +139,9 @@ static void test_round_robin_run(void)
 static void test_least_loaded_run(void)
 {
     static const struct experiment_request requests[] = {
-        {0, 100, 2},          {0, 100, 2000},       {0, 100, 2},          {0, 100, 2000},
-        {3000000000, 100, 9}, {3000000000, 100, 9}, {3000000000, 100, 9}, {6000000000, 100, 9},
+        {0, 100, 2, 0, 0},          {0, 100, 2000, 0, 0},       {0, 100, 2, 0, 0},
+        {0, 100, 2000, 0, 0},       {3000000000, 100, 9, 0, 0}, {3000000000, 100, 9, 0, 0},
+        {3000000000, 100, 9, 0, 0}, {6000000000, 100, 9, 0, 0},
     };
     static const int32_t expected[] = {0, 1, 0, 1, 0, 0, 1, 0};
     struct experiment *experiment = experiment_new(experiment_unified);
@@ -161,7 +162,8 @@ static void test_least_loaded_run(void)
 static void test_least_loaded_tokens(void)
 {
     static const struct experiment_request requests[] = {
-        {0, 3000, 2}, {0, 500, 2}, {0, 500, 2}, {0, 500, 2}, {0, 2000, 2}, {0, 10, 2}, {0, 10, 2},
+        {0, 3000, 2, 0, 0}, {0, 500, 2, 0, 0}, {0, 500, 2, 0, 0}, {0, 500, 2, 0, 0},
+        {0, 2000, 2, 0, 0}, {0, 10, 2, 0, 0},  {0, 10, 2, 0, 0},
     };
     /* Loads of (0, 1): 3000, 0 - 500 - 1000 - 1500 - 3500; then 0 again. */
     static const int32_t expected[] = {0, 1, 1, 1, 1, 0, 0};

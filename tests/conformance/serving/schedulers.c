@@ -52,6 +52,26 @@ static void set_pool(struct experiment *experiment, struct dice *dice, const cha
                        pool);
 }
 
+/* What is beyond the usual: an order, a second watermark, batches and chunks of the policies that have them.
+ */
+static void set_policy(struct experiment *experiment, struct dice *dice, const char *pool, int role)
+{
+    static const double high[] = {0, 0, 0.2, 0.6};
+    static const char *const names[] = {"base", "load", "long"};
+    experiment_set(experiment, "cluster.pools[%s].scheduler.watermark_high=%g", pool, high[roll(dice, 4)]);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.order=%s", pool,
+                   order_names[role == ROLE_DECODE ? 0 : roll(dice, 4)]);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.static_batch_size=%d", pool,
+                   (const int[]){1, 3, 8, 50}[roll(dice, 4)]);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.static_timeout_ms=%d", pool,
+                   (const int[]){0, 20, 500}[roll(dice, 3)]);
+    for (size_t i = 0; i < 3; i++)
+        experiment_set(experiment, "cluster.pools[%s].scheduler.adaptive_%s_tokens=%lld", pool, names[i],
+                       (long long)(1 + roll(dice, 50)));
+    experiment_set(experiment, "cluster.pools[%s].scheduler.adaptive_long_prompt_tokens=100", pool);
+    experiment_set(experiment, "cluster.pools[%s].scheduler.adaptive_short_prompt_tokens=30", pool);
+}
+
 /* Returns the control latency. */
 static int64_t set_workload(struct experiment *experiment, struct dice *dice)
 {
@@ -64,6 +84,8 @@ static int64_t set_workload(struct experiment *experiment, struct dice *dice)
                                            "{\"closed_loop\": {\"users\": 12, \"think_time_s\": 0.05}}"};
     experiment_synthetic(experiment, prompts[roll(dice, 3)], outputs[roll(dice, 3)], arrivals[roll(dice, 4)],
                          REQUESTS);
+    experiment_set(experiment, "workload.max_tokens=%lld", (long long)(roll(dice, 2) * 100));
+    experiment_set(experiment, "workload.synthetic.priority_shares=[0.2, 0.3, 0.5]");
     experiment_set(experiment, "seed=%lld", (long long)dice->seed);
     experiment_set(experiment, "cluster.router.policy=%s", roll(dice, 2) ? "round-robin" : "least-loaded");
     int64_t latency_us = (const int64_t[]){1, 100, 1000}[roll(dice, 3)];
@@ -93,9 +115,12 @@ static struct experiment *make_case(const struct scheduler *scheduler, int role,
     *latency_ns = set_workload(experiment, &dice);
     if (role == ROLE_UNIFIED) {
         set_pool(experiment, &dice, "unified", block_tokens);
+        set_policy(experiment, &dice, "unified", role);
     } else {
         set_pool(experiment, &dice, "prefill", block_tokens);
         set_pool(experiment, &dice, "decode", block_tokens);
+        set_policy(experiment, &dice, "prefill", ROLE_PREFILL);
+        set_policy(experiment, &dice, "decode", ROLE_DECODE);
         set_handoff(experiment, &dice);
     }
     experiment_set(experiment, "cluster.pools[%s].scheduler.policy=%s", role_names[role], scheduler->name);
@@ -167,8 +192,8 @@ static void test_centuries(void)
 /* The tight cases are worth nothing when nobody is ever preempted. */
 static void test_preemptions_occur(void)
 {
-    static const char *const names[] = {"chunked", "continuous", "decode-only"};
-    static const int roles[] = {ROLE_UNIFIED, ROLE_UNIFIED, ROLE_DECODE};
+    static const char *const names[] = {"chunked", "continuous", "adaptive-chunked", "decode-only"};
+    static const int roles[] = {ROLE_UNIFIED, ROLE_UNIFIED, ROLE_UNIFIED, ROLE_DECODE};
     for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++) {
         uint64_t preemptions = 0;
         for (int j = 0; schedulers[j]; j++)
@@ -176,6 +201,37 @@ static void test_preemptions_occur(void)
                 preemptions += run_case(schedulers[j], roles[i], seed);
         CU_ASSERT(preemptions > 20);
     }
+}
+
+/* Requests are the same whatever batches them: lengths, classes and tokens; only times are the scheduler's.
+ */
+static void test_same_tokens(void)
+{
+    struct outcome first = {0};
+    for (int i = 0; schedulers[i]; i++) {
+        if (!schedulers[i]->roles[ROLE_UNIFIED])
+            continue;
+        int64_t latency_ns;
+        struct experiment *experiment = make_case(schedulers[i], ROLE_UNIFIED, 5, &latency_ns);
+        struct outcome outcome = experiment_run_well(experiment);
+        if (!first.rows) {
+            first = outcome;
+            outcome = experiment_run_well(experiment);
+        }
+        CU_ASSERT_EQUAL_FATAL(outcome.row_count, first.row_count);
+        uint64_t urgent = 0;
+        for (size_t k = 0; k < outcome.row_count; k++) {
+            const struct row *row = &outcome.rows[k], *other = &first.rows[k];
+            CU_ASSERT(row->status == ROW_COMPLETED && row->prompt_tokens == other->prompt_tokens &&
+                      row->output_tokens == other->output_tokens && row->priority == other->priority);
+            urgent += row->priority == 0;
+        }
+        CU_ASSERT(urgent > 0 && urgent < outcome.row_count / 2);
+        CU_ASSERT_EQUAL(outcome.summary.output_tokens, first.summary.output_tokens);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+    outcome_clear(&first);
 }
 
 static void test_same_again(void)
@@ -251,6 +307,7 @@ int main(int argc, char **argv)
         {"random clusters: conservation, all modes", test_random},
         {"preemptions do occur", test_preemptions_occur},
         {"a run of centuries", test_centuries},
+        {"the same requests", test_same_tokens},
         {"the same again", test_same_again},
         {"no memory left behind", test_memory},
     };

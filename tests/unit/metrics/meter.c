@@ -28,7 +28,10 @@ static struct effort random_effort(void)
     return (struct effort){.iterations = 1,
                            .tokens = (uint64_t)draw(100),
                            .recomputed_tokens = (uint64_t)draw(10),
+                           .padding_tokens = (uint64_t)draw(30),
                            .prompt_tokens = (uint64_t)draw(50),
+                           .padding_rows = (uint64_t)draw(5),
+                           .padding_context_x2 = (uint64_t)draw(2000),
                            .logit_rows = (uint64_t)draw(20),
                            .context_x2 = (uint64_t)draw(100000),
                            .recomputed_context_x2 = (uint64_t)draw(1000),
@@ -93,9 +96,10 @@ static bool same_effort(const struct effort *a, const struct effort *b)
 {
     return a->iterations == b->iterations && a->tokens == b->tokens &&
            a->recomputed_tokens == b->recomputed_tokens && a->prompt_tokens == b->prompt_tokens &&
-           a->logit_rows == b->logit_rows && a->context_x2 == b->context_x2 &&
-           a->recomputed_context_x2 == b->recomputed_context_x2 && a->kv_read_tokens == b->kv_read_tokens &&
-           a->expert_bytes == b->expert_bytes;
+           a->padding_tokens == b->padding_tokens && a->padding_rows == b->padding_rows &&
+           a->padding_context_x2 == b->padding_context_x2 && a->logit_rows == b->logit_rows &&
+           a->context_x2 == b->context_x2 && a->recomputed_context_x2 == b->recomputed_context_x2 &&
+           a->kv_read_tokens == b->kv_read_tokens && a->expert_bytes == b->expert_bytes;
 }
 
 static bool same_usage(const struct usage *a, const struct usage *b)
@@ -104,8 +108,8 @@ static bool same_usage(const struct usage *a, const struct usage *b)
                 a->kv_stranded_ns == b->kv_stranded_ns && a->waiting_ns == b->waiting_ns &&
                 a->running_ns == b->running_ns && a->moving_ns == b->moving_ns &&
                 a->prefill_tokens == b->prefill_tokens && a->recomputed_tokens == b->recomputed_tokens &&
-                a->output_tokens == b->output_tokens && a->window_output_tokens == b->window_output_tokens &&
-                a->sent_bytes == b->sent_bytes;
+                a->padding_tokens == b->padding_tokens && a->output_tokens == b->output_tokens &&
+                a->window_output_tokens == b->window_output_tokens && a->sent_bytes == b->sent_bytes;
     for (int phase = 0; phase < PHASE_COUNT; phase++)
         same = same && a->busy_ns[phase] == b->busy_ns[phase] &&
                a->iterations[phase] == b->iterations[phase] &&

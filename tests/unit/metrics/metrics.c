@@ -31,6 +31,8 @@ static struct row completed(uint64_t id, int64_t arrival_ns, int64_t queue_ns, i
         .prefill_queue_ns = queue_ns,
         .prefill_ns = prefill_ns,
         .decode_ns = decode_ns,
+        .interference_ns = decode_ns / 3,
+        .blocked_ns = queue_ns / 2,
         .decode_instance = -1,
     };
 }
@@ -41,6 +43,9 @@ static void hash_depends_on_its_fields_only(void)
     uint64_t hash = row_hash(&row);
     struct row other = row;
     other.max_itl_ns++;
+    other.interference_ns++;
+    other.blocked_ns++;
+    other.priority++;
     other.kv_transfer_bytes++;
     CU_ASSERT_EQUAL(row_hash(&other), hash);
 #define CHANGES(field)                                                                                       \
@@ -237,7 +242,10 @@ static void effort_is_summed_inside_the_window(void)
         struct effort effort = {.iterations = 1,
                                 .tokens = UINT64_C(10) << i,
                                 .recomputed_tokens = UINT64_C(1) << i,
+                                .padding_tokens = UINT64_C(5) << i,
                                 .prompt_tokens = UINT64_C(2) << i,
+                                .padding_rows = UINT64_C(1) << i,
+                                .padding_context_x2 = (wide_t)1 << (60 + i),
                                 .logit_rows = UINT64_C(3) << i,
                                 .context_x2 = (wide_t)1 << (62 + i),
                                 .recomputed_context_x2 = (wide_t)1 << (61 + i),
@@ -245,11 +253,14 @@ static void effort_is_summed_inside_the_window(void)
         metrics_effort(&metrics, 1, &usage, ends_ns[i], PHASE_MIXED, &effort);
     }
     CU_ASSERT_EQUAL(usage.recomputed_tokens, 1 + 2 + 4 + 8 + 16);
+    CU_ASSERT_EQUAL(usage.padding_tokens, 5 * 31);
     CU_ASSERT_EQUAL(usage.iterations[PHASE_MIXED], 5);
     const struct effort *window = &usage.window[PHASE_MIXED];
     CU_ASSERT_EQUAL(window->iterations, 3);
     CU_ASSERT_EQUAL(window->tokens, 140);
     CU_ASSERT_EQUAL(window->recomputed_tokens, 14);
+    CU_ASSERT(window->padding_tokens == 70 && window->padding_rows == 14);
+    CU_ASSERT(window->padding_context_x2 == (wide_t)7 << 61);
     CU_ASSERT_EQUAL(window->prompt_tokens, 28);
     CU_ASSERT_EQUAL(window->logit_rows, 42);
     CU_ASSERT(window->context_x2 == (wide_t)7 << 63);

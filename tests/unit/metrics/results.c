@@ -74,6 +74,8 @@ static struct row request(uint64_t id, int64_t arrival_ns, int64_t ttft_ns, int6
                         .prefill_queue_ns = ttft_ns / 2,
                         .prefill_ns = ttft_ns - ttft_ns / 2,
                         .decode_ns = decode_ns,
+                        .interference_ns = decode_ns / 4,
+                        .blocked_ns = ttft_ns / 5,
                         .decode_instance = 2,
                         .kv_transfer_bytes = 1 << 20,
                         .transfer_ns = 0};
@@ -117,6 +119,9 @@ static void build_pools(struct results *results, struct metrics *metrics, const 
                    &(struct effort){.iterations = 3,
                                     .tokens = 4000,
                                     .recomputed_tokens = 1000,
+                                    .padding_tokens = 100,
+                                    .padding_rows = 2,
+                                    .padding_context_x2 = 200000,
                                     .prompt_tokens = 2500,
                                     .logit_rows = 10,
                                     .context_x2 = 6000000,
@@ -186,6 +191,10 @@ static void requests_goodput_and_latency(void)
     NEAR(summary->mean_prefill_queue_ns, 137.5e6 / 2);
     NEAR(summary->mean_decode_ns, (1e9 + 1e9 + 3e9) / 4);
     CU_ASSERT_EQUAL(summary->mean_stalled_ns, 0);
+    NEAR(summary->mean_interference_ns, (1e9 + 1e9 + 3e9) / 16);
+    NEAR(summary->mean_blocked_ns, 137.5e6 / 5);
+    CU_ASSERT(results.instances[0].padding_tokens == 100 && results.pools[0].padding_tokens == 100 &&
+              results.pools[1].padding_tokens == 0);
     CU_ASSERT_EQUAL(results.row_count, 5);
     for (size_t i = 0; i < 5; i++)
         CU_ASSERT_EQUAL(results.rows[i].id, i);
@@ -260,13 +269,13 @@ static void usage_and_costs(void)
 #define DECODED_BYTES   (500 * 16e9 + (2e6 + 2000) * 1e6)
 
 /* Over 10 s: FLOPs of 4,000 tokens, 10 rows and 3e6 context tokens on the first of two instances of 4 GPUs;
- * without 1,000 tokens and 5e5 context tokens that were recomputed. */
+ * without 1,000 tokens and 5e5 context tokens that were recomputed, and 100, 2 rows and 1e5 of padding. */
 static void hardware_utilization(void)
 {
     struct metrics metrics;
     struct results results;
     build_small(&results, &metrics);
-    const double all = PREFILLED, useful = all - 1000 * 14e9 - 5e5 * 1e6, bytes = PREFILLED_BYTES;
+    const double all = PREFILLED, useful = all - 1100 * 14e9 - 2 * 2e8 - 6e5 * 1e6, bytes = PREFILLED_BYTES;
     NEAR(results.instances[0].hfu, all / (1e15 * 4 * 10));
     NEAR(results.instances[0].mfu, useful / (1e15 * 4 * 10));
     NEAR(results.instances[0].mbu, bytes / (3e12 * 4 * 10));
@@ -537,7 +546,8 @@ static void the_table_says_what_matters(void)
     const char *const expected[] = {"5, completed 4, refused 1 (model length 1, KV capacity 0)",
                                     "TTFT <= 200 ms, TPOT <= 20 ms",
                                     "0.3 requests/s (0.03 per GPU) meet it: 60.00 %",
-                                    "0.06 %   0.07 %   0.02 %",
+                                    "312.5 ms of decode lost to others' prefills, 27.5 ms of queues",
+                                    "0.05 %   0.07 %   0.02 %",
                                     "SATURATED",
                                     "137.5 ms",
                                     "2x4",

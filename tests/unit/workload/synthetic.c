@@ -224,6 +224,31 @@ static void test_limits(void)
     workload_free(workload);
 }
 
+/* Classes have their shares, whatever the lengths; without shares nothing else changes. */
+static void test_priorities(void)
+{
+    static const double shares[] = {0.2, 0, 0.5, 0.3};
+    int64_t counts[4] = {0}, same = 0;
+    struct workload *plain =
+        support_good("{\"synthetic\": {" LENGTHS ", \"requests\": 50000, \"arrivals\": \"all-at-once\"}}", 5);
+    struct workload *classes =
+        support_good("{\"synthetic\": {" LENGTHS ", \"requests\": 50000, \"arrivals\": \"all-at-once\", "
+                     "\"priority_shares\": [0.2, 0, 0.5, 0.3]}}",
+                     5);
+    struct workload_request left, right;
+    while (workload_next(plain, &left) && workload_next(classes, &right)) {
+        CU_ASSERT_FATAL(left.priority == 0 && right.priority >= 0 && right.priority < 4);
+        same += left.prompt_tokens == right.prompt_tokens && left.output_tokens == right.output_tokens;
+        counts[right.priority]++;
+    }
+    CU_ASSERT_EQUAL(same, 50000);
+    for (int i = 0; i < 4; i++) /* four standard deviations */
+        CU_ASSERT(fabs((double)counts[i] - 50000 * shares[i]) <=
+                  4 * sqrt(50000 * shares[i] * (1 - shares[i])));
+    workload_free(plain);
+    workload_free(classes);
+}
+
 /* What is known before a run is what walking gives. */
 static void test_last_send(void)
 {
@@ -303,6 +328,7 @@ int main(void)
         {"rate_scale", test_rate_scale},
         {"longer requests", test_longer},
         {"limits", test_limits},
+        {"priorities", test_priorities},
         {"time of the last request", test_last_send},
         {"a billion requests", test_many},
         {"refused", test_refused},

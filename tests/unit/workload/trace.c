@@ -205,6 +205,13 @@ static void test_csv_columns(void)
     CU_ASSERT_EQUAL(request.output_tokens, 6);
     CU_ASSERT_EQUAL(request.max_tokens, 9);
     workload_free(workload);
+    workload = csv_workload("time,prompt_tokens,output_tokens,class\n0,1,1,255\n1,1,1,\n2,1,1,3\n",
+                            ", \"priority_column\": \"class\"", "");
+    for (int64_t i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE(workload_next(workload, &request));
+        CU_ASSERT_EQUAL(request.priority, ((const int64_t[]){255, 0, 3})[i]);
+    }
+    workload_free(workload);
     check_times(
         csv_workload("time\tprompt_tokens\toutput_tokens\n-5\t1\t1\n3\t2\t2", ", \"delimiter\": \"tab\"", ""),
         TIMES(0, 8000000000));
@@ -231,6 +238,8 @@ static void test_csv_refused(void)
                 "own.csv:2: the limit of 7 tokens is below the 8 output tokens");
     csv_refused("time,prompt_tokens,output_tokens\n1,1,1\n", ", \"max_tokens_column\": \"m\"",
                 "no column 'm'");
+    csv_refused("time,prompt_tokens,output_tokens,p\n1,1,1,256\n", ", \"priority_column\": \"p\"",
+                "own.csv:2: p: expected a class of priority from 0 to 255, found '256'");
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
