@@ -1,4 +1,6 @@
-/* Limits of the model of time, said where a run meets them; and options that cannot act. */
+/* Limits of the model of time, said where a run meets them; and options that cannot act. Errors to expect are
+ * those of src/hardware/README.md (How good it is, Where it breaks); where nothing was measured they are a
+ * judgement, and the line says so: "not measured", "and more". */
 #include "plan.h"
 
 #include <string.h>
