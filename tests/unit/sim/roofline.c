@@ -130,6 +130,32 @@ static void deepep_as_measured(void)
     roofline_clear(&report);
 }
 
+/* All-reduces of 2 x 64 x 8192 bytes over 16 GPUs: between two nodes a ring has the NICs of 8 GPUs, at 70 %
+ * of 12.5 GB/s; in a rack of NVLink none. */
+static void nodes_and_nics(void)
+{
+    static const struct {
+        const char *words;
+        double bandwidth; /* 0: that of NVLink */
+    } runs[] = {
+        {"gpu=h100-sxm network.node_link=ethernet-100g", 8 * 8.75e9},
+        {"gpu=h100-sxm network.node_link=ethernet-100g network.nics_per_gpu=2", 2 * 8 * 8.75e9},
+        {"gpu=gb200", 0},
+        {"gpu=gb200 gpu.gpus_per_node=8 gpu.nvlink_domain=8 network.node_link=ethernet-100g", 8 * 8.75e9},
+    };
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        char words[200];
+        snprintf(words, sizeof words, "model=llama-3.1-70b tensor_parallel=16 batch=64 %s", runs[i].words);
+        struct roofline_report report = report_of(words);
+        double seconds = operator_named(&report, "all-reduce")->cost.memory_s;
+        double ring = 160 * 2 * 15.0 / 16 * 1048576;
+        bool good =
+            runs[i].bandwidth > 0 ? near(seconds, ring / runs[i].bandwidth, 1e-9) : seconds < ring / 250e9;
+        CU_ASSERT(good);
+        roofline_clear(&report);
+    }
+}
+
 /* Four stages of two GPUs: on one node three sends inside it, on two of four GPUs one of them crosses. */
 static void stages_fill_nodes(void)
 {
@@ -345,6 +371,7 @@ int main(void)
         {"the documents' caches", documents_kv},
         {"windows hide tokens", windows_hide_tokens},
         {"experts that are read", experts_that_are_read},
+        {"nodes and their NICs", nodes_and_nics},
         {"a request in chunks", request_in_chunks},
         {"maximum batch", maximum_batch},
         {"JSON is the report", json_is_the_report},
