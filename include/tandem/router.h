@@ -45,6 +45,7 @@ struct router_policy {
     const char *name;
     const char *doc;
     unsigned uses; /* loads, as bits 1 << ROUTER_x; instances send reports only where there is one */
+    bool draws;    /* asks for the random number, which is 0 otherwise */
     bool sessions; /* asks for previous */
     bool weighted; /* asks for weights, which then have to be given; uses those loads alone that have one */
     /* Index of the chosen instance. Only view and the random draw (seeded by the request) may matter. */

@@ -30,12 +30,12 @@ struct router {
 };
 
 /* Chooses an instance for a request, new or handed off, and books the dispatch. Its two choices are drawn
- * independently. */
+ * independently of each other. */
 static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
 {
     uint64_t draw = 2 * request->row.id + (set == &router->decodes);
-    return targets_choose(set, request->session, request->prompt_tokens,
-                          rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw));
+    uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
+    return targets_choose(set, request->session, request->prompt_tokens, random);
 }
 
 /* A closed-loop user's request ended (or was refused): it sends the next after its think time. */

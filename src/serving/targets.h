@@ -14,10 +14,12 @@ struct target_set;
 struct target {
     struct target_set *set;
     uint32_t entity;
-    int64_t reported[ROUTER_LOADS], beyond[ROUTER_LOADS]; /* of loads in use; KV in blocks */
-    int64_t counted;                                      /* dispatches that the report had seen */
-    struct ring prompts;                                  /* tokens of later ones, oldest first */
-    struct router_kv kv;                                  /* where it is in use */
+    int64_t counted;     /* dispatches that the report had seen */
+    struct ring prompts; /* tokens of later ones, oldest first */
+    struct {
+        int64_t reported, beyond; /* beyond: sum of costs of later ones; KV in blocks */
+    } loads[ROUTER_LOADS];        /* as set->used */
+    struct router_kv kv;          /* where it is in use */
 };
 
 struct target_set {
@@ -25,10 +27,12 @@ struct target_set {
     const struct router_weights *weights; /* borrowed */
     struct target *targets;
     struct tournament loads[ROUTER_LOADS]; /* of those in use */
-    unsigned uses;                         /* as router_policy */
+    struct used_load {
+        enum router_load load, measure; /* measure: not ROUTER_WORK but what that is here */
+    } used[ROUTER_LOADS];
+    uint32_t used_count;
     uint32_t count;
     uint32_t next; /* in rotation */
-    bool prefill;
     int64_t kv_whole;
     struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
 };

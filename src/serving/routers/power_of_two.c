@@ -17,5 +17,6 @@ const struct router_policy router_policy_power_of_two = {
     .name = "power-of-two",
     .doc = "of two drawn at random that with fewer requests; ties: the first drawn",
     .uses = 1 << ROUTER_REQUESTS,
+    .draws = true,
     .choose = choose,
 };

@@ -8,5 +8,6 @@ static uint32_t choose(const struct router_view *view, uint64_t random)
 const struct router_policy router_policy_random = {
     .name = "random",
     .doc = "any, each as likely",
+    .draws = true,
     .choose = choose,
 };

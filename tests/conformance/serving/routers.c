@@ -72,7 +72,7 @@ static void test_choice(void)
             struct scene scene, other;
             random_scene(&scene, seed);
             random_scene(&other, seed);
-            uint64_t random = rng_bits(seed, 20, RNG_ROUTER, 0);
+            uint64_t random = router_policies[i]->draws ? rng_bits(seed, 20, RNG_ROUTER, 0) : 0;
             for (int load = 0; load < ROUTER_LOADS; load++)
                 if ((router_policies[i]->uses >> load & 1) == 0)
                     tournament_clear(&other.loads[load]);
@@ -98,7 +98,8 @@ static void test_fair(void)
         make_scene(&scene, 1, INSTANCES, 1);
         scene.view.previous = INSTANCES;
         for (uint64_t draw = 0; draw < DRAWS; draw++) {
-            uint32_t chosen = router_policies[i]->choose(&scene.view, rng_bits(5, 0, RNG_ROUTER, draw));
+            uint64_t random = router_policies[i]->draws ? rng_bits(5, 0, RNG_ROUTER, draw) : 0;
+            uint32_t chosen = router_policies[i]->choose(&scene.view, random);
             counts[chosen]++;
             scene.view.next = (chosen + 1) % INSTANCES;
         }
@@ -266,10 +267,10 @@ static void test_runs(void)
             experiment_synthetic(experiment, "{\"uniform\": {\"min\": 10, \"max\": 2000}}",
                                  "{\"uniform\": {\"min\": 1, \"max\": 100}}",
                                  "{\"gamma\": {\"rate_per_s\": 40, \"cv\": 2}}", 300);
-            experiment_set(experiment,
-                           "cluster.router={\"policy\": \"%s\", \"weights\": {\"requests\": 1, "
-                           "\"tokens\": 1, \"kv\": 1}}",
-                           router_policies[i]->name);
+            experiment_set(experiment, "cluster.router.policy=%s", router_policies[i]->name);
+            if (router_policies[i]->weighted)
+                experiment_set(experiment,
+                               "cluster.router.weights={\"requests\": 1, \"tokens\": 1, \"kv\": 1}");
             experiment_set(experiment, "cluster.pools[0].instances=4");
             if (disaggregated)
                 experiment_set(experiment, "cluster.pools[1].instances=3");

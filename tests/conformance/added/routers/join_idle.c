@@ -13,5 +13,6 @@ const struct router_policy router_policy_join_idle = {
     .name = "join-idle",
     .doc = "an idle instance, if there is none any",
     .uses = 1 << ROUTER_REQUESTS,
+    .draws = true,
     .choose = choose,
 };
