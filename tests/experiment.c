@@ -204,6 +204,7 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(max_itl_ns);
     COMPARE(router_ns);
     COMPARE(control_ns);
+    COMPARE(router_queue_ns);
     COMPARE(prefill_queue_ns);
     COMPARE(prefill_ns);
     COMPARE(decode_queue_ns);
@@ -320,7 +321,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         const struct row *row = &outcome->rows[i];
         CU_ASSERT_EQUAL(row->id, i);
         if (row->status != ROW_COMPLETED) {
-            CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row->router_ns == 0 && row->reason != 0);
+            CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row_stages_ns(row) == 0 && row->reason != 0);
             CU_ASSERT(row->interference_ns == 0 && row->blocked_ns == 0);
             continue;
         }
@@ -338,12 +339,10 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         /* Blocks are reserved while the grant (L) and the end of the flow (L) are told. */
         sums.moving_ns += row->transfer_ns + row->admission_ns + (moved ? 2 * latency_ns : 0);
         CU_ASSERT_EQUAL(row->control_ns, latency_ns * (moved ? 5 : 1));
-        CU_ASSERT_EQUAL(row->e2e_ns, row->router_ns + row->control_ns + row->prefill_queue_ns +
-                                         row->prefill_ns + row->decode_queue_ns + row->transfer_ns +
-                                         row->admission_ns + row->decode_ns + row->stalled_ns);
-        CU_ASSERT(row->router_ns >= 0 && row->prefill_queue_ns >= 0 && row->prefill_ns > 0 &&
-                  row->decode_queue_ns >= 0 && row->transfer_ns >= 0 && row->admission_ns >= 0 &&
-                  row->decode_ns >= 0 && row->stalled_ns >= 0);
+        CU_ASSERT_EQUAL(row->e2e_ns, row_stages_ns(row));
+        CU_ASSERT(row->router_ns >= 0 && row->router_queue_ns >= 0 && row->prefill_queue_ns >= 0 &&
+                  row->prefill_ns > 0 && row->decode_queue_ns >= 0 && row->transfer_ns >= 0 &&
+                  row->admission_ns >= 0 && row->decode_ns >= 0 && row->stalled_ns >= 0);
         CU_ASSERT(row->ttft_prefill_ns > 0 && row->ttft_ns >= row->ttft_prefill_ns &&
                   row->e2e_ns >= row->ttft_ns);
         CU_ASSERT((row->output_tokens == 1) == (row->max_itl_ns == 0));

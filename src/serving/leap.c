@@ -36,8 +36,8 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        !only_decodes(instance))
-        return;
+        instance->deadlines.count > 0 || !only_decodes(instance))
+        return; /* who waits too long leaves at the next boundary */
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;
