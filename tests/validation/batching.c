@@ -49,7 +49,8 @@ static void test_batch_of_eight(void)
     for (size_t i = 0; i < 8; i++)
         CU_ASSERT_EQUAL(outcome.rows[i].e2e_ns, times[i] * SECOND + LATENCY_NS);
     CU_ASSERT_EQUAL(outcome.summary.end_ns, 45 * SECOND + LATENCY_NS);
-    CU_ASSERT_DOUBLE_EQUAL(8e9 / (double)(outcome.summary.end_ns - LATENCY_NS), 0.178, 0.0005);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.completed_per_s, 8 / 45.0, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.completed_per_s, 0.178, 0.0005);
     finish(experiment, &outcome);
 }
 
@@ -77,6 +78,7 @@ static void test_batch_of_sixteen(void)
         CU_ASSERT_EQUAL(outcome.instances[0].padding_tokens, fixed ? 832 - 208 : 0);
         CU_ASSERT_EQUAL(slots_ns, (fixed ? 208 : 208 + 14) * SECOND);
         CU_ASSERT_EQUAL(lengthened_ns, fixed ? 0 : 14 * SECOND);
+        CU_ASSERT_EQUAL(outcome.rows[12].e2e_ns, (fixed ? 52 : 53) * SECOND + LATENCY_NS);
         CU_ASSERT_EQUAL(last->prefill_queue_ns, (fixed ? 52 : 5) * SECOND - 1);
         CU_ASSERT_EQUAL(last->blocked_ns, fixed ? 47 * SECOND : 0);
         CU_ASSERT_EQUAL(outcome.summary.end_ns, 53 * SECOND + LATENCY_NS);
