@@ -119,6 +119,22 @@ static void test_timeout(void)
     finish(experiment, &outcome);
 }
 
+/* The lab's defaults, batches of 32 or what came within 100 ms: the last of 33 waits for its own timeout. A
+ * block is of 16 tokens. */
+static void test_defaults(void)
+{
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_synthetic(experiment, "{\"fixed\": 1}", "{\"fixed\": 1}", "\"all-at-once\"", 33);
+    experiment_set(experiment, "cluster.network.control_latency_us=1");
+    experiment_set(experiment, "cluster.pools[0].scheduler.policy=static");
+    experiment_set(experiment, "cluster.pools[0].timer={\"level\": \"fixed\", \"prefill_ms\": 10}");
+    struct outcome outcome = experiment_run_well(experiment);
+    for (size_t i = 0; i < 33; i++)
+        CU_ASSERT_EQUAL(outcome.rows[i].prefill_queue_ns, i < 32 ? 0 : SECOND / 10);
+    CU_ASSERT_EQUAL(outcome.pools[0].kv_block_tokens, 16);
+    finish(experiment, &outcome);
+}
+
 /* Prompts of 100 and 300 tokens with limits of 10 take 309 slots each, 20 blocks; 200 tokens of the prefill
  * and 2 of the 6 of three decode steps are padding, and no useful work. */
 static void test_padding(void)
@@ -236,6 +252,7 @@ int main(int argc, char **argv)
         {"a static and a continuous batch of sixteen", test_batch_of_sixteen},
         {"head of the line", test_head_of_line},
         {"timeout of a static batch", test_timeout},
+        {"defaults", test_defaults},
         {"padding", test_padding},
         {"orders", test_orders},
         {"adaptive chunks", test_adaptive},

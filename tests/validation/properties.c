@@ -47,23 +47,23 @@ struct combination {
     enum preemption preemption;
 };
 
-/* Room for the longest request beside the watermark, seldom for much more. Multiples of members, of which a
- * unified pool has two by two where it is divided. */
+/* Room for the longest request beside the watermark, seldom for much more: for each of so many micro-batches.
+ */
 static void set_room(struct experiment *experiment, struct dice *dice, const struct combination *of,
-                     const char *pool, int64_t block_tokens, int64_t members)
+                     const char *pool, int64_t block_tokens, int64_t micro_batches)
 {
     static const double watermarks[] = {-1, 0, 0.01, 0.15}, high[] = {0, 0, 0.2, 0.6};
     double watermark = watermarks[roll(dice, 4)], kept = watermark > 0 ? watermark : 0.01;
     int64_t longest = (LONGEST + block_tokens - 1) / block_tokens;
     int64_t places = (strcmp(of->allocator->name, "slab") == 0 ? 4 : 1) + roll(dice, 3);
     int64_t blocks = (int64_t)((double)(longest * places) / (1 - kept)) + 1 + roll(dice, longest);
-    int64_t seqs = (const int64_t[]){2, 5, 30}[roll(dice, 3)] * members;
+    int64_t seqs = (const int64_t[]){2, 5, 30}[roll(dice, 3)] * micro_batches;
     int64_t budget = seqs + (const int64_t[]){0, 9, 64, 500}[roll(dice, 4)];
     int64_t alloc_us = of->allocator->place ? roll(dice, 2) * 1000 : 0;
     experiment_set(experiment,
                    "cluster.pools[%s].kv={\"allocator\": \"%s\", \"block_tokens\": %lld, \"blocks\": %lld, "
                    "\"alloc_us\": %lld%s}",
-                   pool, of->allocator->name, (long long)block_tokens, (long long)(blocks * members),
+                   pool, of->allocator->name, (long long)block_tokens, (long long)(blocks * micro_batches),
                    (long long)alloc_us, of->keys);
     experiment_set(experiment,
                    "cluster.pools[%s].scheduler={\"max_num_seqs\": %lld, \"max_num_batched_tokens\": %lld, "
@@ -93,12 +93,12 @@ static void set_workload(struct experiment *experiment, struct dice *dice)
 }
 
 /* Two lanes of two micro-batches. */
-static void divide(struct experiment *experiment)
+static void divide(struct experiment *experiment, const char *pool)
 {
     experiment_set(experiment, "model=mixtral-8x7b");
-    experiment_set(experiment, "cluster.pools[unified].attention_data_parallel=2");
-    experiment_set(experiment, "cluster.pools[unified].expert_parallel=2");
-    experiment_set(experiment, "cluster.pools[unified].pipeline_parallel=2");
+    experiment_set(experiment, "cluster.pools[%s].attention_data_parallel=2", pool);
+    experiment_set(experiment, "cluster.pools[%s].expert_parallel=2", pool);
+    experiment_set(experiment, "cluster.pools[%s].pipeline_parallel=2", pool);
 }
 
 /* A unified pool; the same workload and room for all policies of a seed. */
@@ -123,19 +123,23 @@ static struct experiment *unified(const struct combination *of, uint64_t seed, b
     experiment_set(experiment, "cluster.pools[unified].scheduler.adaptive_long_prompt_tokens=100");
     experiment_set(experiment, "cluster.pools[unified].scheduler.adaptive_short_prompt_tokens=30");
     if (divided)
-        divide(experiment);
+        divide(experiment, "unified");
     return experiment;
 }
 
-/* A prefill and a decode pool, both with the allocator. */
+/* A prefill and a decode pool, both with the allocator; of every third case divided. */
 static struct experiment *pair(const struct combination *of, uint64_t seed)
 {
     struct dice dice = {seed, 0};
     struct experiment *experiment = experiment_new(experiment_disaggregated);
-    int64_t block_tokens = (const int64_t[]){1, 4, 7, 16}[roll(&dice, 4)];
+    int64_t block_tokens = (const int64_t[]){1, 4, 7, 16}[roll(&dice, 4)], members = seed % 3 == 0 ? 2 : 1;
     set_workload(experiment, &dice);
-    set_room(experiment, &dice, of, "prefill", block_tokens, 1);
-    set_room(experiment, &dice, of, "decode", block_tokens, 1);
+    set_room(experiment, &dice, of, "prefill", block_tokens, members);
+    set_room(experiment, &dice, of, "decode", block_tokens, members);
+    if (members > 1) {
+        divide(experiment, "prefill");
+        divide(experiment, "decode");
+    }
     experiment_set(experiment, "cluster.pools[prefill].scheduler.order=%s", order_names[roll(&dice, 4)]);
     experiment_set(experiment, "cluster.pools[decode].scheduler.policy=%s", of->policy->name);
     experiment_set(experiment, "cluster.pools[decode].scheduler.preemption=%s",
