@@ -38,6 +38,7 @@ struct reference_pool {
     double watermark, watermark_high;
     bool watermark_when_idle;
     enum scheduler_order order;
+    bool by_priority;                        /* the victim is of the least urgent class */
     int64_t batch_size, timeout_ns;          /* static */
     enum reference_places places;            /* static */
     int64_t place_tokens[REFERENCE_CLASSES]; /* of slabs, shortest first; of all but exact ones the last */

@@ -60,18 +60,21 @@ static void set_room(struct experiment *experiment, struct dice *dice, const str
     int64_t seqs = (const int64_t[]){2, 5, 30}[roll(dice, 3)] * micro_batches;
     int64_t budget = seqs + (const int64_t[]){0, 9, 64, 500}[roll(dice, 4)];
     int64_t alloc_us = of->allocator->place ? roll(dice, 2) * 1000 : 0;
+    double continues = high[roll(dice, 4)], space_gib = (const double[]){0.05, 4, 4}[roll(dice, 3)];
+    int threshold = (const int[]){0, 33}[roll(dice, 2)];
+    const char *chunked = roll(dice, 2) ? "true" : "false", *victim = victim_names[roll(dice, 2)];
     experiment_set(experiment,
                    "cluster.pools[%s].kv={\"allocator\": \"%s\", \"block_tokens\": %lld, \"blocks\": %lld, "
                    "\"alloc_us\": %lld%s}",
                    pool, of->allocator->name, (long long)block_tokens, (long long)(blocks * micro_batches),
                    (long long)alloc_us, of->keys);
-    experiment_set(experiment,
-                   "cluster.pools[%s].scheduler={\"max_num_seqs\": %lld, \"max_num_batched_tokens\": %lld, "
-                   "\"watermark\": %g, \"watermark_high\": %g, \"long_prefill_token_threshold\": %d, "
-                   "\"chunked_prefill\": %s, \"swap_gb_per_s\": 1e6, \"swap_space_gib\": %g}",
-                   pool, (long long)seqs, (long long)budget, watermark, high[roll(dice, 4)],
-                   (const int[]){0, 33}[roll(dice, 2)], roll(dice, 2) ? "true" : "false",
-                   (const double[]){0.05, 4, 4}[roll(dice, 3)]);
+    experiment_set(
+        experiment,
+        "cluster.pools[%s].scheduler={\"max_num_seqs\": %lld, \"max_num_batched_tokens\": %lld, "
+        "\"watermark\": %g, \"watermark_high\": %g, \"long_prefill_token_threshold\": %d, "
+        "\"chunked_prefill\": %s, \"victim\": \"%s\", \"swap_gb_per_s\": 1e6, \"swap_space_gib\": %g}",
+        pool, (long long)seqs, (long long)budget, watermark, continues, threshold, chunked, victim,
+        space_gib);
     experiment_set(experiment, "cluster.pools[%s].instances=%lld", pool, (long long)(1 + roll(dice, 2)));
     experiment_set(experiment, "cluster.pools[%s].max_model_len=%d", pool, LONGEST);
     experiment_set(experiment,
