@@ -25,6 +25,7 @@ struct workload_request {
     int64_t
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
+    int64_t session;  /* number of the conversation, -1: none */
 };
 
 struct workload;
@@ -49,6 +50,9 @@ bool workload_next(struct workload *workload, struct workload_request *request);
 
 /* Number of requests that it will give. */
 int64_t workload_count(const struct workload *workload);
+
+/* Classes of priority, from 0 to the highest that it has; at least 1. */
+int64_t workload_classes(const struct workload *workload);
 
 /* Send time of the last request (found by workload_create); SIMTIME_NEVER for closed-loop clients, whose
  * times follow from the run. */
@@ -80,6 +84,7 @@ struct trace_row {
     int64_t output_tokens;
     int64_t max_tokens; /* 0: not given */
     int64_t priority;   /* class, 0 the most urgent and where there is none */
+    int64_t session;    /* number of the conversation, -1: none */
 };
 
 struct trace_reader {

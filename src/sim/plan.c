@@ -441,17 +441,30 @@ static bool parse_output(struct plan *plan, struct error *error)
     return true;
 }
 
+/* Whether there is what the router's policy compares. */
+static bool check_router(const struct plan *plan, struct error *error)
+{
+    for (size_t i = 0; i < plan->pool_count; i++)
+        if (plan->pools[i].kv.cache == KV_CACHE_NONE &&
+            (router_uses(&plan->router, false) >> ROUTER_KV & 1) != 0)
+            return node_error(node_get(plan->pools[i].kv_node, "cache"), error,
+                              "without a KV cache there are no blocks that router policy '%s' could compare; "
+                              "use another, such as 'least-requests'",
+                              router_policy_of(&plan->router, false)->name);
+    return true;
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
     bool good = parse_part("experiment", root, plan, error) &&
-                parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
-                parse_part("simulation", plan->simulation_node, plan, error) &&
+                parse_part("slo", plan->slo_node, plan, error) && plan_parse_slo(plan, error) &&
+                parse_output(plan, error) && parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
-                parse_part("router", plan->router_node, &plan->router, error) &&
+                router_parse(plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
-                parse_pools(plan, error) && set_ports(plan, error);
+                parse_pools(plan, error) && check_router(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);
     return good;
@@ -460,7 +473,9 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 void plan_clear(struct plan *plan)
 {
     mem_free(plan->pools);
+    mem_free(plan->class_slos);
     plan->pools = NULL;
+    plan->class_slos = NULL;
 }
 
 /* Shares of the work, as measured (tests/bench/README.md, Ranks): prefill instances together take half of

@@ -86,6 +86,7 @@ struct workload {
     struct length prompt, output;
     struct arrivals arrivals;
     struct priorities priorities;
+    int64_t highest_class; /* of a trace */
     /* What was given so far. */
     int64_t given;
     int64_t before_ns; /* generators: time of the request before, not scaled */
@@ -192,7 +193,8 @@ static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
 {
     hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
     hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
-    return hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
+    hash = hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
+    return row->session >= 0 ? hash_mix64(hash ^ (uint64_t)row->session) : hash;
 }
 
 /* Reads the whole trace once, and leaves it at its beginning: every row is checked, and what must be known
@@ -216,6 +218,8 @@ static bool check_trace(struct workload *workload, const struct node *node, cons
             continue;
         last_given_ns = row.time_ns;
         workload->count++;
+        if (row.priority > workload->highest_class)
+            workload->highest_class = row.priority;
         workload->rows_hash = hash_row(workload->rows_hash, &row);
     }
     if (workload->count == 0)
@@ -357,6 +361,7 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->output_tokens = row.output_tokens;
     request->max_tokens = row.max_tokens;
     request->priority = row.priority;
+    request->session = row.session;
 }
 
 static void give_synthetic(struct workload *workload, struct workload_request *request)
@@ -369,6 +374,7 @@ static void give_synthetic(struct workload *workload, struct workload_request *r
     request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
     request->max_tokens = 0;
     request->priority = priorities_draw(&workload->priorities, workload->seed, index);
+    request->session = -1;
 }
 
 bool workload_next(struct workload *workload, struct workload_request *request)
@@ -391,6 +397,12 @@ bool workload_next(struct workload *workload, struct workload_request *request)
 int64_t workload_count(const struct workload *workload)
 {
     return workload->count;
+}
+
+int64_t workload_classes(const struct workload *workload)
+{
+    int64_t shares = (int64_t)workload->priorities.count;
+    return shares > workload->highest_class + 1 ? shares : workload->highest_class + 1;
 }
 
 int64_t workload_last_send_ns(const struct workload *workload)
