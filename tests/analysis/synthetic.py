@@ -245,6 +245,8 @@ class Synthetic:
             "refused": int((~done).sum()),
             "refused_model_length": 0,
             "refused_kv_capacity": int((~done).sum()),
+            "refused_queue_full": 0,
+            "refused_deadline": 0,
             "window_arrivals": count,
             "window_completed": int(done.sum()),
             "window_start_ns": 0,
