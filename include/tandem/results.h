@@ -55,6 +55,21 @@ struct pool_row {
     double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
 };
 
+/* Percentiles of one metric, ns. */
+struct percentiles {
+    double mean;
+    int64_t p50, p90, p99, max;
+};
+
+/* One row of /classes: the window requests of a class of priority. */
+struct class_row {
+    uint32_t priority;
+    uint64_t window_arrivals, window_completed;
+    double slo_ttft_ms, slo_tpot_ms, slo_itl_ms; /* 0: not set */
+    double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s;
+    struct percentiles ttft, tpot, e2e, queue;
+};
+
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
 struct series_bin_row {
     int64_t start_ns;
@@ -71,14 +86,10 @@ struct histogram_row {
     uint64_t count;
 };
 
-struct percentiles {
-    double mean;
-    int64_t p50, p90, p99, max; /* ns */
-};
-
 /* /summary: scalars. Fields and names: column_summary. */
 struct summary {
-    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity;
+    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity, refused_queue_full,
+        refused_deadline;
     uint64_t window_arrivals, window_completed;
     int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
     double request_rate_per_s;                      /* window arrivals / window */
@@ -90,9 +101,9 @@ struct summary {
     double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s, goodput_per_s_per_gpu;
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
     /* Over completed window requests: */
-    double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns, mean_interference_ns,
-        mean_blocked_ns;
+    double mean_router_ns, mean_control_ns, mean_router_queue_ns, mean_prefill_queue_ns, mean_prefill_ns,
+        mean_decode_queue_ns, mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns,
+        mean_interference_ns, mean_blocked_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */
@@ -127,6 +138,8 @@ struct results {
     size_t instance_count;
     struct pool_row *pools;
     size_t pool_count;
+    struct class_row *classes; /* at least one */
+    size_t class_count;
     struct series_bin_row **series;                 /* [pool][bin] */
     size_t series_count;                            /* bins, the same in each pool */
     int64_t series_interval_ns;                     /* 0: no series */

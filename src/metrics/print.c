@@ -44,9 +44,15 @@ static void print_requests(const struct summary *summary, struct text *text)
                 (unsigned long long)summary->requests, (unsigned long long)summary->completed,
                 (unsigned long long)summary->refused);
     if (summary->refused > 0)
-        text_append(text, " (model length %llu, KV capacity %llu)",
+        text_append(text, " (model length %llu, KV capacity %llu",
                     (unsigned long long)summary->refused_model_length,
                     (unsigned long long)summary->refused_kv_capacity);
+    if (summary->refused_queue_full > 0)
+        text_append(text, ", queue full %llu", (unsigned long long)summary->refused_queue_full);
+    if (summary->refused_deadline > 0)
+        text_append(text, ", deadline %llu", (unsigned long long)summary->refused_deadline);
+    if (summary->refused > 0)
+        text_append(text, ")");
     text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
                 time_text((double)summary->window_start_ns).text,
                 time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,
@@ -84,6 +90,22 @@ static void print_slo(const struct summary *summary, struct text *text)
         100 * summary->slo_ttft_attainment, 100 * summary->slo_tpot_attainment);
 }
 
+/* A line a class, where there are several. */
+static void print_classes(const struct results *results, struct text *text)
+{
+    if (results->class_count < 2)
+        return;
+    text_append(text, "\n" LABEL "%12s%12s%12s%12s%12s%12s\n", "class", "requests", "SLO met", "TTFT p90",
+                "TPOT p90", "E2E p90", "queue p90");
+    for (size_t i = 0; i < results->class_count; i++) {
+        const struct class_row *class = &results->classes[i];
+        text_append(text, "%-14u%12llu%10.2f %%%12s%12s%12s%12s\n", class->priority,
+                    (unsigned long long)class->window_arrivals, 100 * class->slo_attainment,
+                    time_text((double)class->ttft.p90).text, time_text((double)class->tpot.p90).text,
+                    time_text((double)class->e2e.p90).text, time_text((double)class->queue.p90).text);
+    }
+}
+
 static void print_latencies(const struct summary *summary, struct text *text)
 {
     const struct {
@@ -110,6 +132,7 @@ static void print_stages(const struct summary *summary, struct text *text)
     } stages[] = {
         {"router", summary->mean_router_ns},
         {"control", summary->mean_control_ns},
+        {"router queue", summary->mean_router_queue_ns},
         {"prefill queue", summary->mean_prefill_queue_ns},
         {"prefill", summary->mean_prefill_ns},
         {"decode queue", summary->mean_decode_queue_ns},
@@ -238,6 +261,7 @@ void results_print(const struct results *results, struct text *text)
 {
     print_requests(&results->summary, text);
     print_slo(&results->summary, text);
+    print_classes(results, text);
     print_latencies(&results->summary, text);
     print_stages(&results->summary, text);
     print_pools(results, text);

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     "router",
     "control",
+    "router_queue",
     "prefill_queue",
     "prefill",
     "decode_queue",
@@ -90,12 +91,13 @@ class Synthetic:
         one_token: bool = False,
         capped: float = 0.0,
         stranded: float = 0.0,
+        classes: int = 1,
     ):
         self.arguments = dict(locals())
         self.rows, self.series, self.schema_version = rows, series, schema_version
         self.random = np.random.default_rng(seed)
         self.pools, self.price, self.slo, self.capped = pools, price, slo, capped
-        self.stranded = stranded
+        self.stranded, self.classes = stranded, classes
         self.moved = any(role == "decode" for _, role, _, _ in pools)
         self.requests = self._requests(count, rate, slow, saturated, refused, one_token)
         self.summary = self._summary(saturated)
@@ -149,6 +151,7 @@ class Synthetic:
         stages = {
             "router": 1_000_000 + 500 * prompt,
             "control": np.full(count, 5_000_000 if self.moved else 1_000_000),
+            "router_queue": np.zeros(count),
             "prefill_queue": random.exponential(30e6 * slow * growth, count),
             "prefill": (15e6 + prompt * 60e3) * slow,
             "decode_queue": random.exponential(4e6, count) * self.moved,
@@ -162,7 +165,8 @@ class Synthetic:
         }
         stages = {name: np.asarray(values).astype(np.int64) for name, values in stages.items()}
         ttft_prefill = (
-            stages["router"] + stages["control"] + stages["prefill_queue"] + stages["prefill"]
+            stages["router"] + stages["control"] + stages["router_queue"]
+            + stages["prefill_queue"] + stages["prefill"]
         )
         late = stages["decode_queue"] + stages["transfer"] + stages["admission"]
         e2e = sum(stages.values())
@@ -208,7 +212,7 @@ class Synthetic:
         if metric == "itl":
             return np.repeat(times[gaps > 0] // gaps[gaps > 0], gaps[gaps > 0] // 10 + 1)
         if metric == "queue":
-            return done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
+            return done["router_queue_ns"] + done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
         if metric == "transfer":
             return done["transfer_ns"][done["decode_instance"] >= 0]
         return done[f"{metric}_ns"]
@@ -383,6 +387,20 @@ class Synthetic:
                     )
         return rows
 
+    def class_rows(self) -> dict[str, list]:
+        """/classes by column: each has its share of the window's requests."""
+        rows: dict[str, list] = {name: [] for name in declared_columns()["classes"]}
+        for priority in range(self.classes):
+            for column, values in rows.items():
+                values.append(
+                    {
+                        "priority": priority,
+                        "window_arrivals": self.summary["window_arrivals"] // self.classes,
+                        "slo_attainment": 0.9 - 0.1 * priority,
+                    }.get(column, 10**6 * (priority + 1))
+                )
+        return rows
+
     def series_rows(self, i: int) -> dict[str, np.ndarray]:
         """/timeseries of pool i: bins of a second, the last one cut at the end of the run."""
         end_s = self.summary["end_ns"] / 1e9
@@ -434,6 +452,7 @@ class Synthetic:
                     },
                 )
             _table(file, "instances", self.instance_rows())
+            _table(file, "classes", self.class_rows())
             _table(file, "pools", self.pool_rows())
             for i, pool in enumerate(self.pools):
                 rows = self.series_rows(i)
