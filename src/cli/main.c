@@ -246,7 +246,7 @@ static int command_list(int count, char **values)
         found = true;
         printf("routers:\n");
         for (int i = 0; router_policies[i]; i++)
-            printf("  %-14s %s\n", router_policies[i]->name, router_policies[i]->doc);
+            printf("  %-16s %s\n", router_policies[i]->name, router_policies[i]->doc);
     }
     if (!topic || strcmp(topic, "allocators") == 0) {
         found = true;

@@ -76,7 +76,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
     set->kv_whole = whole_of(set);
     for (int load = 0; load < ROUTER_LOADS; load++)
         if ((uses >> load & 1) != 0)
-            use_load(set, load, !handoffs && cluster->decode_count > 0);
+            use_load(set, (enum router_load)load, !handoffs && cluster->decode_count > 0);
 }
 
 void targets_clear(struct target_set *set)
