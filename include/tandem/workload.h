@@ -26,8 +26,8 @@ struct workload_request {
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
     /* What its blocks of workload_hash_tokens() hold, the prompt's first: equal hashes are equal blocks with
-     * the same blocks before them. Those of full blocks count; there may be fewer (the rest is like no other)
-     * or more (they go on over the output). Borrowed until the next request is asked for. */
+     * the same blocks before them. Of full blocks only; there may be fewer (the rest is like no other) or
+     * more (they go on over the output). Borrowed until the next request is asked for. */
     const uint64_t *hashes;
     size_t hash_count;
 };
