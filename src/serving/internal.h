@@ -120,6 +120,7 @@ struct schedule {
     int64_t prefill_tokens;
     int64_t preempted, returned; /* returned: swapped sequences that came back */
     int64_t used_blocks;         /* when it was begun */
+    int64_t decodes;             /* planned one by one so far */
     bool decode;                 /* the decode batch takes part */
     bool grown;                  /* sequences were moved to longer places */
     bool padding;                /* a static batch is made: places come when all of it is known */

@@ -91,6 +91,7 @@ struct workload {
     struct length prompt, output;
     struct arrivals arrivals;
     struct priorities priorities;
+    int64_t highest_class; /* of a trace */
     /* What was given so far. */
     int64_t given;
     int64_t before_ns; /* generators: time of the request before, not scaled */
@@ -226,6 +227,8 @@ static bool check_trace(struct workload *workload, const struct node *node, cons
             continue;
         last_given_ns = row.time_ns;
         workload->count++;
+        if (row.priority > workload->highest_class)
+            workload->highest_class = row.priority;
         workload->rows_hash = hash_row(workload->rows_hash, &row);
     }
     if (workload->count == 0)
@@ -419,6 +422,12 @@ int64_t workload_hash_tokens(const struct workload *workload)
 {
     const struct trace *trace = &workload->trace;
     return trace->reader && trace->reader->hash_tokens ? trace->reader->hash_tokens(trace->state) : 0;
+}
+
+int64_t workload_classes(const struct workload *workload)
+{
+    int64_t shares = (int64_t)workload->priorities.count;
+    return shares > workload->highest_class + 1 ? shares : workload->highest_class + 1;
 }
 
 int64_t workload_last_send_ns(const struct workload *workload)
