@@ -25,6 +25,7 @@ struct workload_request {
     int64_t
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
+    int64_t session;  /* number of the conversation, -1: none */
     /* What its blocks of workload_hash_tokens() hold, the prompt's first: equal hashes are equal blocks with
      * the same blocks before them. Of full blocks only; there may be fewer (the rest is like no other) or
      * more (they go on over the output). Borrowed until the next request is asked for. */
@@ -91,6 +92,7 @@ struct trace_row {
     int64_t output_tokens;
     int64_t max_tokens; /* 0: not given */
     int64_t priority;   /* class, 0 the most urgent and where there is none */
+    int64_t session;    /* number of the conversation, -1: none */
     /* Of its blocks, as in struct workload_request; borrowed from the reader until its next line. */
     const uint64_t *hashes;
     size_t hash_count;
