@@ -382,11 +382,13 @@ static void test_pressure(void)
         "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20, \"long_prefill_token_threshold\": 6}",
         "{\"policy\": \"continuous\", \"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}",
         "{\"policy\": \"adaptive-chunked\", \"max_num_batched_tokens\": 64, \"max_num_seqs\": 20, "
-        "\"order\": \"shortest-prompt\", \"watermark\": 0.1, \"watermark_high\": 0.2}"};
+        "\"watermark\": 0.1}",
+        "{\"order\": \"shortest-prompt\", \"watermark_high\": 0.2, \"max_num_batched_tokens\": 64, "
+        "\"max_num_seqs\": 20}"};
     char kv[300];
     snprintf(kv, sizeof kv, ", \"prefix_caching\": true, \"host_tier_gib\": %.17g, \"ssd_tier_gib\": %.17g",
              20 * HASH_GIB, 40 * HASH_GIB);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         struct experiment *experiment = small(110, kv, policies[i]);
         many(experiment);
         struct outcome outcome = run_modes(experiment);
