@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "gate.h"
 #include "internal.h"
 #include "targets.h"
 
@@ -18,6 +19,7 @@ struct router {
     struct metrics *metrics;
     struct target_set entries, decodes;
     struct target **by_entity;        /* the set's target of each entity */
+    struct gate gate;                 /* requests that no instance may get yet */
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
@@ -47,14 +49,13 @@ static void user_free(struct router *router, uint32_t user, int64_t now_ns)
     heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
 }
 
-static void refuse(struct router *router, struct request *request, enum row_reason reason)
+/* Its user is free at once. */
+static void refuse(struct router *router, struct request *request, enum row_reason reason, int64_t now_ns)
 {
-    request->row.status = ROW_REFUSED;
-    request->row.reason = (uint8_t)reason;
-    request->row.router_ns = 0;
-    metrics_row(router->metrics, &request->row);
-    engine_body_free(router->engine, request);
-    engine_count(router->engine, 1);
+    uint32_t user = request->user;
+    request_refuse(router->engine, router->metrics, request, reason, now_ns);
+    if (workload_users(router->workload) > 0)
+        user_free(router, user, now_ns);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -76,18 +77,54 @@ static enum row_reason refusal(const struct router *router, const struct request
 
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
-    enum row_reason reason = refusal(router, request);
-    uint32_t user = request->user;
-    if (reason != ROW_REASON_NONE) {
-        refuse(router, request, reason);
-        if (workload_users(router->workload) > 0)
-            user_free(router, user, now_ns);
-        return;
-    }
-    request->row.router_ns = now_ns - request->row.arrival_ns;
     uint32_t entity = choose(router, &router->entries, request);
     engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
                 NULL, request);
+}
+
+/* A request has left the frontend: it is refused, sent on, or held. */
+static void take_in(struct router *router, struct request *request, int64_t now_ns)
+{
+    enum row_reason reason = refusal(router, request);
+    if (reason == ROW_REASON_NONE && request->deadline_ns <= now_ns)
+        reason = ROW_REASON_DEADLINE;
+    if (reason != ROW_REASON_NONE) {
+        refuse(router, request, reason, now_ns);
+        return;
+    }
+    request->row.router_ns = now_ns - request->row.arrival_ns;
+    if (targets_have_room(&router->entries)) {
+        dispatch(router, request, now_ns);
+        return;
+    }
+    request->stage_ns = now_ns;
+    gate_add(&router->gate, request);
+    if (router->config.max_queued_requests > 0 &&
+        (int64_t)gate_count(&router->gate) > router->config.max_queued_requests)
+        refuse(router, gate_take_last(&router->gate), ROW_REASON_QUEUE_FULL, now_ns);
+}
+
+/* Instances may have got room; deadlines may have come. */
+static void serve_gate(struct router *router, int64_t now_ns)
+{
+    struct request *request;
+    while ((request = gate_take_late(&router->gate, now_ns)))
+        refuse(router, request, ROW_REASON_DEADLINE, now_ns);
+    while (gate_count(&router->gate) > 0 && targets_have_room(&router->entries)) {
+        request = gate_take_first(&router->gate);
+        request->row.router_queue_ns = request_stage(request, now_ns);
+        dispatch(router, request, now_ns);
+    }
+}
+
+static int64_t deadline_ns(const struct router *router, const struct request *request)
+{
+    const struct router_config *config = &router->config;
+    size_t class = request->row.priority, last = config->deadline_count - 1;
+    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
+        return SIMTIME_NEVER;
+    double after_ms = config->deadlines_ms[class < last ? class : last];
+    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
 }
 
 static uint32_t pending_place(struct router *router)
@@ -132,6 +169,7 @@ static void send_request(struct router *router, const struct workload_request *i
     request->session = item->session;
     if (router->cluster.keeps_hashes)
         keep_hashes(router, request, item);
+    request->deadline_ns = deadline_ns(router, request);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -172,7 +210,9 @@ static int64_t next_time(struct router *router)
 {
     take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
-    int64_t next_ns = front ? front->key : SIMTIME_NEVER;
+    int64_t next_ns = gate_deadline_ns(&router->gate);
+    if (front && front->key < next_ns)
+        next_ns = front->key;
     return send && send->key < next_ns ? send->key : next_ns;
 }
 
@@ -180,6 +220,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
 {
     struct router *router = state;
     const struct heap_entry *top;
+    serve_gate(router, now_ns);
     send_due(router, now_ns);
     while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
         uint32_t place = top->id;
@@ -189,7 +230,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
             router->free_pending = mem_grow(router->free_pending, &router->free_pending_capacity,
                                             router->free_pending_count + 1, sizeof(uint32_t));
         router->free_pending[router->free_pending_count++] = place;
-        dispatch(router, request, now_ns);
+        take_in(router, request, now_ns);
         send_due(router, now_ns);
     }
     engine_wake(engine, entity, next_time(router));
@@ -202,6 +243,10 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     switch (event->type) {
     case MESSAGE_REPORT:
         targets_report(router->by_entity[event->source], event->words);
+        if (gate_count(&router->gate) > 0) {
+            serve_gate(router, event->time_ns);
+            engine_wake(engine, ENTITY_ROUTER, next_time(router));
+        }
         return;
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
@@ -242,6 +287,8 @@ struct router *router_create(struct engine *engine, const struct router_config *
 void router_free(struct router *router)
 {
     CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
+    CHECK(gate_count(&router->gate) == 0, "%zu requests never left the router", gate_count(&router->gate));
+    gate_clear(&router->gate);
     targets_clear(&router->entries);
     targets_clear(&router->decodes);
     heap_clear(&router->sends);
