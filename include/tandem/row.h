@@ -47,9 +47,12 @@ struct row {
     uint32_t preemptions;
     uint32_t swaps;         /* of them: its blocks went to the host, and came back */
     uint64_t swapped_bytes; /* both ways */
-    uint8_t status;         /* enum row_status */
-    uint8_t reason;         /* enum row_reason */
-    uint8_t priority;       /* class, 0 the most urgent */
+    /* Of the prompt: never computed for this request, since it was in the cache; of them, of the host or the
+     * SSD. */
+    uint32_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
+    uint8_t status;   /* enum row_status */
+    uint8_t reason;   /* enum row_reason */
+    uint8_t priority; /* class, 0 the most urgent */
 };
 
 /* The sum of all stages. */
