@@ -13,13 +13,15 @@
 
 struct maxmin;
 
-/* Resources 0 .. count-1 with their capacities, bytes/s; copied. */
-struct maxmin *maxmin_create(const double *capacities, uint32_t count);
+/* Resources 0 .. count-1 with their capacities, bytes/s; copied. Those from first_wide on (count: none) join
+ * flows to a component only while these could fill them: rates are the same, and found faster where many
+ * flows pass a resource that has room for all. */
+struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide);
 void maxmin_free(struct maxmin *maxmin);
 
 /* A flow (any number that is not in use; small ones keep it compact) starts, over that many (1 ..
- * MAXMIN_RESOURCES) different resources and at no more than cap (bytes/s, > 0, or MAXMIN_NO_CAP); its cap
- * becomes another; or it ends. The rates of its component change. */
+ * MAXMIN_RESOURCES) different resources, not all of them wide, and at no more than cap (bytes/s, > 0, or
+ * MAXMIN_NO_CAP); its cap becomes another; or it ends. The rates of its component change. */
 void maxmin_add(struct maxmin *maxmin, uint32_t flow, const uint32_t *resources, uint32_t count, double cap);
 void maxmin_set_cap(struct maxmin *maxmin, uint32_t flow, double cap);
 void maxmin_remove(struct maxmin *maxmin, uint32_t flow);

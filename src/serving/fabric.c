@@ -191,7 +191,7 @@ static void make_ports(struct fabric *fabric)
     double *sides = mem_array(2 * (size_t)ports, sizeof *sides); /* sending, receiving */
     for (uint32_t i = 0; i < 2 * ports; i++)
         sides[i] = fabric->rates[i / 2];
-    fabric->maxmin = maxmin_create(sides, 2 * ports);
+    fabric->maxmin = maxmin_create(sides, 2 * ports, 2 * ports);
     mem_free(sides);
 }
 

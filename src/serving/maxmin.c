@@ -17,6 +17,7 @@ struct resource {
     uint32_t first; /* place of the first of its flows */
     uint32_t unfixed;
     uint64_t visited;
+    int64_t demand; /* wide: sum of its flows' */
 };
 
 struct flow {
@@ -24,13 +25,15 @@ struct flow {
     uint32_t next[MAXMIN_RESOURCES], previous[MAXMIN_RESOURCES]; /* places in the lists of each */
     uint32_t count;
     bool active, fixed;
+    bool wide; /* a resource on the path is */
     double cap, rate;
+    int64_t demand; /* what caps and resources that are not wide allow it, rounded up: sums are exact */
     uint64_t visited;
 };
 
 struct maxmin {
     struct resource *resources;
-    uint32_t resource_count;
+    uint32_t resource_count, first_wide;
     struct flow *flows;
     size_t flow_capacity;
     struct heap
@@ -42,10 +45,11 @@ struct maxmin {
     size_t changed_count, changed_capacity;
 };
 
-struct maxmin *maxmin_create(const double *capacities, uint32_t count)
+struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide)
 {
     struct maxmin *maxmin = mem_array(1, sizeof *maxmin);
     maxmin->resource_count = count;
+    maxmin->first_wide = first_wide;
     maxmin->resources = mem_array(count, sizeof(struct resource));
     maxmin->component = mem_array(count, sizeof(uint32_t));
     for (uint32_t i = 0; i < count; i++)
@@ -71,6 +75,24 @@ static struct flow *flow_at(const struct maxmin *maxmin, uint32_t place)
 static uint32_t next_place(const struct maxmin *maxmin, uint32_t place)
 {
     return flow_at(maxmin, place)->next[place % MAXMIN_RESOURCES];
+}
+
+/* Whether a resource could be a bottleneck. */
+static bool is_tight(const struct maxmin *maxmin, uint32_t number)
+{
+    const struct resource *resource = &maxmin->resources[number];
+    return number < maxmin->first_wide || (double)resource->demand > resource->capacity;
+}
+
+/* Bit k: number k of the flow's path is tight. */
+static uint32_t tight_part(const struct maxmin *maxmin, const struct flow *flow)
+{
+    uint32_t part = 0;
+    if (!flow->wide)
+        return (1U << flow->count) - 1;
+    for (uint32_t k = 0; k < flow->count; k++)
+        part |= (uint32_t)is_tight(maxmin, flow->resources[k]) << k;
+    return part;
 }
 
 static void list_changed(struct maxmin *maxmin, uint32_t flow)
@@ -102,18 +124,20 @@ static void visit_flow(struct maxmin *maxmin, uint32_t number)
     flow->fixed = false;
     list_changed(maxmin, number);
     for (uint32_t k = 0; k < flow->count; k++)
-        visit_resource(maxmin, flow->resources[k]);
+        if (!flow->wide || is_tight(maxmin, flow->resources[k]))
+            visit_resource(maxmin, flow->resources[k]);
 }
 
-/* The resources that are found join the component's list, which is also the search's queue; their flows are
- * listed. */
-static void find_component(struct maxmin *maxmin, const struct flow *start)
+/* The resources that are found, from a part of the path of start on, join the component's list, which is also
+ * the search's queue; their flows are listed. */
+static void find_component(struct maxmin *maxmin, const struct flow *start, uint32_t part)
 {
     maxmin->visit++;
     maxmin->component_count = 0;
     maxmin->changed_count = 0;
     for (uint32_t k = 0; k < start->count; k++)
-        visit_resource(maxmin, start->resources[k]);
+        if (part >> k & 1)
+            visit_resource(maxmin, start->resources[k]);
     for (size_t i = 0; i < maxmin->component_count; i++) {
         struct resource *resource = &maxmin->resources[maxmin->component[i]];
         for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place)) {
@@ -142,16 +166,19 @@ static void rank_resource(struct maxmin *maxmin, uint32_t number)
         rank(maxmin, number, resource->left > 0 ? resource->left / resource->unfixed : 0);
 }
 
-/* Fixes a flow at a share on all of its path. */
-static void fix(struct maxmin *maxmin, struct flow *flow, double share)
+/* Fixes a flow at a share on all of its path that is tight; full is out of the heap. */
+static void fix(struct maxmin *maxmin, struct flow *flow, double share, uint32_t full)
 {
     flow->fixed = true;
     flow->rate = share < flow->cap ? share : flow->cap;
     for (uint32_t k = 0; k < flow->count; k++) {
         struct resource *resource = &maxmin->resources[flow->resources[k]];
+        if (flow->wide && !is_tight(maxmin, flow->resources[k]))
+            continue;
         resource->left -= flow->rate;
         resource->unfixed--;
-        rank_resource(maxmin, flow->resources[k]);
+        if (flow->resources[k] != full)
+            rank_resource(maxmin, flow->resources[k]);
     }
     if (flow->cap < MAXMIN_NO_CAP)
         heap_remove(&maxmin->shares, maxmin->resource_count + (uint32_t)(flow - maxmin->flows));
@@ -160,7 +187,8 @@ static void fix(struct maxmin *maxmin, struct flow *flow, double share)
 static void rank_all(struct maxmin *maxmin)
 {
     for (size_t i = 0; i < maxmin->component_count; i++)
-        rank_resource(maxmin, maxmin->component[i]);
+        if (is_tight(maxmin, maxmin->component[i])) /* the start may have been until now */
+            rank_resource(maxmin, maxmin->component[i]);
     for (size_t i = 0; i < maxmin->changed_count; i++) {
         const struct flow *flow = &maxmin->flows[maxmin->changed[i]];
         if (flow->cap < MAXMIN_NO_CAP)
@@ -179,42 +207,64 @@ static void fill(struct maxmin *maxmin)
         uint32_t id = top->id;
         double next;
         memcpy(&next, &top->key, sizeof next);
+        heap_remove(&maxmin->shares, id);
         share = next > share ? next : share; /* shares only rise; rounding must not say otherwise */
         if (id >= maxmin->resource_count) {
-            fix(maxmin, &maxmin->flows[id - maxmin->resource_count], share);
+            fix(maxmin, &maxmin->flows[id - maxmin->resource_count], share, id);
             continue;
         }
         for (uint32_t place = maxmin->resources[id].first; place != NO_PLACE;
              place = next_place(maxmin, place))
             if (!flow_at(maxmin, place)->fixed)
-                fix(maxmin, flow_at(maxmin, place), share);
+                fix(maxmin, flow_at(maxmin, place), share, id);
     }
 }
 
-/* No other flow has any of its resources. */
-static bool is_alone(const struct flow *flow)
+/* No other flow has a resource of this part of its path. */
+static bool is_alone(const struct flow *flow, uint32_t part)
 {
     for (uint32_t k = 0; k < flow->count; k++)
-        if (flow->next[k] != NO_PLACE || flow->previous[k] != NO_PLACE)
+        if ((part >> k & 1) && (flow->next[k] != NO_PLACE || flow->previous[k] != NO_PLACE))
             return false;
     return true;
 }
 
-/* Rates after a flow came or its cap changed. One that shares nothing gets what the narrowest has, without a
- * search. */
-static void update(struct maxmin *maxmin, uint32_t number)
+/* What a flow could get if it had those of its resources to itself whose number is below end. */
+static double most(const struct maxmin *maxmin, const struct flow *flow, uint32_t end)
+{
+    double rate = flow->cap;
+    for (uint32_t k = 0; k < flow->count; k++) {
+        double capacity = maxmin->resources[flow->resources[k]].capacity;
+        rate = flow->resources[k] < end && capacity < rate ? capacity : rate;
+    }
+    return rate;
+}
+
+/* Adds to what the flows of its wide resources could use. */
+static void add_demand(struct maxmin *maxmin, const struct flow *flow, int64_t demand)
+{
+    for (uint32_t k = 0; k < flow->count; k++)
+        if (flow->resources[k] >= maxmin->first_wide)
+            maxmin->resources[flow->resources[k]].demand += demand;
+}
+
+/* Rates after a flow came or its cap changed; part of its path was tight before. One that shares nothing gets
+ * what the narrowest has, without a search. */
+static void update(struct maxmin *maxmin, uint32_t number, uint32_t part)
 {
     struct flow *flow = &maxmin->flows[number];
-    if (!is_alone(flow)) {
-        find_component(maxmin, flow);
+    if (flow->wide) {
+        add_demand(maxmin, flow, -flow->demand);
+        flow->demand = (int64_t)ceil(most(maxmin, flow, maxmin->first_wide));
+        add_demand(maxmin, flow, flow->demand);
+    }
+    part |= tight_part(maxmin, flow);
+    if (!is_alone(flow, part)) {
+        find_component(maxmin, flow, part);
         fill(maxmin);
         return;
     }
-    flow->rate = flow->cap;
-    for (uint32_t k = 0; k < flow->count; k++) {
-        double capacity = maxmin->resources[flow->resources[k]].capacity;
-        flow->rate = capacity < flow->rate ? capacity : flow->rate;
-    }
+    flow->rate = most(maxmin, flow, maxmin->resource_count);
     maxmin->changed_count = 0;
     list_changed(maxmin, number);
 }
@@ -233,13 +283,14 @@ void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resource
         uint32_t place = number * MAXMIN_RESOURCES + k;
         uint32_t *first = &maxmin->resources[resources[k]].first;
         flow->resources[k] = resources[k];
+        flow->wide |= resources[k] >= maxmin->first_wide;
         flow->previous[k] = NO_PLACE;
         flow->next[k] = *first;
         if (*first != NO_PLACE)
             flow_at(maxmin, *first)->previous[*first % MAXMIN_RESOURCES] = place;
         *first = place;
     }
-    update(maxmin, number);
+    update(maxmin, number, 0);
 }
 
 static struct flow *active_flow(const struct maxmin *maxmin, uint32_t number)
@@ -251,13 +302,15 @@ static struct flow *active_flow(const struct maxmin *maxmin, uint32_t number)
 void maxmin_set_cap(struct maxmin *maxmin, uint32_t number, double cap)
 {
     CHECK(cap > 0, "flow %u: cap %g", number, cap);
-    active_flow(maxmin, number)->cap = cap;
-    update(maxmin, number);
+    struct flow *flow = active_flow(maxmin, number);
+    flow->cap = cap;
+    update(maxmin, number, tight_part(maxmin, flow));
 }
 
 void maxmin_remove(struct maxmin *maxmin, uint32_t number)
 {
     struct flow *flow = active_flow(maxmin, number);
+    uint32_t part = tight_part(maxmin, flow);
     for (uint32_t k = 0; k < flow->count; k++) {
         uint32_t next = flow->next[k], previous = flow->previous[k];
         if (previous != NO_PLACE)
@@ -268,10 +321,12 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t number)
             flow_at(maxmin, next)->previous[next % MAXMIN_RESOURCES] = previous;
     }
     flow->active = false;
+    if (flow->wide)
+        add_demand(maxmin, flow, -flow->demand);
     maxmin->changed_count = 0;
-    if (is_alone(flow)) /* it was */
+    if (is_alone(flow, part)) /* it was */
         return;
-    find_component(maxmin, flow);
+    find_component(maxmin, flow, part);
     fill(maxmin);
 }
 

@@ -20,6 +20,7 @@ struct path {
 
 struct world {
     double capacities[RESOURCES];
+    uint32_t wide; /* the first of them that is */
     bool active[FLOWS];
     struct path paths[FLOWS];
     struct maxmin *maxmin;
@@ -148,7 +149,7 @@ static double random_cap(uint64_t bits)
 }
 
 /* Different resources of the first so many; or two ports, of senders and receivers apart. */
-static struct path random_path(uint64_t bits, uint32_t resources, bool pairs)
+static struct path random_path(uint64_t bits, uint32_t resources, uint32_t wide, bool pairs)
 {
     struct path path = {.cap = random_cap(bits >> 8)};
     if (pairs) {
@@ -165,7 +166,7 @@ static struct path random_path(uint64_t bits, uint32_t resources, bool pairs)
         bool there = false;
         for (uint32_t k = 0; k < path.count; k++)
             there |= path.resources[k] == resource;
-        if (!there)
+        if (!there && (resource < wide || path.count > 0)) /* not all of them wide */
             path.resources[path.count++] = resource;
     }
     return path;
@@ -179,7 +180,7 @@ static void add(struct maxmin *maxmin, uint32_t flow, const struct path *path)
 /* The rates must not depend, not by a bit, on how the flows came about. */
 static void check_history(const struct world *world)
 {
-    struct maxmin *fresh = maxmin_create(world->capacities, RESOURCES);
+    struct maxmin *fresh = maxmin_create(world->capacities, RESOURCES, world->wide);
     for (uint32_t flow = FLOWS; flow-- > 0;)
         if (world->active[flow])
             add(fresh, flow, &world->paths[flow]);
@@ -191,13 +192,14 @@ static void check_history(const struct world *world)
     maxmin_free(fresh);
 }
 
-/* Adds, removes and caps at random. */
-static void walk(uint64_t seed, uint32_t resources, bool pairs)
+/* Adds, removes and caps at random; wide resources have more, and are tight now and then. */
+static void walk(uint64_t seed, uint32_t resources, uint32_t wide, bool pairs)
 {
-    struct world world = {0};
+    struct world world = {.wide = wide};
     for (uint32_t resource = 0; resource < RESOURCES; resource++)
-        world.capacities[resource] = 1e9 * (double)(1 + rng_bits(seed, 1, RNG_ROUTER, resource) % 40);
-    world.maxmin = maxmin_create(world.capacities, RESOURCES);
+        world.capacities[resource] =
+            (resource < wide ? 1e9 : 6e9) * (double)(1 + rng_bits(seed, 1, RNG_ROUTER, resource) % 40);
+    world.maxmin = maxmin_create(world.capacities, RESOURCES, wide);
     for (uint64_t i = 0; i < 300; i++) {
         uint64_t bits = rng_bits(seed, 2, RNG_ROUTER, i);
         uint32_t flow = (uint32_t)(bits % FLOWS);
@@ -212,7 +214,7 @@ static void walk(uint64_t seed, uint32_t resources, bool pairs)
             maxmin_remove(world.maxmin, flow);
         } else {
             world.active[flow] = true;
-            world.paths[flow] = random_path(bits, resources, pairs);
+            world.paths[flow] = random_path(bits, resources, wide, pairs);
             add(world.maxmin, flow, &world.paths[flow]);
         }
         check_changed(&world, before);
@@ -226,12 +228,14 @@ static void walk(uint64_t seed, uint32_t resources, bool pairs)
 static void test_random(void)
 {
     for (uint64_t seed = 1; seed <= 25; seed++) {
-        walk(seed, RESOURCES, true); /* sparse: several components */
-        walk(seed, 8, true);         /* crowded */
+        walk(seed, RESOURCES, RESOURCES, true); /* sparse: several components */
+        walk(seed, 8, RESOURCES, true);         /* crowded */
     }
     for (uint64_t seed = 26; seed <= 75; seed++) {
-        walk(seed, RESOURCES, false); /* longer paths, and caps */
-        walk(seed, 8, false);
+        walk(seed, RESOURCES, RESOURCES, false); /* longer paths, and caps */
+        walk(seed, 8, RESOURCES, false);
+        walk(seed, RESOURCES, RESOURCES / 2, false);
+        walk(seed, 8, 5, false);
     }
 }
 
@@ -239,7 +243,7 @@ static void test_random(void)
 static void test_by_hand(void)
 {
     static const double capacities[] = {10, 10, 10, 10, 6, 6, 100, 100};
-    struct maxmin *maxmin = maxmin_create(capacities, 8);
+    struct maxmin *maxmin = maxmin_create(capacities, 8, 8);
     maxmin_add(maxmin, 0, (const uint32_t[]){0, 5}, 2, MAXMIN_NO_CAP);
     CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 6, 0); /* the receiver's port */
     maxmin_add(maxmin, 1, (const uint32_t[]){2, 5}, 2, MAXMIN_NO_CAP);
@@ -266,7 +270,7 @@ static void test_by_hand(void)
 static void test_caps(void)
 {
     static const double capacities[] = {10, 12, 8};
-    struct maxmin *maxmin = maxmin_create(capacities, 3);
+    struct maxmin *maxmin = maxmin_create(capacities, 3, 3);
     maxmin_add(maxmin, 0, (const uint32_t[]){0, 1}, 2, 4);
     CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 4, 0);
     maxmin_set_cap(maxmin, 0, 11);
