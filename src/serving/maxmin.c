@@ -224,7 +224,7 @@ static void fill(struct maxmin *maxmin)
 static bool is_alone(const struct flow *flow, uint32_t part)
 {
     for (uint32_t k = 0; k < flow->count; k++)
-        if ((part >> k & 1) && (flow->next[k] != NO_PLACE || flow->previous[k] != NO_PLACE))
+        if ((part >> k & 1) && (flow->next[k] & flow->previous[k]) != NO_PLACE) /* one of them is a place */
             return false;
     return true;
 }
@@ -248,6 +248,12 @@ static void add_demand(struct maxmin *maxmin, const struct flow *flow, int64_t d
             maxmin->resources[flow->resources[k]].demand += demand;
 }
 
+static void change_one(struct maxmin *maxmin, uint32_t number)
+{
+    maxmin->changed_count = 0;
+    list_changed(maxmin, number);
+}
+
 /* Rates after a flow came or its cap changed; part of its path was tight before. One that shares nothing gets
  * what the narrowest has, without a search. */
 static void update(struct maxmin *maxmin, uint32_t number, uint32_t part)
@@ -265,8 +271,7 @@ static void update(struct maxmin *maxmin, uint32_t number, uint32_t part)
         return;
     }
     flow->rate = most(maxmin, flow, maxmin->resource_count);
-    maxmin->changed_count = 0;
-    list_changed(maxmin, number);
+    change_one(maxmin, number);
 }
 
 void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resources, uint32_t count, double cap)
@@ -278,19 +283,32 @@ void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resource
     CHECK(!flow->active, "flow %u is active already", number);
     CHECK(count > 0 && count <= MAXMIN_RESOURCES && cap > 0, "flow %u: %u resources, cap %g", number, count,
           cap);
-    *flow = (struct flow){.count = count, .active = true, .cap = cap};
+    flow->count = count;
+    flow->active = true;
+    flow->cap = cap;
+    flow->demand = 0;
+    double rate = cap;
+    bool alone = true, wide = false;
     for (uint32_t k = 0; k < count; k++) {
         uint32_t place = number * MAXMIN_RESOURCES + k;
-        uint32_t *first = &maxmin->resources[resources[k]].first;
+        struct resource *resource = &maxmin->resources[resources[k]];
+        uint32_t *first = &resource->first;
         flow->resources[k] = resources[k];
-        flow->wide |= resources[k] >= maxmin->first_wide;
+        wide |= resources[k] >= maxmin->first_wide;
+        rate = resource->capacity < rate ? resource->capacity : rate;
+        alone &= *first == NO_PLACE;
         flow->previous[k] = NO_PLACE;
         flow->next[k] = *first;
         if (*first != NO_PLACE)
             flow_at(maxmin, *first)->previous[*first % MAXMIN_RESOURCES] = place;
         *first = place;
     }
-    update(maxmin, number, 0);
+    flow->wide = wide;
+    flow->rate = rate;
+    if (alone && !wide)
+        change_one(maxmin, number);
+    else
+        update(maxmin, number, 0);
 }
 
 static struct flow *active_flow(const struct maxmin *maxmin, uint32_t number)

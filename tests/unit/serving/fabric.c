@@ -56,7 +56,7 @@ static void run(int sharing, const struct flow *list, size_t count)
         .entities = ENTITIES, .owners = owners, .lookahead_ns = LATENCY, .body_bytes = 16};
     struct engine *engine = engine_create(MPI_COMM_SELF, &engine_config);
     struct fabric_config config = {
-        .sharing = sharing, .latency_ns = LATENCY, .entities = ENTITIES, .rates = rates, .lanes = lanes};
+        .sharing = sharing, .latency_ns = LATENCY, .entities = ENTITIES, .rates = rates, .lanes = lanes, .pools = 1};
     struct fabric *fabric = fabric_create(engine, &config);
     for (uint32_t i = ENTITY_FIRST_INSTANCE; i < ENTITIES; i++) {
         numbers[i] = i;
