@@ -95,11 +95,21 @@ static int64_t rank(const struct box *box, const struct job *job)
     }
 }
 
+/* Whether one waits behind another: a class is in order of arrival, whoever was preempted; else those that
+ * were come first. */
+static bool behind(const struct box *box, const struct job *job, const struct job *other)
+{
+    if (box->pool->order == ORDER_PRIORITY && rank(box, other) == rank(box, job))
+        return other->request < job->request;
+    if (box->pool->order != ORDER_PRIORITY && other->admitted > 0)
+        return true;
+    return rank(box, other) <= rank(box, job);
+}
+
 void enqueue(struct box *box, struct job *job)
 {
     size_t at = 0;
-    while (at < box->waiting.count &&
-           (box->waiting.jobs[at]->admitted > 0 || rank(box, box->waiting.jobs[at]) <= rank(box, job)))
+    while (at < box->waiting.count && behind(box, job, box->waiting.jobs[at]))
         at++;
     push(&box->waiting, at, job);
 }
@@ -117,10 +127,24 @@ static int64_t chunk(const struct box *box, const struct job *job, double load)
     return size < most ? size : most;
 }
 
-static void preempt_last(struct box *box, int64_t now_ns)
+static size_t victim_of(const struct box *box)
 {
-    struct job *victim = take_out(&box->running, box->running.count - 1);
+    size_t victim = box->running.count - 1;
+    for (size_t i = victim; box->pool->by_priority && i-- > 0;)
+        if (box->running.jobs[i]->request->priority > box->running.jobs[victim]->request->priority)
+            victim = i;
+    return victim;
+}
+
+/* What it was to compute in this iteration is for others. */
+static void preempt(struct box *box, size_t at, int64_t *budget, int64_t now_ns)
+{
+    struct job *victim = take_out(&box->running, at);
     box->free_blocks += victim->blocks;
+    if (victim->planned > 0) {
+        victim->blocks -= victim->got;
+        *budget += victim->planned;
+    }
     victim->planned = 0;
     victim->stage_ns = now_ns;
     victim->row->preemptions++;
@@ -134,7 +158,10 @@ static void preempt_last(struct box *box, int64_t now_ns)
     }
     victim->blocks = victim->computed = 0;
     victim->decoding = false;
-    push(&box->waiting, 0, victim);
+    if (box->pool->order == ORDER_PRIORITY)
+        enqueue(box, victim);
+    else
+        push(&box->waiting, 0, victim);
 }
 
 /* Every running job in admission order, within the budget. Returns whether any was preempted. */
@@ -150,13 +177,18 @@ static bool plan_running(struct box *box, int64_t *budget, double load, int64_t 
             n = *budget;
         int64_t need = blocks_of(box, job->computed + n) - job->blocks;
         need = need > 0 ? need : 0;
-        while (box->free_blocks < need && i < box->running.count) {
-            preempt_last(box, now_ns);
+        bool gone = false;
+        while (box->free_blocks < need && !gone) {
+            size_t victim = victim_of(box);
+            gone = victim == i;
+            i -= victim <= i; /* the list moves up */
+            preempt(box, victim, budget, now_ns);
             preempted = true;
         }
-        if (i >= box->running.count)
-            return true;
+        if (gone)
+            continue;
         allocate(box, job, need);
+        job->got = need;
         job->planned = n;
         *budget -= n;
     }
@@ -227,6 +259,26 @@ static bool plan_waiting(struct box *box, bool whole, int64_t budget, double loa
     return admitted;
 }
 
+/* Blocks of a place for so many tokens; of the longest that there is where it need not hold them all, else
+ * -1 where none does. */
+static int64_t place_for(const struct box *box, int64_t tokens, bool longest)
+{
+    const struct reference_pool *pool = box->pool;
+    int64_t blocks = blocks_of(box, tokens);
+    if (pool->places == REFERENCE_ANYWHERE || pool->places == REFERENCE_EXACT)
+        return blocks <= box->most_blocks ? blocks : longest ? box->most_blocks : -1;
+    for (int i = pool->places == REFERENCE_MAX ? REFERENCE_CLASSES - 1 : 0; i < REFERENCE_CLASSES; i++)
+        if (blocks_of(box, pool->place_tokens[i]) >= blocks)
+            return blocks_of(box, pool->place_tokens[i]);
+    return longest ? blocks_of(box, pool->place_tokens[REFERENCE_CLASSES - 1]) : -1;
+}
+
+/* Places of so many blocks that an empty cache has. Each class of slabs has its part of the blocks. */
+static int64_t places_of(const struct box *box, int64_t blocks)
+{
+    return box->most_blocks / (box->pool->places == REFERENCE_SLAB ? REFERENCE_CLASSES : 1) / blocks;
+}
+
 /* A static batch: as many of the first as have room, each with blocks for the longest prompt and limit. */
 static void plan_batch(struct box *box, int64_t now_ns)
 {
@@ -242,9 +294,8 @@ static void plan_batch(struct box *box, int64_t now_ns)
         const struct experiment_request *next = box->waiting.jobs[count]->request;
         int64_t longer = next->prompt_tokens > prompt ? next->prompt_tokens : prompt;
         int64_t higher = next->max_tokens > limit ? next->max_tokens : limit;
-        int64_t need = blocks_of(box, longer + higher - 1);
-        need = count == 0 && need > box->free_blocks ? box->free_blocks : need;
-        if (need * (count + 1) > box->free_blocks)
+        int64_t need = place_for(box, longer + higher - 1, count == 0);
+        if (need < 0 || places_of(box, need) <= count)
             break;
         prompt = longer;
         limit = higher;

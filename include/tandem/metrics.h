@@ -17,7 +17,7 @@ enum metric {
     METRIC_TPOT,
     METRIC_ITL,
     METRIC_E2E,
-    METRIC_QUEUE,    /* prefill_queue + decode_queue + admission */
+    METRIC_QUEUE,    /* router_queue + prefill_queue + decode_queue + admission */
     METRIC_TRANSFER, /* only requests that moved */
     METRIC_COUNT
 };
@@ -27,6 +27,7 @@ extern const char *const metric_names[]; /* "ttft", .. : names of groups and of 
 enum stage {
     STAGE_ROUTER,
     STAGE_CONTROL,
+    STAGE_ROUTER_QUEUE,
     STAGE_PREFILL_QUEUE,
     STAGE_PREFILL,
     STAGE_DECODE_QUEUE,
@@ -107,19 +108,29 @@ struct usage {
     uint64_t swapped_out_bytes, swapped_in_bytes;
     uint64_t kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
     uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_blocks, kv_cost_ns; /* kv.h */
-    uint64_t sent_bytes, received_bytes;                                              /* KV transfers */
+    uint64_t cached_tokens; /* of prompts (and of what came again after a preemption), found in the cache */
+    uint64_t cached_host_tokens, cached_ssd_tokens; /* of them, where */
+    uint64_t evicted_blocks;                        /* that were kept, from the GPUs */
+    uint64_t sent_bytes, received_bytes;            /* KV transfers */
 };
 
 /* Adds; peaks are the higher of both. */
 void usage_add(struct usage *into, const struct usage *from);
 
+/* Bounds that a request has to meet, 0: not set. */
+struct slo {
+    int64_t ttft_ns, tpot_ns, itl_ns;
+};
+
 struct metrics_config {
     int64_t pools;
-    int64_t window_start_ns; /* warm-up */
-    int64_t window_end_ns;   /* SIMTIME_NEVER: the end of the run */
+    int64_t classes;              /* of priority; 0 is 1. A request of a higher one counts as of the last */
+    const struct slo *class_slos; /* one each, borrowed; NULL: slo holds for all */
+    int64_t window_start_ns;      /* warm-up */
+    int64_t window_end_ns;        /* SIMTIME_NEVER: the end of the run */
     uint64_t requests; /* that the workload will give: thirds by order where the window has no known length */
-    int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
-    int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
+    struct slo slo;    /* in general */
+    int64_t series_interval_ns; /* first width of a bin; 0: no series */
     bool
         at_once; /* all requests are sent at one time: an offline batch, for which saturation means nothing */
     uint64_t one_in; /* rows of the requests whose id is a multiple of it are kept; 0: none */
@@ -127,20 +138,36 @@ struct metrics_config {
 
 /* Sums over the requests of the window, and over all for the checks. */
 struct metrics_counts {
-    uint64_t completed, refused, refused_by_reason[3];
+    uint64_t completed, refused, refused_by_reason[ROW_REASONS];
     uint64_t window_arrivals, window_completed, window_refused; /* by arrival inside the window */
     uint64_t window_completions;                                /* by time of completion inside the window */
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
+    uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
     uint64_t window_prompt_tokens;       /* of completed window requests */
     wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
     wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
     wide_t window_interference_ns, window_blocked_ns, window_congestion_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
-    wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
+    wide_t third_wait_ns[3]; /* their router_queue + prefill_queue + decode_queue + admission + stalled */
     uint64_t checksum;       /* sum of row_hash mod 2^64 */
+};
+
+/* The latencies that are told apart by class. */
+#define CLASS_METRICS 4
+extern const enum metric class_metrics[CLASS_METRICS];
+
+/* What metrics_counts and histograms say of all, for the window requests of one class. */
+struct class_counts {
+    uint64_t window_arrivals, window_completed;
+    uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
+};
+
+struct metrics_class {
+    struct class_counts counts;
+    struct histogram histograms[CLASS_METRICS];
 };
 
 #define SERIES_MAX_BINS 4096
@@ -185,14 +212,18 @@ struct metrics {
     struct metrics_config config;
     struct histogram histograms[METRIC_COUNT];
     struct metrics_counts counts;
-    struct series *series; /* one a pool, all with the same interval */
-    struct row *rows;      /* kept ones, in order of completion on this rank */
+    struct metrics_class *classes; /* where there are several, one each */
+    struct series *series;         /* one a pool, all with the same interval */
+    struct row *rows;              /* kept ones, in order of completion on this rank */
     size_t row_count, row_capacity;
     int64_t end_ns; /* time of the last completion or refusal seen */
 };
 
 void metrics_init(struct metrics *metrics, const struct metrics_config *config);
 void metrics_clear(struct metrics *metrics);
+
+/* What the requests of a class are held to. */
+const struct slo *metrics_slo(const struct metrics *metrics, int64_t class);
 
 /* A request ended or was refused: histograms, counts, checksum, and the row where rows are kept. METRIC_ITL
  * is fed by metrics_gaps, not from here. */

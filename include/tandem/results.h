@@ -20,6 +20,7 @@ struct instance_row {
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, padding_tokens, output_tokens;
     uint64_t preemptions, swaps, swapped_out_bytes, swapped_in_bytes;
+    uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     uint64_t kv_capacity_blocks, kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
     double kv_mean_utilization; /* block-ns / (capacity x window) */
     double kv_mean_cached;      /* token-ns / (capacity in tokens x window) */
@@ -50,10 +51,26 @@ struct pool_row {
     double mean_running, mean_waiting; /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, padding_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
+    uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
     double power_capped; /* share of busy time in phases whose power the cap cuts */
     double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
+};
+
+/* Percentiles of one metric, ns. */
+struct percentiles {
+    double mean;
+    int64_t p50, p90, p99, max;
+};
+
+/* One row of /classes: the window requests of a class of priority. */
+struct class_row {
+    uint32_t priority;
+    uint64_t window_arrivals, window_completed;
+    double slo_ttft_ms, slo_tpot_ms, slo_itl_ms; /* 0: not set */
+    double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s;
+    struct percentiles ttft, tpot, e2e, queue;
 };
 
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
@@ -91,14 +108,10 @@ struct histogram_row {
     uint64_t count;
 };
 
-struct percentiles {
-    double mean;
-    int64_t p50, p90, p99, max; /* ns */
-};
-
 /* /summary: scalars. Fields and names: column_summary. */
 struct summary {
-    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity;
+    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity, refused_queue_full,
+        refused_deadline;
     uint64_t window_arrivals, window_completed;
     int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
     double request_rate_per_s;                      /* window arrivals / window */
@@ -110,11 +123,13 @@ struct summary {
     double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s, goodput_per_s_per_gpu;
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
     /* Over completed window requests: */
-    double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns, mean_interference_ns,
-        mean_blocked_ns, mean_congestion_ns;
+    double mean_router_ns, mean_control_ns, mean_router_queue_ns, mean_prefill_queue_ns, mean_prefill_ns,
+        mean_decode_queue_ns, mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns,
+        mean_interference_ns, mean_blocked_ns, mean_congestion_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
+    uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens; /* of completed requests */
+    double prefix_hit_share;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
     double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;
@@ -147,6 +162,8 @@ struct results {
     size_t instance_count;
     struct pool_row *pools;
     size_t pool_count;
+    struct class_row *classes; /* at least one */
+    size_t class_count;
     struct series_bin_row **series; /* [pool][bin] */
     size_t series_count;            /* bins, the same in each pool */
     int64_t series_interval_ns;     /* 0: no series */

@@ -31,18 +31,25 @@ struct scheduler_adaptive {
 enum preemption { PREEMPTION_RECOMPUTE, PREEMPTION_SWAP };
 extern const char *const preemption_names[];
 
+/* Which running request is preempted where there is no room: the newest of all, or of those of the least
+ * urgent class. */
+enum victim { VICTIM_NEWEST, VICTIM_LOWEST_PRIORITY };
+extern const char *const victim_names[];
+
 /* Limits that every policy has; 0 (watermark: negative) is automatic. */
 struct scheduler_limits {
     int policy_choice; /* of the option: 0 automatic, else 1 + index into schedulers[] */
     int policy;        /* index into schedulers[] */
     int64_t max_num_batched_tokens;
     int64_t max_num_seqs;
+    int64_t max_queued_requests;          /* 0: no limit */
     int64_t long_prefill_token_threshold; /* 0: none */
     double watermark;                     /* share of the blocks that admission leaves free */
     double watermark_high;     /* of those that are free before it goes on, once it had to stop; 0: none */
     int order;                 /* enum scheduler_order */
     bool chunked_prefill;      /* prefill-only: chunks instead of whole prompts */
     int preemption;            /* enum preemption */
+    int victim;                /* enum victim */
     double swap_gb_per_s;      /* of each GPU, either way; 0: automatic */
     double swap_space_gib;     /* of the host's memory, of each GPU */
     int64_t static_batch_size; /* static: requests of a batch */

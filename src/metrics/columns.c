@@ -48,6 +48,8 @@ static const struct column requests[] = {
     COLUMN(max_itl_ns, "ns", "Longest gap between two visible tokens; 0 for one token."),
     COLUMN(router_ns, "ns", "Stage: frontend and router, client send to dispatch."),
     COLUMN(control_ns, "ns", "Stage: control messages on the way."),
+    COLUMN(router_queue_ns, "ns",
+           "Stage: held by the router while no instance was below router.max_requests_per_instance."),
     COLUMN(prefill_queue_ns, "ns", "Stage: waiting at the instance until first scheduled."),
     COLUMN(prefill_ns, "ns", "Stage: first scheduled to prompt complete, without stalls."),
     COLUMN(decode_queue_ns, "ns", "Stage: waiting at the decode instance until its blocks are reserved."),
@@ -75,6 +77,10 @@ static const struct column requests[] = {
     COLUMN(preemptions, "1", "How often the request was preempted."),
     COLUMN(swaps, "1", "Of them: its blocks went to the host's memory and came back."),
     COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
+    COLUMN(cached_prompt_tokens, "tokens",
+           "Prompt tokens that were not computed for the request, since they were in the cache."),
+    COLUMN(host_prompt_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(ssd_prompt_tokens, "tokens", "Of them: on the SSD."),
     COLUMN(priority, "1", "Class of priority, 0 the most urgent."),
     NAMED("status", row, status, "1", "How the request ended.", row_status_names),
     NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
@@ -115,6 +121,12 @@ static const struct column instances[] = {
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
     COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
     COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
+    COLUMN(cached_tokens, "tokens",
+           "Tokens that a request did not have computed (on decode instances: sent), since they were in the "
+           "cache; after preemptions too, over the whole run."),
+    COLUMN(cached_host_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(cached_ssd_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(evicted_blocks, "blocks", "KV blocks that were kept for later requests, and lost to others."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
     COLUMN(kv_peak_blocks, "blocks", "Most KV blocks in use at once."),
     COLUMN(kv_peak_tokens, "tokens", "Most tokens cached at once."),
@@ -194,6 +206,12 @@ static const struct column pools[] = {
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
     COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
     COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
+    COLUMN(cached_tokens, "tokens",
+           "Tokens that a request did not have computed (on decode instances: sent), since they were in the "
+           "cache; after preemptions too, over the whole run."),
+    COLUMN(cached_host_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(cached_ssd_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(evicted_blocks, "blocks", "KV blocks that were kept for later requests, and lost to others."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
     COLUMN(
@@ -293,24 +311,53 @@ TABLE(
     "One row per bucket that is not empty, in ascending order; a bucket is at most 1/1024 of its value wide. "
     "Percentiles of /summary are nearest rank on it: the bucket's highest value, at most the exact maximum. "
     "Metrics: ttft, ttft_prefill, tpot (requests of more than one token), itl (every gap between two visible "
-    "tokens of a request), e2e, queue (prefill_queue + decode_queue + admission), transfer (requests that "
+    "tokens of a request), e2e, queue (router_queue + prefill_queue + decode_queue + admission), transfer "
+    "(requests that "
     "moved); all of the same completed requests, those that arrived inside the window.");
 #undef COLUMN
 
+#define COLUMN(member, unit, doc) NAMED(#member, class_row, member, unit, doc, NULL)
+#define PERCENTILES_OF(row, metric, noun)                                                                    \
+    NAMED(#metric "_mean_ns", row, metric.mean, "ns", "Mean " noun ".", NULL),                               \
+        NAMED(#metric "_p50_ns", row, metric.p50, "ns", "Median " noun ".", NULL),                           \
+        NAMED(#metric "_p90_ns", row, metric.p90, "ns", "90th percentile of the " noun ".", NULL),           \
+        NAMED(#metric "_p99_ns", row, metric.p99, "ns", "99th percentile of the " noun ".", NULL),           \
+        NAMED(#metric "_max_ns", row, metric.max, "ns", "Longest " noun ".", NULL)
+#define PERCENTILES(metric, noun) PERCENTILES_OF(class_row, metric, noun)
+static const struct column classes[] = {
+    COLUMN(priority, "1", "Class of priority, 0 the most urgent."),
+    COLUMN(window_arrivals, "requests", "Its requests that arrived inside the window."),
+    COLUMN(window_completed, "requests", "Of them: completed, at any time."),
+    COLUMN(slo_ttft_ms, "ms", "The class's bound on TTFT; 0: none."),
+    COLUMN(slo_tpot_ms, "ms", "The class's bound on TPOT; 0: none."),
+    COLUMN(slo_itl_ms, "ms", "The class's bound on the longest gap of a request; 0: none."),
+    COLUMN(slo_attainment, "1", "Share of its window requests that meet all bounds; refused ones miss."),
+    COLUMN(slo_ttft_attainment, "1", "Share of its window requests that meet the bound on TTFT."),
+    COLUMN(slo_tpot_attainment, "1", "Share of its window requests that meet the bound on TPOT."),
+    COLUMN(goodput_per_s, "1/s", "Its window requests that meet all bounds / window."),
+    PERCENTILES(ttft, "time to first token"),
+    PERCENTILES(tpot, "time per output token after the first"),
+    PERCENTILES(e2e, "time from client send to the last token"),
+    PERCENTILES(queue, "queueing time (router_queue + prefill_queue + decode_queue + admission)"),
+};
+TABLE(
+    classes, "/classes",
+    "One row per class of priority, up to the highest that the workload has or slo.classes names; latencies "
+    "are of "
+    "completed requests that arrived inside the window.");
+#undef COLUMN
+#undef PERCENTILES
 #define COLUMN(member, unit, doc) NAMED(#member, summary, member, unit, doc, NULL)
-#define PERCENTILES(metric, noun)                                                                            \
-    NAMED(#metric "_mean_ns", summary, metric.mean, "ns", "Mean " noun ".", NULL),                           \
-        NAMED(#metric "_p50_ns", summary, metric.p50, "ns", "Median " noun ".", NULL),                       \
-        NAMED(#metric "_p90_ns", summary, metric.p90, "ns", "90th percentile of the " noun ".", NULL),       \
-        NAMED(#metric "_p99_ns", summary, metric.p99, "ns", "99th percentile of the " noun ".", NULL),       \
-        NAMED(#metric "_max_ns", summary, metric.max, "ns", "Longest " noun ".", NULL)
-#define MEAN(member, noun) COLUMN(member, "ns", "Mean of the stage " noun " over completed window requests.")
+#define PERCENTILES(metric, noun) PERCENTILES_OF(summary, metric, noun)
+#define MEAN(member, noun)        COLUMN(member, "ns", "Mean of the stage " noun " over completed window requests.")
 static const struct column summary[] = {
     COLUMN(requests, "requests", "Requests of the run."),
     COLUMN(completed, "requests", "Requests that got all their tokens."),
     COLUMN(refused, "requests", "Requests that were refused."),
     COLUMN(refused_model_length, "requests", "Refused: longer than the model or the pool allows."),
     COLUMN(refused_kv_capacity, "requests", "Refused: more KV blocks than an instance has."),
+    COLUMN(refused_queue_full, "requests", "Refused: a queue was as long as it may be."),
+    COLUMN(refused_deadline, "requests", "Refused: not scheduled until the deadline."),
     COLUMN(window_arrivals, "requests", "Requests that arrived inside the window."),
     COLUMN(window_completed, "requests", "Of them: completed, at any time."),
     COLUMN(window_start_ns, "ns", "Start of the window: the warm-up."),
@@ -338,10 +385,11 @@ static const struct column summary[] = {
     PERCENTILES(tpot, "time per output token after the first"),
     PERCENTILES(itl, "gap between visible tokens, pooled over the tokens of window requests"),
     PERCENTILES(e2e, "time from client send to the last token"),
-    PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
+    PERCENTILES(queue, "queueing time (router_queue + prefill_queue + decode_queue + admission)"),
     PERCENTILES(transfer, "KV transfer time of requests that moved"),
     MEAN(mean_router_ns, "router"),
     MEAN(mean_control_ns, "control"),
+    MEAN(mean_router_queue_ns, "router_queue"),
     MEAN(mean_prefill_queue_ns, "prefill_queue"),
     MEAN(mean_prefill_ns, "prefill"),
     MEAN(mean_decode_queue_ns, "decode_queue"),
@@ -358,6 +406,10 @@ static const struct column summary[] = {
     COLUMN(preemptions, "1", "Preemptions of completed requests."),
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory and came back."),
     COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
+    COLUMN(cached_prompt_tokens, "tokens", "Prompt tokens of completed requests that were in the cache."),
+    COLUMN(host_prompt_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(ssd_prompt_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(prefix_hit_share, "1", "cached_prompt_tokens / prompt_tokens."),
     COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
     COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run; equal to those taken."),
     COLUMN(utilization, "1", "Busy time / window, averaged over GPUs."),
@@ -377,7 +429,8 @@ static const struct column summary[] = {
         "would be in "
         "service without queues (rate x mean of router + control + prefill + transfer + decode) leave more "
         "than "
-        "3 % of arrivals + 3 standard deviations + 1; or if the mean wait (prefill_queue + decode_queue + "
+        "3 % of arrivals + 3 standard deviations + 1; or if the mean wait (router_queue + prefill_queue + "
+        "decode_queue + "
         "admission + "
         "stalled) of the last third of the window exceeds both 1 ms and 2 x that of the first third, with 30 "
         "completed requests in each (thirds of the window's time; of the order of arrival where the window "

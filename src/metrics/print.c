@@ -45,9 +45,15 @@ static void print_requests(const struct summary *summary, struct text *text)
                 (unsigned long long)summary->requests, (unsigned long long)summary->completed,
                 (unsigned long long)summary->refused);
     if (summary->refused > 0)
-        text_append(text, " (model length %llu, KV capacity %llu)",
+        text_append(text, " (model length %llu, KV capacity %llu",
                     (unsigned long long)summary->refused_model_length,
                     (unsigned long long)summary->refused_kv_capacity);
+    if (summary->refused_queue_full > 0)
+        text_append(text, ", queue full %llu", (unsigned long long)summary->refused_queue_full);
+    if (summary->refused_deadline > 0)
+        text_append(text, ", deadline %llu", (unsigned long long)summary->refused_deadline);
+    if (summary->refused > 0)
+        text_append(text, ")");
     text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
                 time_text((double)summary->window_start_ns).text,
                 time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,
@@ -85,6 +91,22 @@ static void print_slo(const struct summary *summary, struct text *text)
         100 * summary->slo_ttft_attainment, 100 * summary->slo_tpot_attainment);
 }
 
+/* A line a class, where there are several. */
+static void print_classes(const struct results *results, struct text *text)
+{
+    if (results->class_count < 2)
+        return;
+    text_append(text, "\n" LABEL "%12s%12s%12s%12s%12s%12s\n", "class", "requests", "SLO met", "TTFT p90",
+                "TPOT p90", "E2E p90", "queue p90");
+    for (size_t i = 0; i < results->class_count; i++) {
+        const struct class_row *class = &results->classes[i];
+        text_append(text, "%-14u%12llu%10.2f %%%12s%12s%12s%12s\n", class->priority,
+                    (unsigned long long)class->window_arrivals, 100 * class->slo_attainment,
+                    time_text((double)class->ttft.p90).text, time_text((double)class->tpot.p90).text,
+                    time_text((double)class->e2e.p90).text, time_text((double)class->queue.p90).text);
+    }
+}
+
 static void print_latencies(const struct summary *summary, struct text *text)
 {
     const struct {
@@ -111,6 +133,7 @@ static void print_stages(const struct summary *summary, struct text *text)
     } stages[] = {
         {"router", summary->mean_router_ns},
         {"control", summary->mean_control_ns},
+        {"router queue", summary->mean_router_queue_ns},
         {"prefill queue", summary->mean_prefill_queue_ns},
         {"prefill", summary->mean_prefill_ns},
         {"decode queue", summary->mean_decode_queue_ns},
@@ -211,6 +234,11 @@ static void print_links(const struct results *results, struct text *text)
     text_append(text, "\n");
 }
 
+static double share_of(uint64_t prompt_tokens, const struct summary *summary)
+{
+    return 100 * (double)prompt_tokens / (double)summary->prompt_tokens;
+}
+
 static void print_costs(const struct results *results, struct text *text)
 {
     const struct summary *summary = &results->summary;
@@ -220,6 +248,10 @@ static void print_costs(const struct results *results, struct text *text)
     if (summary->swaps > 0)
         text_append(text, LABEL "%llu, %s copied to the host and back\n", "swaps",
                     (unsigned long long)summary->swaps, bytes_text(summary->swapped_bytes).text);
+    if (summary->cached_prompt_tokens > 0)
+        text_append(text, LABEL "%.2f %% of prompt tokens (host %.2f %%, SSD %.2f %%)\n", "prefix hits",
+                    100 * summary->prefix_hit_share, share_of(summary->host_prompt_tokens, summary),
+                    share_of(summary->ssd_prompt_tokens, summary));
     if (summary->moved_requests > 0)
         text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
                     (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);
@@ -266,6 +298,7 @@ void results_print(const struct results *results, struct text *text)
 {
     print_requests(&results->summary, text);
     print_slo(&results->summary, text);
+    print_classes(results, text);
     print_latencies(&results->summary, text);
     print_stages(&results->summary, text);
     print_pools(results, text);

@@ -3,6 +3,7 @@
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const preemption_names[] = {"recompute", "swap", NULL};
+const char *const victim_names[] = {"newest", "lowest-priority", NULL};
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
@@ -54,8 +55,24 @@ static void set_wake(struct instance *instance, int64_t now_ns)
     engine_wake(instance->engine, instance->entity, wake_ns);
 }
 
+void instance_refuse(struct instance *instance, struct request *request, enum row_reason reason,
+                     int64_t now_ns)
+{
+    int64_t user[ENGINE_WORDS] = {request->user};
+    request_refuse(instance->engine, instance->metrics, request, reason, now_ns);
+    instance->report_due = true;
+    if (instance->config->closed_loop)
+        engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + instance->config->latency_ns,
+                    MESSAGE_ENDED, user, NULL);
+}
+
 static void on_dispatch(struct instance *instance, struct request *request, int64_t now_ns)
 {
+    int64_t most_waiting = instance->config->limits.max_queued_requests;
+    if (most_waiting > 0 && instance->waiting_count >= most_waiting) {
+        instance_refuse(instance, request, ROW_REASON_QUEUE_FULL, now_ns);
+        return;
+    }
     instance_account(instance, now_ns);
     request->row.control_ns += instance->config->latency_ns;
     request->row.prefill_instance = (int32_t)(instance->entity - ENTITY_FIRST_INSTANCE);
@@ -105,7 +122,7 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
         return;
     struct timer *timer = instance->config->timers[0];
     int64_t length_ns = timer_iteration_ns(timer, &work), alone_ns = length_ns;
-    int64_t copy_ns = kv_take_cost(&instance->kv) + swap_copy_ns(instance);
+    int64_t copy_ns = kv_take_cost(&instance->kv) + swap_copy_ns(instance) + caching_load_ns(instance);
     if (work.prefill_tokens > 0 && work.decode_sequences > 0) {
         work_keep_decodes(&work, &alone);
         alone_ns = timer_iteration_ns(timer, &alone);
@@ -142,10 +159,8 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
     row->decode_ns = request_stage(request, now_ns);
     row->e2e_ns = now_ns - row->arrival_ns;
     row->status = ROW_COMPLETED;
-    CHECK(row->e2e_ns == row->router_ns + row->control_ns + row->prefill_queue_ns + row->prefill_ns +
-                             row->decode_queue_ns + row->transfer_ns + row->admission_ns + row->decode_ns +
-                             row->stalled_ns,
-          "the stages of request %llu do not add up", (unsigned long long)row->id);
+    CHECK(row->e2e_ns == row_stages_ns(row), "the stages of request %llu do not add up",
+          (unsigned long long)row->id);
     metrics_row(instance->metrics, row);
     running_remove(instance, slot);
     cache_outside(instance, slot, 0);
@@ -178,6 +193,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
         kv_init_none(&instance->kv);
     else
         kv_init(&instance->kv, &config->kv, config->capacity_blocks);
+    caching_init(instance);
     batch_init(instance);
     return instance;
 }
@@ -185,6 +201,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
 void instance_free(struct instance *instance)
 {
     batch_clear(instance);
+    caching_clear(instance);
     kv_clear(&instance->kv);
     mem_free(instance->sequences);
     waiting_clear(instance);
@@ -220,4 +237,6 @@ void instance_close(struct instance *instance, int64_t end_ns)
     usage->kv_compactions = kv->compactions;
     usage->kv_copied_blocks = kv->copied_blocks;
     usage->kv_cost_ns = kv->total_cost_ns;
+    if (kv->prefix)
+        usage->evicted_blocks = kv->prefix->evicted[PREFIX_GPU] * (uint64_t)kv->prefix_blocks;
 }

@@ -1,6 +1,6 @@
 /* Requests that wait to be admitted: their order, whether the first may come in, and how long the others wait
  * behind one that may not. First come, first served takes a ring; other orders take a heap, and the ring is
- * for preempted ones, which come before all. */
+ * for preempted ones, which come before all but with classes of priority. */
 #include "internal.h"
 
 const char *const order_names[] = {"fcfs", "priority", "shortest-prompt", "longest-prompt", NULL};
@@ -56,25 +56,44 @@ void blocked_leave(const struct instance *instance, struct request *request)
     request->row.blocked_ns += instance->blocked.total_ns;
 }
 
+/* Of one key as they came here; of one class as they arrived, so that a preempted one has its place again. */
+static void sort_in(struct instance *instance, uint32_t slot)
+{
+    const struct request *request = instance->sequences[slot].request;
+    bool classes = instance->config->limits.order == ORDER_PRIORITY;
+    uint64_t place = classes ? request->row.id : (uint64_t)instance->received;
+    heap_set(&instance->sorted, slot, order_key(instance, request), place);
+    heap_set(&instance->ages, slot, (int64_t)place, place);
+}
+
+static void sort_out(struct instance *instance, uint32_t slot)
+{
+    heap_remove(&instance->sorted, slot);
+    heap_remove(&instance->ages, slot);
+    heap_remove(&instance->deadlines, slot);
+}
+
 void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct request *request = instance->sequences[slot].request;
-    uint64_t place = (uint64_t)instance->received;
     blocked_join(instance, request, now_ns);
     instance->waiting_count++;
-    if (instance->config->limits.order == ORDER_FCFS) {
+    if (instance->config->deadlines && request->deadline_ns < SIMTIME_NEVER)
+        heap_set(&instance->deadlines, slot, request->deadline_ns, request->row.id);
+    if (instance->config->limits.order == ORDER_FCFS && !instance->config->deadlines)
         ring_push_back(&instance->waiting, slot);
-        return;
-    }
-    heap_set(&instance->sorted, slot, order_key(instance, request), place);
-    heap_set(&instance->ages, slot, (int64_t)place, place);
+    else
+        sort_in(instance, slot);
 }
 
 void waiting_return(struct instance *instance, uint32_t slot)
 {
     blocked_join(instance, instance->sequences[slot].request, instance->accounted_ns);
     instance->waiting_count++;
-    ring_push_front(&instance->waiting, slot);
+    if (instance->config->limits.order == ORDER_PRIORITY)
+        sort_in(instance, slot);
+    else
+        ring_push_front(&instance->waiting, slot);
 }
 
 uint32_t waiting_first(const struct instance *instance)
@@ -91,8 +110,22 @@ void waiting_take_first(struct instance *instance)
         ring_pop_front(&instance->waiting);
         return;
     }
-    heap_remove(&instance->sorted, slot);
-    heap_remove(&instance->ages, slot);
+    sort_out(instance, slot);
+}
+
+void waiting_expire(struct instance *instance, int64_t now_ns)
+{
+    const struct heap_entry *top;
+    while ((top = heap_top(&instance->deadlines)) && top->key <= now_ns) {
+        uint32_t slot = top->id;
+        struct sequence *sequence = &instance->sequences[slot];
+        struct request *request = sequence->request;
+        instance->waiting_count--;
+        instance->queued_tokens -= sequence->known_tokens;
+        sort_out(instance, slot);
+        sequence_free(instance, slot);
+        instance_refuse(instance, request, ROW_REASON_DEADLINE, now_ns);
+    }
 }
 
 int64_t waiting_oldest_ns(const struct instance *instance)
@@ -107,6 +140,7 @@ void waiting_clear(struct instance *instance)
     mem_free(instance->waiting.slots);
     heap_clear(&instance->sorted);
     heap_clear(&instance->ages);
+    heap_clear(&instance->deadlines);
 }
 
 int64_t spare_blocks(const struct instance *instance)

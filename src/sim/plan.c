@@ -36,6 +36,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
         limits->watermark = policy->default_watermark;
     if (limits->swap_gb_per_s <= 0)
         limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
+    if (pool->kv.host_tier_gb_per_s <= 0)
+        pool->kv.host_tier_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -165,14 +167,9 @@ static int64_t most_tokens(const struct plan_pool *pool)
 static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                               struct error *error)
 {
-    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
     int64_t length = pool->max_model_len > 0 ? pool->max_model_len : plan->model.max_context_tokens;
-    for (int64_t stage = 0; stage < stages; stage++) {
-        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
-        most_bytes = bytes > most_bytes ? bytes : most_bytes;
-    }
-    pool->kv.copy_ns_per_block =
-        2e9 * (double)(most_bytes * pool->kv.block_tokens) / pool->gpu.bandwidth; /* read and written */
+    int64_t block_bytes = plan_most_kv_bytes(plan, pool) * pool->kv.block_tokens;
+    pool->kv.copy_ns_per_block = 2e9 * (double)block_bytes / pool->gpu.bandwidth; /* read and written */
     node = pool->kv_node ? pool->kv_node : node;
     if (!kv_resolve(&pool->kv, pool->member_blocks, length, node, error))
         return false;
@@ -307,7 +304,8 @@ bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node
            parse_part("power", pool->power_node, &pool->power, error) &&
            power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
            kv_parse(pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
-           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
+           check_cache(plan, pool, error) && plan_check_prefix(pool, error) &&
+           resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
@@ -451,17 +449,30 @@ static bool parse_output(struct plan *plan, struct error *error)
     return true;
 }
 
+/* Whether there is what the router's policy compares. */
+static bool check_router(const struct plan *plan, struct error *error)
+{
+    for (size_t i = 0; i < plan->pool_count; i++)
+        if (plan->pools[i].kv.cache == KV_CACHE_NONE &&
+            (router_uses(&plan->router, false) >> ROUTER_KV & 1) != 0)
+            return node_error(node_get(plan->pools[i].kv_node, "cache"), error,
+                              "without a KV cache there are no blocks that router policy '%s' could compare; "
+                              "use another, such as 'least-requests'",
+                              router_policy_of(&plan->router, false)->name);
+    return true;
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
     bool good = parse_part("experiment", root, plan, error) &&
-                parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
-                parse_part("simulation", plan->simulation_node, plan, error) &&
+                parse_part("slo", plan->slo_node, plan, error) && plan_parse_slo(plan, error) &&
+                parse_output(plan, error) && parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
-                parse_part("router", plan->router_node, &plan->router, error) &&
+                router_parse(plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
-                parse_pools(plan, error) && set_ports(plan, error);
+                parse_pools(plan, error) && check_router(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);
     return good;
@@ -470,7 +481,10 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 void plan_clear(struct plan *plan)
 {
     mem_free(plan->pools);
+    mem_free(plan->class_slos);
+    router_config_clear(&plan->router);
     plan->pools = NULL;
+    plan->class_slos = NULL;
 }
 
 /* Shares of the work, as measured (tests/bench/README.md, Ranks): prefill instances together take half of

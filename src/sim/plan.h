@@ -9,6 +9,7 @@
 #include "tandem/instance.h"
 #include "tandem/kv.h"
 #include "tandem/link.h"
+#include "tandem/metrics.h"
 #include "tandem/model.h"
 #include "tandem/power.h"
 #include "tandem/router.h"
@@ -54,15 +55,23 @@ struct plan_pool {
     double local_rate; /* of its port of local_link */
 };
 
+#define SLO_MOST_CLASSES 256
+
+/* Bounds, 0: not set. */
+struct plan_slo {
+    double ttft_ms, tpot_ms, itl_ms;
+};
+
 struct plan {
     /* experiment */
     const char *name;
     int64_t seed;
     double warm_up_s;
     const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node;
-    struct {
-        double ttft_ms, tpot_ms, itl_ms;
-    } slo;
+    struct plan_slo slo;
+    const struct node *slo_classes_node;
+    struct plan_slo *class_slos; /* negative: as slo; owned */
+    size_t class_slo_count;
     struct {
         const struct node *requests_node;
         int64_t one_in; /* rows are kept of the requests whose id is a multiple of it; 0: of none */
@@ -111,6 +120,12 @@ const struct option_table *plan_table(const char *name);
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
 
+/* Fills class_slos from slo_classes_node. And the bounds of a class, or with a number beyond all of the rest.
+ */
+bool plan_parse_slo(struct plan *plan, struct error *error);
+struct slo plan_slo(const struct plan *plan, size_t class);
+extern const struct option_table slo_class_options;
+
 /* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
 bool plan_parse_network(struct plan *plan, struct error *error);
 
@@ -129,6 +144,23 @@ struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct pla
  * there is no room on the fullest stage. */
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error);
+
+/* KV cache of a token on a GPU of the fullest stage. */
+int64_t plan_most_kv_bytes(const struct plan *plan, const struct plan_pool *pool);
+
+/* Whether a pool's options for prefix caching fit the others. */
+bool plan_check_prefix(const struct plan_pool *pool, struct error *error);
+
+/* Whether the workload says what pools that share blocks have to know: hashes of blocks of so many tokens, 0
+ * for none.
+ */
+bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error);
+
+/* Whether any does or the router asks, so that requests carry hashes; and what its instances are told, tiers
+ * with their room of a member and rates, as with swapping. */
+bool plan_shares_blocks(const struct plan *plan);
+struct caching_config plan_caching(const struct plan *plan, const struct plan_pool *pool,
+                                   int64_t hash_tokens);
 
 /* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
  * nodes, no link between them. node: the pool's. */

@@ -1,6 +1,7 @@
 /* Entities from a plan, and the run itself. */
 #include "run.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "tandem/check.h"
@@ -12,6 +13,8 @@
 /* Finished rows that a rank holds when all hand theirs to output: each rank then has about one chunk to pack.
  */
 #define COLLECT_ROWS OUTPUT_CHUNK_ROWS
+
+#define GIB (1024.0 * 1024.0 * 1024.0)
 
 /* The model's limit, where no pool has one that refuses requests; 0 where one has. */
 static int64_t longest_context(const struct run *run)
@@ -42,6 +45,8 @@ bool run_load(struct run *run, struct error *error)
         return node_error(node_get(config_root(run->config), "warm_up_s"), error,
                           "no request arrives after a warm-up of %g s; the last arrives at %g s",
                           run->plan.warm_up_s, (double)last_ns * 1e-9);
+    if (!plan_check_hashes(&run->plan, workload_hash_tokens(run->workload), error))
+        return false;
     if (longest_context(run) > 0)
         workload_count_longer(run->workload, longest_context(run));
     return true;
@@ -56,19 +61,31 @@ void run_unload(struct run *run)
         config_free(run->config);
 }
 
-static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns)
+/* Facts of the workload that every rank needs; only rank 0 has it. */
+struct workload_facts {
+    int64_t requests, last_send_ns, users, classes, hash_tokens;
+};
+
+static void make_metrics(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
+    const int64_t last_send_ns = facts->last_send_ns;
+    size_t classes = (size_t)facts->classes;
+    if (plan->class_slo_count > classes)
+        classes = plan->class_slo_count;
+    run->slos = mem_array(classes, sizeof *run->slos);
+    for (size_t class = 0; class < classes; class ++)
+        run->slos[class] = plan_slo(plan, class);
     int64_t start_ns = simtime_from_seconds(plan->warm_up_s);
     struct metrics_config config = {
         .pools = (int64_t)plan->pool_count,
         .window_start_ns = start_ns,
         /* A window without length has no rates: the run as a whole stands in. */
         .window_end_ns = last_send_ns > start_ns ? last_send_ns : SIMTIME_NEVER,
-        .requests = (uint64_t)requests,
-        .slo_ttft_ns = simtime_from_ns(plan->slo.ttft_ms * 1e6),
-        .slo_tpot_ns = simtime_from_ns(plan->slo.tpot_ms * 1e6),
-        .slo_itl_ns = simtime_from_ns(plan->slo.itl_ms * 1e6),
+        .requests = (uint64_t)facts->requests,
+        .slo = plan_slo(plan, SIZE_MAX),
+        .classes = (int64_t)classes,
+        .class_slos = run->slos,
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
         .at_once = last_send_ns <= start_ns,
         .one_in = run->in_memory || run->options->output ? (uint64_t)plan->output.one_in : 0,
@@ -104,19 +121,14 @@ static int64_t rank_descriptors(const struct plan *plan, const struct plan_pool 
  * time, those of the fullest stage the most. */
 static struct swap_config swap_config(const struct plan *plan, const struct plan_pool *pool)
 {
-    const double gib = 1024.0 * 1024.0 * 1024.0;
-    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
-    for (int64_t stage = 0; stage < stages; stage++) {
-        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
-        most_bytes = bytes > most_bytes ? bytes : most_bytes;
-    }
-    double block_bytes = (double)(most_bytes * pool->kv.block_tokens);
+    int64_t stages = pool->layout.pipeline_parallel;
+    double block_bytes = (double)(plan_most_kv_bytes(plan, pool) * pool->kv.block_tokens);
     return (struct swap_config){.capacity_blocks =
-                                    (int64_t)(pool->limits.swap_space_gib * gib / block_bytes) / stages,
+                                    (int64_t)(pool->limits.swap_space_gib * GIB / block_bytes) / stages,
                                 .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
 }
 
-static void configure_pool(struct run *run, size_t index, bool closed_loop)
+static void configure_pool(struct run *run, size_t index, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
@@ -134,8 +146,9 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports = router_policies[plan->router.policy]->uses_loads,
-        .closed_loop = closed_loop,
+        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
+        .closed_loop = facts->users > 0,
+        .deadlines = plan->router.deadline_count > 0,
         .first_token = plan->handoff.first_token,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
@@ -145,6 +158,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .swap = swap_config(plan, pool),
+        .caching = plan_caching(plan, pool, facts->hash_tokens),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .descriptor_ns_per_block =
             plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
@@ -167,15 +181,20 @@ static void make_router(struct run *run)
         .entry_max_tokens = INT64_MAX,
         .decode_max_tokens = INT64_MAX,
         .single_token_stays = plan->handoff.first_token == FIRST_TOKEN_PREFILL,
+        .keeps_hashes = plan_shares_blocks(plan),
         .seed = (uint64_t)plan->seed,
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
     uint32_t *decodes = mem_array(plan->entities, sizeof(uint32_t));
+    struct router_kv *kv = mem_array(plan->entities, sizeof *kv);
     for (size_t p = 0; p < plan->pool_count; p++) {
         const struct plan_pool *pool = &plan->pools[p];
         int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
         *most = pool->most_tokens < *most ? pool->most_tokens : *most;
+        int64_t members = pool->layout.lanes * pool->layout.pipeline_parallel;
         for (uint32_t i = 0; i < pool->instances; i++) {
+            kv[pool->first_entity + i] =
+                (struct router_kv){pool->member_blocks * members, pool->kv.block_tokens};
             if (pool->role == ROLE_DECODE)
                 decodes[cluster.decode_count++] = pool->first_entity + i;
             else
@@ -184,9 +203,11 @@ static void make_router(struct run *run)
     }
     cluster.entries = entries;
     cluster.decodes = decodes;
+    cluster.kv = kv;
     run->router = router_create(run->engine, &plan->router, &cluster, run->workload, &run->metrics);
     mem_free(entries);
     mem_free(decodes);
+    mem_free(kv);
 }
 
 /* Where each entity is, for the fabric. */
@@ -249,11 +270,6 @@ static void make_fabric(struct run *run)
     mem_free(lanes);
 }
 
-/* Facts of the workload that every rank needs; only rank 0 has it. */
-struct workload_facts {
-    int64_t requests, last_send_ns, users;
-};
-
 static void make_entities(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
@@ -263,12 +279,13 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
                                    .owners = run->owners,
                                    .lookahead_ns = plan->latency_ns,
                                    .body_bytes = sizeof(struct request),
+                                   .tail_at = plan_shares_blocks(plan) ? offsetof(struct request, hashes) : 0,
                                    .exchange = plan->simulation.exchange};
     run->engine = engine_create(run->comm, &config);
     run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
     run->instances = mem_array(plan->entities, sizeof(struct replica *));
     for (size_t p = 0; p < plan->pool_count; p++) {
-        configure_pool(run, p, facts->users > 0);
+        configure_pool(run, p, facts);
         for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
             uint32_t entity = plan->pools[p].first_entity + i;
             if (engine_is_local(run->engine, entity))
@@ -327,9 +344,10 @@ bool run_simulate(struct run *run)
     struct workload_facts facts = {0};
     if (run->rank == 0)
         facts = (struct workload_facts){workload_count(run->workload), workload_last_send_ns(run->workload),
-                                        workload_users(run->workload)};
-    MPI_Bcast(&facts, 3, MPI_INT64_T, 0, run->comm);
-    make_metrics(run, facts.requests, facts.last_send_ns);
+                                        workload_users(run->workload), workload_classes(run->workload),
+                                        workload_hash_tokens(run->workload)};
+    MPI_Bcast(&facts, 5, MPI_INT64_T, 0, run->comm);
+    make_metrics(run, &facts);
     if (!run->in_memory && run->options->output)
         open_output(run, facts.requests);
     make_entities(run, &facts);
@@ -363,6 +381,7 @@ void run_clear(struct run *run)
     }
     engine_free(run->engine);
     metrics_clear(&run->metrics);
+    mem_free(run->slos);
     mem_free(run->configs);
     mem_free(run->instances);
     mem_free(run->owners);

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     "router",
     "control",
+    "router_queue",
     "prefill_queue",
     "prefill",
     "decode_queue",
@@ -32,6 +33,9 @@ REQUEST_TYPES = {
     "preemptions": "u4",
     "swaps": "u4",
     "swapped_bytes": "u8",
+    "cached_prompt_tokens": "u4",
+    "host_prompt_tokens": "u4",
+    "ssd_prompt_tokens": "u4",
     "status": "u1",
     "reason": "u1",
     "priority": "u1",
@@ -90,12 +94,13 @@ class Synthetic:
         one_token: bool = False,
         capped: float = 0.0,
         stranded: float = 0.0,
+        classes: int = 1,
     ):
         self.arguments = dict(locals())
         self.rows, self.series, self.schema_version = rows, series, schema_version
         self.random = np.random.default_rng(seed)
         self.pools, self.price, self.slo, self.capped = pools, price, slo, capped
-        self.stranded = stranded
+        self.stranded, self.classes = stranded, classes
         self.moved = any(role == "decode" for _, role, _, _ in pools)
         self.requests = self._requests(count, rate, slow, saturated, refused, one_token)
         self.summary = self._summary(saturated)
@@ -149,6 +154,7 @@ class Synthetic:
         stages = {
             "router": 1_000_000 + 500 * prompt,
             "control": np.full(count, 5_000_000 if self.moved else 1_000_000),
+            "router_queue": np.zeros(count),
             "prefill_queue": random.exponential(30e6 * slow * growth, count),
             "prefill": (15e6 + prompt * 60e3) * slow,
             "decode_queue": random.exponential(4e6, count) * self.moved,
@@ -162,7 +168,8 @@ class Synthetic:
         }
         stages = {name: np.asarray(values).astype(np.int64) for name, values in stages.items()}
         ttft_prefill = (
-            stages["router"] + stages["control"] + stages["prefill_queue"] + stages["prefill"]
+            stages["router"] + stages["control"] + stages["router_queue"]
+            + stages["prefill_queue"] + stages["prefill"]
         )
         late = stages["decode_queue"] + stages["transfer"] + stages["admission"]
         e2e = sum(stages.values())
@@ -186,6 +193,9 @@ class Synthetic:
             "preemptions": (stages["stalled"] > 0).astype(np.int64),
             "swaps": np.zeros(count, np.int64),
             "swapped_bytes": np.zeros(count, np.int64),
+            "cached_prompt_tokens": np.zeros(count, np.int64),
+            "host_prompt_tokens": np.zeros(count, np.int64),
+            "ssd_prompt_tokens": np.zeros(count, np.int64),
             "status": np.zeros(count, np.int64),
             "reason": np.zeros(count, np.int64),
             "priority": np.zeros(count, np.int64),
@@ -209,7 +219,7 @@ class Synthetic:
         if metric == "itl":
             return np.repeat(times[gaps > 0] // gaps[gaps > 0], gaps[gaps > 0] // 10 + 1)
         if metric == "queue":
-            return done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
+            return done["router_queue_ns"] + done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
         if metric == "transfer":
             return done["transfer_ns"][done["decode_instance"] >= 0]
         return done[f"{metric}_ns"]
@@ -242,6 +252,8 @@ class Synthetic:
             "refused": int((~done).sum()),
             "refused_model_length": 0,
             "refused_kv_capacity": int((~done).sum()),
+            "refused_queue_full": 0,
+            "refused_deadline": 0,
             "window_arrivals": count,
             "window_completed": int(done.sum()),
             "window_start_ns": 0,
@@ -279,6 +291,10 @@ class Synthetic:
             "preemptions": int(requests["preemptions"].sum()),
             "swaps": int(requests["swaps"].sum()),
             "swapped_bytes": int(requests["swapped_bytes"].sum()),
+            "cached_prompt_tokens": int(requests["cached_prompt_tokens"].sum()),
+            "host_prompt_tokens": int(requests["host_prompt_tokens"].sum()),
+            "ssd_prompt_tokens": int(requests["ssd_prompt_tokens"].sum()),
+            "prefix_hit_share": requests["cached_prompt_tokens"].sum() / requests["prompt_tokens"].sum(),
             "kv_allocated_blocks": 1000,
             "kv_freed_blocks": 1000,
             "utilization": 0.7,
@@ -351,6 +367,10 @@ class Synthetic:
                 "swaps": 0,
                 "swapped_out_bytes": 0,
                 "swapped_in_bytes": 0,
+                "cached_tokens": 0,
+                "cached_host_tokens": 0,
+                "cached_ssd_tokens": 0,
+                "evicted_blocks": 0,
                 "sent_bytes": 10**9 * i,
                 "received_bytes": 10**9 * i,
                 "usd_per_million_prefill_tokens": 0.0 if role == "decode" else 0.21,
@@ -382,6 +402,20 @@ class Synthetic:
                             "cost_usd": 1.5,
                         }.get(column, 7)
                     )
+        return rows
+
+    def class_rows(self) -> dict[str, list]:
+        """/classes by column: each has its share of the window's requests."""
+        rows: dict[str, list] = {name: [] for name in declared_columns()["classes"]}
+        for priority in range(self.classes):
+            for column, values in rows.items():
+                values.append(
+                    {
+                        "priority": priority,
+                        "window_arrivals": self.summary["window_arrivals"] // self.classes,
+                        "slo_attainment": 0.9 - 0.1 * priority,
+                    }.get(column, 10**6 * (priority + 1))
+                )
         return rows
 
     def series_rows(self, i: int) -> dict[str, np.ndarray]:
@@ -435,6 +469,7 @@ class Synthetic:
                     },
                 )
             _table(file, "instances", self.instance_rows())
+            _table(file, "classes", self.class_rows())
             _table(file, "pools", self.pool_rows())
             for i, pool in enumerate(self.pools):
                 rows = self.series_rows(i)

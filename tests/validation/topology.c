@@ -201,9 +201,9 @@ static void check_links(const struct outcome *outcome)
     for (size_t i = 0; i < outcome->link_count; i++) {
         const struct link_row *link = &outcome->links[i];
         uint64_t bytes = 0;
-        for (size_t k = 0; k < outcome->bin_count; k++) {
-            const struct link_bin_row *bin = &outcome->link_bins[i * outcome->bin_count + k];
-            double most = link->bytes_per_s * (double)outcome->interval_ns * 1e-9;
+        for (size_t k = 0; k < outcome->series_count; k++) {
+            const struct link_bin_row *bin = &outcome->link_bins[i * outcome->series_count + k];
+            double most = link->bytes_per_s * (double)outcome->series_interval_ns * 1e-9;
             bytes += bin->bytes;
             CU_ASSERT((double)bin->bytes <=
                       most * (1 + 1e-9) + 1e-6 * link->bytes_per_s); /* roundings: 1 us */
