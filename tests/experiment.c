@@ -90,20 +90,30 @@ void experiment_set(struct experiment *experiment, const char *format, ...)
 
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count)
 {
+    experiment_sessions(experiment, requests, NULL, count);
+}
+
+void experiment_sessions(struct experiment *experiment, const struct experiment_request *requests,
+                         const int64_t *sessions, size_t count)
+{
     struct text text = {0};
-    text_append(&text, "time,prompt_tokens,output_tokens,max_tokens,priority\n");
+    text_append(&text, "time,prompt_tokens,output_tokens,max_tokens,priority,session\n");
     for (size_t i = 0; i < count; i++) {
         text_append(&text, "%lld,%lld,%lld,", (long long)requests[i].send_ns,
                     (long long)requests[i].prompt_tokens, (long long)requests[i].output_tokens);
         if (requests[i].max_tokens > 0)
             text_append(&text, "%lld", (long long)requests[i].max_tokens);
-        text_append(&text, ",%lld\n", (long long)requests[i].priority);
+        text_append(&text, ",%lld,", (long long)requests[i].priority);
+        if (sessions && sessions[i] >= 0)
+            text_append(&text, "%lld", (long long)sessions[i]);
+        text_append(&text, "\n");
     }
     write_file(experiment->trace, text_string(&text));
     text_clear(&text);
     experiment_set(experiment,
                    "workload={\"trace\": {\"format\": \"csv\", \"path\": \"%s\", \"time_unit\": \"ns\", "
-                   "\"max_tokens_column\": \"max_tokens\", \"priority_column\": \"priority\"}}",
+                   "\"max_tokens_column\": \"max_tokens\", \"priority_column\": \"priority\", "
+                   "\"session_column\": \"session\"}}",
                    experiment->trace);
 }
 

@@ -45,6 +45,9 @@ void experiment_set(struct experiment *experiment, const char *format, ...)
 
 /* The workload is this trace, or synthetic requests (lengths and arrivals as JSON). */
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count);
+/* The trace with the number of each request's session, -1 for none. */
+void experiment_sessions(struct experiment *experiment, const struct experiment_request *requests,
+                         const int64_t *sessions, size_t count);
 void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
                           const char *arrivals, int64_t requests);
 

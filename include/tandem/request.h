@@ -15,6 +15,7 @@ struct request {
     int64_t stage_ns;      /* when the current stage began */
     int64_t stalled_ns;    /* stalls inside the current stage */
     int64_t last_token_ns; /* time of the last visible token */
+    int64_t session;       /* number of the conversation, -1: none */
     int64_t prefill_place; /* where the prefill instance holds its blocks */
     uint32_t user;         /* closed loop: who sent it */
 };

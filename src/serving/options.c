@@ -7,6 +7,7 @@
 
 static const char *scheduler_choices[MOST_PLUGINS + 2];
 static const char *router_choices[MOST_PLUGINS + 1];
+static const char *decode_choices[MOST_PLUGINS + 2];
 
 /* Defaults of static and adaptive-chunked: shared/seeds/prefill-decode-lab.md, "Traditional Static Batching"
  * and "Adaptive Strategy". */
@@ -76,6 +77,10 @@ static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool
 static const struct option router_rows[] = {
     {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices,
      offsetof(struct router_config, policy), "how instances are chosen"},
+    {"decode_policy", OPTION_CHOICE, "\"same\"", 0, 0, decode_choices,
+     offsetof(struct router_config, decode_choice), "how decode instances are chosen; same: by policy"},
+    {"weights", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, weights_node),
+     "of the scores of policy weighted: {\"requests\", \"tokens\", \"kv\"}"},
     {"load_report_interval_ms", OPTION_NUMBER, "20", 0, 1e6, NULL,
      offsetof(struct router_config, load_report_interval_ms),
      "shortest time between two load reports of an instance"},
@@ -86,6 +91,17 @@ static const struct option router_rows[] = {
      "client send to dispatch, per prompt token (assumed: tokenizer)"},
 };
 static OPTION_TABLE(router_table, "router", "how requests find their instances", router_rows);
+
+static const struct option router_weight_rows[] = {
+    {"requests", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, requests),
+     "of the requests that run or wait, divided by the most of any instance"},
+    {"tokens", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, tokens),
+     "of the prompt tokens still to be computed, divided by the most of any instance"},
+    {"kv", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, kv),
+     "of the share of its KV blocks that is in use"},
+};
+OPTION_TABLE(router_weight_options, "router-weights", "what counts with router policy weighted",
+             router_weight_rows);
 
 const struct option_table *scheduler_option_table(void)
 {
@@ -99,9 +115,42 @@ const struct option_table *scheduler_option_table(void)
 
 const struct option_table *router_option_table(void)
 {
+    decode_choices[0] = "same";
     for (int i = 0; router_policies[i]; i++) {
         CHECK(i < MOST_PLUGINS, "more than %d router policies", MOST_PLUGINS);
-        router_choices[i] = router_policies[i]->name;
+        router_choices[i] = decode_choices[i + 1] = router_policies[i]->name;
     }
     return &router_table;
+}
+
+bool router_parse(const struct node *node, struct router_config *config, struct error *error)
+{
+    if (!option_parse(router_option_table(), node, config, error))
+        return false;
+    bool given = config->weights_node && node_type(config->weights_node) != NODE_NULL;
+    if (given && !option_parse(&router_weight_options, config->weights_node, &config->weights, error))
+        return false;
+    if (!router_policy_of(config, false)->weighted && !router_policy_of(config, true)->weighted)
+        return true;
+    const struct router_weights *weights = &config->weights;
+    return weights->requests + weights->tokens + weights->kv > 0 ||
+           node_error(given ? config->weights_node : node, error,
+                      "policy 'weighted' needs a weight above 0: set \"weights\", as in "
+                      "{\"requests\": 1, \"kv\": 1}");
+}
+
+const struct router_policy *router_policy_of(const struct router_config *config, bool handoffs)
+{
+    return router_policies[handoffs && config->decode_choice > 0 ? config->decode_choice - 1
+                                                                 : config->policy];
+}
+
+unsigned router_uses(const struct router_config *config, bool handoffs)
+{
+    const struct router_policy *policy = router_policy_of(config, handoffs);
+    const struct router_weights *weights = &config->weights;
+    unsigned weighted = (unsigned)(weights->requests > 0) << ROUTER_REQUESTS |
+                        (unsigned)(weights->tokens > 0) << ROUTER_TOKENS |
+                        (unsigned)(weights->kv > 0) << ROUTER_KV;
+    return policy->weighted ? policy->uses & weighted : policy->uses;
 }

@@ -4,30 +4,9 @@
 #include "tandem/router.h"
 
 #include "internal.h"
+#include "targets.h"
 
 #include "tandem/rng.h"
-
-struct target_set;
-
-/* One instance as the router knows it: the reported load and the costs of dispatches that the report does not
- * count. */
-struct target {
-    struct target_set *set;
-    uint32_t entity;
-    int64_t reported;
-    int64_t beyond;    /* sum of costs */
-    int64_t counted;   /* dispatches that the report had seen */
-    struct ring costs; /* of later ones, oldest first */
-};
-
-/* Instances among which one choice is made. */
-struct target_set {
-    struct target *targets;
-    struct tournament loads;
-    uint32_t count;
-    uint32_t next;  /* in rotation */
-    bool by_tokens; /* load is prompt tokens, else requests */
-};
 
 struct router {
     struct engine *engine;
@@ -36,8 +15,7 @@ struct router {
     struct workload *workload;
     struct metrics *metrics;
     struct target_set entries, decodes;
-    struct target **by_entity; /* the set's target of each entity */
-    uint32_t entities;
+    struct target **by_entity;        /* the set's target of each entity */
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
@@ -51,56 +29,13 @@ struct router {
     size_t free_pending_count, free_pending_capacity, pending_count;
 };
 
-static void set_init(struct router *router, struct target_set *set, const uint32_t *entities, uint32_t count,
-                     bool by_tokens)
-{
-    set->count = count;
-    set->by_tokens = by_tokens;
-    set->targets = mem_array(count, sizeof(struct target));
-    tournament_init(&set->loads, count);
-    for (uint32_t i = 0; i < count; i++) {
-        set->targets[i].set = set;
-        set->targets[i].entity = entities[i];
-        tournament_set(&set->loads, i, 0);
-        router->by_entity[entities[i]] = &set->targets[i];
-    }
-}
-
-static void set_clear(struct target_set *set)
-{
-    for (uint32_t i = 0; i < set->count; i++)
-        mem_free(set->targets[i].costs.slots);
-    mem_free(set->targets);
-    tournament_clear(&set->loads);
-}
-
-/* Chooses an instance for a request and books the dispatch. */
+/* Chooses an instance for a request, new or handed off, and books the dispatch. Its two choices are drawn
+ * independently of each other. */
 static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
 {
-    const struct router_policy *policy = router_policies[router->config.policy];
-    struct router_view view = {set->count, &set->loads, set->next};
-    uint32_t index = policy->choose(&view, rng_bits(router->cluster.seed, 0, RNG_ROUTER, request->row.id));
-    CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
-    set->next = (index + 1) % set->count;
-    if (policy->uses_loads) {
-        struct target *target = &set->targets[index];
-        int64_t cost = set->by_tokens ? request->prompt_tokens : 1;
-        ring_push_back(&target->costs, (uint32_t)cost);
-        target->beyond += cost;
-        tournament_set(&set->loads, index, target->reported + target->beyond);
-    }
-    return set->targets[index].entity;
-}
-
-static void on_report(struct router *router, const struct event *event)
-{
-    struct target *target = router->by_entity[event->source];
-    struct target_set *set = target->set;
-    target->reported = set->by_tokens ? event->words[REPORT_QUEUED_TOKENS]
-                                      : event->words[REPORT_RUNNING] + event->words[REPORT_WAITING];
-    for (; target->counted < event->words[REPORT_RECEIVED]; target->counted++)
-        target->beyond -= ring_pop_front(&target->costs);
-    tournament_set(&set->loads, (uint32_t)(target - set->targets), target->reported + target->beyond);
+    uint64_t draw = 2 * request->row.id + (set == &router->decodes);
+    uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
+    return targets_choose(set, request->session, request->prompt_tokens, random);
 }
 
 /* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
@@ -180,6 +115,7 @@ static void send_request(struct router *router, const struct workload_request *i
     request->max_tokens = item->max_tokens;
     request->last_token_ns = -1;
     request->user = user;
+    request->session = item->session;
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -249,7 +185,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     struct request *request = event->body;
     switch (event->type) {
     case MESSAGE_REPORT:
-        on_report(router, event);
+        targets_report(router->by_entity[event->source], event->words);
         return;
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
@@ -274,10 +210,10 @@ struct router *router_create(struct engine *engine, const struct router_config *
     router->cluster = *cluster;
     router->workload = workload;
     router->metrics = metrics;
-    router->entities = ENTITY_FIRST_INSTANCE + cluster->entry_count + cluster->decode_count;
-    router->by_entity = mem_array(router->entities, sizeof(struct target *));
-    set_init(router, &router->entries, cluster->entries, cluster->entry_count, cluster->decode_count > 0);
-    set_init(router, &router->decodes, cluster->decodes, cluster->decode_count, false);
+    router->by_entity = mem_array(ENTITY_FIRST_INSTANCE + cluster->entry_count + cluster->decode_count,
+                                  sizeof(struct target *));
+    targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
+    targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
     for (int64_t user = 0; user < workload_users(workload); user++)
         heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
@@ -290,8 +226,8 @@ struct router *router_create(struct engine *engine, const struct router_config *
 void router_free(struct router *router)
 {
     CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
-    set_clear(&router->entries);
-    set_clear(&router->decodes);
+    targets_clear(&router->entries);
+    targets_clear(&router->decodes);
     heap_clear(&router->sends);
     heap_clear(&router->frontend);
     mem_free(router->by_entity);

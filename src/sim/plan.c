@@ -441,6 +441,19 @@ static bool parse_output(struct plan *plan, struct error *error)
     return true;
 }
 
+/* Whether there is what the router's policy compares. */
+static bool check_router(const struct plan *plan, struct error *error)
+{
+    for (size_t i = 0; i < plan->pool_count; i++)
+        if (plan->pools[i].kv.cache == KV_CACHE_NONE &&
+            (router_uses(&plan->router, false) >> ROUTER_KV & 1) != 0)
+            return node_error(node_get(plan->pools[i].kv_node, "cache"), error,
+                              "without a KV cache there are no blocks that router policy '%s' could compare; "
+                              "use another, such as 'least-requests'",
+                              router_policy_of(&plan->router, false)->name);
+    return true;
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
@@ -449,9 +462,9 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
-                parse_part("router", plan->router_node, &plan->router, error) &&
+                router_parse(plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
-                parse_pools(plan, error) && set_ports(plan, error);
+                parse_pools(plan, error) && check_router(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);
     return good;

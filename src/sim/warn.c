@@ -183,10 +183,24 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
     warn_about_memory(pool);
 }
 
+static void warn_about_router(const struct plan *plan)
+{
+    const struct router_config *router = &plan->router;
+    bool weighted = router_policy_of(router, false)->weighted ||
+                    (plan->disaggregated && router_policy_of(router, true)->weighted);
+    if (!plan->disaggregated && router->decode_choice > 0)
+        log_warning("cluster.router.decode_policy has no effect: %s has no prefill and decode pools",
+                    plan->cluster_name);
+    if (!weighted && router->weights_node && node_type(router->weights_node) != NODE_NULL)
+        log_warning("cluster.router.weights has no effect with policy %s",
+                    router_policy_of(router, false)->name);
+}
+
 void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
+    warn_about_router(plan);
     for (size_t i = 0; i < plan->pool_count; i++)
         plan_warn_pool(plan, &plan->pools[i]);
 }
