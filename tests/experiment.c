@@ -221,6 +221,8 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(swapped_bytes);
     COMPARE(status);
     COMPARE(reason);
+    COMPARE(session);
+    COMPARE(turn);
     COMPARE(priority);
     return NULL;
 }

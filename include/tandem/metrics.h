@@ -127,7 +127,7 @@ struct metrics_config {
 
 /* Sums over the requests of the window, and over all for the checks. */
 struct metrics_counts {
-    uint64_t completed, refused, refused_by_reason[3];
+    uint64_t completed, refused, refused_by_reason[ROW_REASONS];
     uint64_t window_arrivals, window_completed, window_refused; /* by arrival inside the window */
     uint64_t window_completions;                                /* by time of completion inside the window */
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
@@ -139,8 +139,9 @@ struct metrics_counts {
     wide_t window_interference_ns, window_blocked_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
-    wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
-    uint64_t checksum;       /* sum of row_hash mod 2^64 */
+    wide_t third_wait_ns[3];  /* their prefill_queue + decode_queue + admission + stalled */
+    uint64_t sessions, turns; /* first turns, and all */
+    uint64_t checksum;        /* sum of row_hash mod 2^64 */
 };
 
 #define SERIES_MAX_BINS 4096

@@ -135,6 +135,8 @@ void metrics_row(struct metrics *metrics, const struct row *row)
 
     counts->checksum += row_hash(row);
     counts->window_arrivals += window;
+    counts->sessions += row->turn == 1;
+    counts->turns += row->turn > 0;
     if (row->status == ROW_COMPLETED) {
         count_completed(metrics, row);
         if (window)

@@ -44,9 +44,16 @@ static void print_requests(const struct summary *summary, struct text *text)
                 (unsigned long long)summary->requests, (unsigned long long)summary->completed,
                 (unsigned long long)summary->refused);
     if (summary->refused > 0)
-        text_append(text, " (model length %llu, KV capacity %llu)",
+        text_append(text, " (model length %llu, KV capacity %llu",
                     (unsigned long long)summary->refused_model_length,
                     (unsigned long long)summary->refused_kv_capacity);
+    if (summary->refused_session > 0)
+        text_append(text, ", turns after them %llu", (unsigned long long)summary->refused_session);
+    if (summary->refused > 0)
+        text_append(text, ")");
+    if (summary->sessions > 0)
+        text_append(text, "\n" LABEL "%llu, mean %.4g turns", "sessions",
+                    (unsigned long long)summary->sessions, summary->mean_turns);
     text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
                 time_text((double)summary->window_start_ns).text,
                 time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,

@@ -19,9 +19,9 @@ struct router {
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
-    struct heap sends;  /* closed loop: users' next requests; id: user */
-    uint64_t send_ties; /* order of equal times */
-    uint64_t thinks;
+    struct heap sends;    /* clients' next requests; id: client */
+    uint64_t send_ties;   /* order of equal times */
+    uint32_t newcomer;    /* the client that came last: the next comes once it has sent */
     struct heap frontend; /* requests on their way through the frontend; id: place in pending */
     struct request **pending;
     size_t pending_capacity;
@@ -35,14 +35,44 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
 {
     uint64_t draw = 2 * request->row.id + (set == &router->decodes);
     uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
-    return targets_choose(set, request->session, request->prompt_tokens, random);
+    return targets_choose(set, request->row.session, request->prompt_tokens, random);
 }
 
-/* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
-static void user_free(struct router *router, uint32_t user, int64_t now_ns)
+/* A client's request ended: it sends the next after its think time, if there is one. */
+static void client_answered(struct router *router, uint32_t client, int64_t now_ns)
 {
-    int64_t think_ns = workload_think_ns(router->workload, router->thinks++);
-    heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
+    int64_t time_ns;
+    if (workload_answered(router->workload, client, &time_ns))
+        heap_set(&router->sends, client, now_ns + time_ns, router->send_ties++);
+}
+
+/* The next client comes, to send for the first time. */
+static void take_client(struct router *router)
+{
+    int64_t send_ns;
+    if (workload_next_client(router->workload, &router->newcomer, &send_ns))
+        heap_set(&router->sends, router->newcomer, send_ns, router->send_ties++);
+}
+
+static struct request *new_request(struct router *router, const struct workload_request *item,
+                                   uint32_t client, int64_t now_ns)
+{
+    struct request *request = engine_body_new(router->engine);
+    request->row.id = router->arrived++;
+    request->row.arrival_ns = now_ns;
+    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
+    request->row.output_tokens = (uint32_t)item->output_tokens;
+    request->row.priority = (uint8_t)item->priority;
+    request->row.session = item->session;
+    request->row.turn = (uint32_t)item->turn;
+    request->row.prefill_instance = -1;
+    request->row.decode_instance = -1;
+    request->prompt_tokens = item->prompt_tokens;
+    request->output_tokens = item->output_tokens;
+    request->max_tokens = item->max_tokens;
+    request->last_token_ns = -1;
+    request->user = client;
+    return request;
 }
 
 static void refuse(struct router *router, struct request *request, enum row_reason reason)
@@ -53,6 +83,20 @@ static void refuse(struct router *router, struct request *request, enum row_reas
     metrics_row(router->metrics, &request->row);
     engine_body_free(router->engine, request);
     engine_count(router->engine, 1);
+}
+
+/* Refuses a request, which ends its session: the turns after it are never sent. */
+static void refuse_client(struct router *router, struct request *request, enum row_reason reason,
+                          int64_t now_ns)
+{
+    struct workload_request item;
+    uint32_t client = request->user;
+    refuse(router, request, reason);
+    if (workload_users(router->workload) == 0)
+        return;
+    while (workload_turn_left(router->workload, client, &item))
+        refuse(router, new_request(router, &item, client, now_ns), ROW_REASON_SESSION);
+    client_answered(router, client, now_ns);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -75,11 +119,8 @@ static enum row_reason refusal(const struct router *router, const struct request
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
     enum row_reason reason = refusal(router, request);
-    uint32_t user = request->user;
     if (reason != ROW_REASON_NONE) {
-        refuse(router, request, reason);
-        if (workload_users(router->workload) > 0)
-            user_free(router, user, now_ns);
+        refuse_client(router, request, reason, now_ns);
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
@@ -99,23 +140,10 @@ static uint32_t pending_place(struct router *router)
 }
 
 /* A client sends: the request goes through the frontend. */
-static void send_request(struct router *router, const struct workload_request *item, uint32_t user,
+static void send_request(struct router *router, const struct workload_request *item, uint32_t client,
                          int64_t now_ns)
 {
-    struct request *request = engine_body_new(router->engine);
-    request->row.id = router->arrived++;
-    request->row.arrival_ns = now_ns;
-    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
-    request->row.output_tokens = (uint32_t)item->output_tokens;
-    request->row.priority = (uint8_t)item->priority;
-    request->row.prefill_instance = -1;
-    request->row.decode_instance = -1;
-    request->prompt_tokens = item->prompt_tokens;
-    request->output_tokens = item->output_tokens;
-    request->max_tokens = item->max_tokens;
-    request->last_token_ns = -1;
-    request->user = user;
-    request->session = item->session;
+    struct request *request = new_request(router, item, client, now_ns);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -139,16 +167,18 @@ static void take_sent(struct router *router)
     }
 }
 
-/* Closed loop: all requests that users send now. */
+/* All requests that clients send now. */
 static void send_due(struct router *router, int64_t now_ns)
 {
     const struct heap_entry *top;
     while ((top = heap_top(&router->sends)) && top->key <= now_ns) {
         struct workload_request item;
-        uint32_t user = top->id;
-        heap_remove(&router->sends, user);
-        if (workload_next(router->workload, &item))
-            send_request(router, &item, user, now_ns);
+        uint32_t client = top->id;
+        heap_remove(&router->sends, client);
+        if (workload_next_of(router->workload, client, &item))
+            send_request(router, &item, client, now_ns);
+        if (client == router->newcomer)
+            take_client(router);
     }
 }
 
@@ -192,7 +222,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
         return;
     case MESSAGE_ENDED:
-        user_free(router, (uint32_t)event->words[0], event->time_ns);
+        client_answered(router, (uint32_t)event->words[0], event->time_ns);
         engine_wake(engine, ENTITY_ROUTER, next_time(router));
         return;
     default:
@@ -215,9 +245,9 @@ struct router *router_create(struct engine *engine, const struct router_config *
     targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
     targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
-    for (int64_t user = 0; user < workload_users(workload); user++)
-        heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
-    if (workload_users(workload) == 0)
+    if (workload_users(workload) > 0)
+        take_client(router);
+    else
         take_upcoming(router);
     engine_wake(engine, ENTITY_ROUTER, next_time(router));
     return router;
