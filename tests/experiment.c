@@ -117,6 +117,24 @@ void experiment_sessions(struct experiment *experiment, const struct experiment_
                    experiment->trace);
 }
 
+void experiment_hashes(struct experiment *experiment, const struct experiment_request *requests,
+                       const char *const *hashes, size_t count, int64_t block_tokens)
+{
+    struct text text = {0};
+    for (size_t i = 0; i < count; i++)
+        text_append(&text,
+                    "{\"timestamp\": %.6f, \"input_length\": %lld, \"output_length\": %lld, \"hash_ids\": "
+                    "[%s]}\n",
+                    (double)requests[i].send_ns / 1e6, (long long)requests[i].prompt_tokens,
+                    (long long)requests[i].output_tokens, hashes[i]);
+    write_file(experiment->trace, text_string(&text));
+    text_clear(&text);
+    experiment_set(
+        experiment,
+        "workload={\"trace\": {\"format\": \"mooncake\", \"path\": \"%s\", \"block_tokens\": %lld}}",
+        experiment->trace, (long long)block_tokens);
+}
+
 void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
                           const char *arrivals, int64_t requests)
 {
@@ -219,6 +237,9 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(preemptions);
     COMPARE(swaps);
     COMPARE(swapped_bytes);
+    COMPARE(cached_prompt_tokens);
+    COMPARE(host_prompt_tokens);
+    COMPARE(ssd_prompt_tokens);
     COMPARE(status);
     COMPARE(reason);
     COMPARE(session);
@@ -258,6 +279,10 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(moving_request_ns);
     COMPARE(sent_bytes);
     COMPARE(received_bytes);
+    COMPARE(cached_tokens);
+    COMPARE(cached_host_tokens);
+    COMPARE(cached_ssd_tokens);
+    COMPARE(evicted_blocks);
 #undef COMPARE
 #define COMPARE(field)                                                                                       \
     if (a->field < b->field || a->field > b->field)                                                          \
@@ -311,7 +336,8 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
 
 /* Sums over the rows, to be met by the instances' own sums. */
 struct row_sums {
-    uint64_t prompt_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved, bytes;
+    uint64_t prompt_tokens, cached_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved,
+        bytes;
     int64_t waiting_ns, running_ns, moving_ns;
 };
 
@@ -329,6 +355,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         bool moved = row->decode_instance >= 0;
         sums.completed++;
         sums.prompt_tokens += row->prompt_tokens;
+        sums.cached_tokens += row->cached_prompt_tokens;
         sums.output_tokens += row->output_tokens;
         sums.preemptions += row->preemptions;
         sums.swaps += row->swaps;
@@ -420,7 +447,8 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
     CU_ASSERT_EQUAL(summary->swapped_bytes, rows.swapped_bytes);
     /* A recompute also runs the last sampled token, which was in no cache before: one more for each preempted
      * decode, none for a preempted partial prefill. */
-    uint64_t needed = rows.prompt_tokens + sums.recomputed_tokens;
+    uint64_t needed = rows.prompt_tokens - rows.cached_tokens + sums.recomputed_tokens;
+    CU_ASSERT_EQUAL(summary->cached_prompt_tokens, rows.cached_tokens);
     CU_ASSERT(sums.prefill_tokens >= needed && sums.prefill_tokens <= needed + sums.preemptions - sums.swaps);
     CU_ASSERT_EQUAL(summary->moved_requests, rows.moved);
     CU_ASSERT_EQUAL(sums.sent_bytes, rows.bytes);

@@ -43,6 +43,10 @@ void experiment_free(struct experiment *experiment);
 void experiment_set(struct experiment *experiment, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The workload is this trace, with the hashes of the prompts' blocks of so many tokens ("0, 1, 2"). */
+void experiment_hashes(struct experiment *experiment, const struct experiment_request *requests,
+                       const char *const *hashes, size_t count, int64_t block_tokens);
+
 /* The workload is this trace, or synthetic requests (lengths and arrivals as JSON). */
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count);
 /* The trace with the number of each request's session, -1 for none. */

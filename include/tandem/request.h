@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "tandem/engine.h"
 #include "tandem/row.h"
 
 struct request {
@@ -12,12 +13,23 @@ struct request {
     int64_t output_tokens; /* hidden from policies (scheduler.h shows no way to it) */
     int64_t max_tokens;    /* visible */
     int64_t generated_tokens;
-    int64_t stage_ns;      /* when the current stage began */
-    int64_t stalled_ns;    /* stalls inside the current stage */
-    int64_t last_token_ns; /* time of the last visible token */
-    int64_t prefill_place; /* where the prefill instance holds its blocks */
-    uint32_t user;         /* where clients wait: which sent it */
+    int64_t stage_ns;          /* when the current stage began */
+    int64_t stalled_ns;        /* stalls inside the current stage */
+    int64_t last_token_ns;     /* time of the last visible token */
+    int64_t prefill_place;     /* where the prefill instance holds its blocks */
+    uint32_t user;             /* where clients wait: which sent it */
+    struct engine_tail hashes; /* of its blocks, where some pool shares them: see workload.h */
 };
+
+static inline const uint64_t *request_hashes(const struct request *request)
+{
+    return request->hashes.bytes;
+}
+
+static inline size_t request_hash_count(const struct request *request)
+{
+    return request->hashes.count / sizeof(uint64_t);
+}
 
 /* Message types. */
 enum serving_message {

@@ -19,6 +19,7 @@ struct instance_row {
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, padding_tokens, output_tokens;
     uint64_t preemptions, swaps, swapped_out_bytes, swapped_in_bytes;
+    uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     uint64_t kv_capacity_blocks, kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
     double kv_mean_utilization; /* block-ns / (capacity x window) */
     double kv_mean_cached;      /* token-ns / (capacity in tokens x window) */
@@ -49,6 +50,7 @@ struct pool_row {
     double mean_running, mean_waiting; /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, padding_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
     uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
+    uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
     double power_capped; /* share of busy time in phases whose power the cap cuts */
@@ -97,6 +99,8 @@ struct summary {
         mean_blocked_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
+    uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens; /* of completed requests */
+    double prefix_hit_share;
     double utilization; /* GPU-weighted over pools */
     double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
     double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;

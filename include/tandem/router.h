@@ -101,6 +101,7 @@ struct router_cluster {
      * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;
     bool single_token_stays; /* first_token prefill: one output token needs no hand-off */
+    bool keeps_hashes;       /* requests carry the hashes of their blocks */
     uint64_t seed;
 };
 

@@ -49,9 +49,12 @@ struct row {
     uint64_t swapped_bytes; /* both ways */
     int64_t session;        /* number of the conversation, -1: none */
     uint32_t turn;          /* of the session, from 1; 0: not known */
-    uint8_t status;         /* enum row_status */
-    uint8_t reason;         /* enum row_reason */
-    uint8_t priority;       /* class, 0 the most urgent */
+    /* Of the prompt: never computed for this request, since it was in the cache; of them, of the host or the
+     * SSD. */
+    uint32_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
+    uint8_t status;   /* enum row_status */
+    uint8_t reason;   /* enum row_reason */
+    uint8_t priority; /* class, 0 the most urgent */
 };
 
 /* Nanoseconds per output token after the first, rounded half up; 0 when there is only one token. */

@@ -28,8 +28,8 @@ struct workload_request {
     int64_t session;  /* number of the conversation, -1: none */
     int64_t turn;     /* of the session, from 1; 0: not known */
     /* What its blocks of workload_hash_tokens() hold, the prompt's first: equal hashes are equal blocks with
-     * the same blocks before them. Those of full blocks count; there may be fewer (the rest is like no other)
-     * or more (they go on over the output). Borrowed until the next request is asked for. */
+     * the same blocks before them. Of full blocks only; there may be fewer (the rest is like no other) or
+     * more (they go on over the output). Borrowed until the next request is asked for. */
     const uint64_t *hashes;
     size_t hash_count;
 };

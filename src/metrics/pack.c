@@ -126,6 +126,9 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->preemptions += from->preemptions;
     into->swaps += from->swaps;
     into->swapped_bytes += from->swapped_bytes;
+    into->cached_prompt_tokens += from->cached_prompt_tokens;
+    into->host_prompt_tokens += from->host_prompt_tokens;
+    into->ssd_prompt_tokens += from->ssd_prompt_tokens;
     into->window_prompt_tokens += from->window_prompt_tokens;
     into->e2e_ns += from->e2e_ns;
     for (int i = 0; i < STAGE_COUNT; i++)

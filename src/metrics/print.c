@@ -191,6 +191,11 @@ static void print_caches(const struct results *results, struct text *text)
     }
 }
 
+static double share_of(uint64_t prompt_tokens, const struct summary *summary)
+{
+    return 100 * (double)prompt_tokens / (double)summary->prompt_tokens;
+}
+
 static void print_costs(const struct results *results, struct text *text)
 {
     const struct summary *summary = &results->summary;
@@ -200,6 +205,10 @@ static void print_costs(const struct results *results, struct text *text)
     if (summary->swaps > 0)
         text_append(text, LABEL "%llu, %s copied to the host and back\n", "swaps",
                     (unsigned long long)summary->swaps, bytes_text(summary->swapped_bytes).text);
+    if (summary->cached_prompt_tokens > 0)
+        text_append(text, LABEL "%.2f %% of prompt tokens (host %.2f %%, SSD %.2f %%)\n", "prefix hits",
+                    100 * summary->prefix_hit_share, share_of(summary->host_prompt_tokens, summary),
+                    share_of(summary->ssd_prompt_tokens, summary));
     if (summary->moved_requests > 0)
         text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
                     (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);

@@ -193,6 +193,10 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .swaps = usage->swaps,
         .swapped_out_bytes = usage->swapped_out_bytes,
         .swapped_in_bytes = usage->swapped_in_bytes,
+        .cached_tokens = usage->cached_tokens,
+        .cached_host_tokens = usage->cached_host_tokens,
+        .cached_ssd_tokens = usage->cached_ssd_tokens,
+        .evicted_blocks = usage->evicted_blocks,
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .kv_peak_blocks = usage->kv_peak_blocks,
         .kv_peak_tokens = usage->kv_peak_tokens,
@@ -273,6 +277,10 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .swaps = usage->swaps,
         .swapped_out_bytes = usage->swapped_out_bytes,
         .swapped_in_bytes = usage->swapped_in_bytes,
+        .cached_tokens = usage->cached_tokens,
+        .cached_host_tokens = usage->cached_host_tokens,
+        .cached_ssd_tokens = usage->cached_ssd_tokens,
+        .evicted_blocks = usage->evicted_blocks,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
         .usd_per_million_prefill_tokens = prefills ? ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
@@ -459,6 +467,10 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->preemptions = counts->preemptions;
     summary->swaps = counts->swaps;
     summary->swapped_bytes = counts->swapped_bytes;
+    summary->cached_prompt_tokens = counts->cached_prompt_tokens;
+    summary->host_prompt_tokens = counts->host_prompt_tokens;
+    summary->ssd_prompt_tokens = counts->ssd_prompt_tokens;
+    summary->prefix_hit_share = ratio((double)counts->cached_prompt_tokens, (double)counts->prompt_tokens);
     summary->saturated = saturated(build);
 }
 

@@ -16,8 +16,6 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
     } else if (config->first_token == FIRST_TOKEN_RELAY) {
         request->generated_tokens = 1; /* on its way; visible when the decode instance admits the request */
     }
-    request->row.kv_transfer_bytes =
-        (uint64_t)(kv_blocks(&instance->kv, request->prompt_tokens) * config->kv_bytes_per_block);
     request->prefill_place = instance_place(instance, slot);
     running_remove(instance, slot);
     sequence->state = SEQUENCE_HELD;
@@ -54,12 +52,16 @@ void handoff_receive(struct instance *instance, struct request *request, int64_t
     instance->boundary_due = true;
 }
 
+/* Asks for the blocks of the prompt that are not here. */
 static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     const struct instance_config *config = instance->config;
-    const struct request *request = instance->sequences[slot].request;
-    int64_t bytes = (int64_t)request->row.kv_transfer_bytes;
-    int64_t blocks = kv_blocks(&instance->kv, request->prompt_tokens);
+    const struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request;
+    int64_t here = sequence->computed_tokens / instance->kv.block_tokens;
+    int64_t blocks = kv_blocks(&instance->kv, request->prompt_tokens) - here;
+    int64_t bytes = blocks * config->kv_bytes_per_block;
+    request->row.kv_transfer_bytes = (uint64_t)bytes;
     int64_t words[ENGINE_WORDS];
     words[FLOW_PREFILL] = request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
     words[FLOW_BYTES] = bytes;
@@ -80,10 +82,15 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
         struct sequence *sequence = &instance->sequences[slot];
         int64_t tokens = sequence->request->prompt_tokens + 1;
         struct room_item item = {1, tokens, true};
-        if (!admission_fits(&instance->schedule, slot, kv_size(&instance->kv, tokens), item))
+        if (instance->config->caching.on)
+            caching_look_up(instance, slot, tokens - 1);
+        int64_t blocks = kv_size(&instance->kv, tokens);
+        if (!admission_fits(&instance->schedule, slot, blocks - sequence->spared_blocks, item))
             return;
         blocked_leave(instance, sequence->request);
-        blocks_take(instance, slot, kv_size(&instance->kv, tokens));
+        if (instance->config->caching.on)
+            caching_admit(instance, slot, false);
+        blocks_take(instance, slot, blocks - sequence->blocks);
         ring_pop_front(&instance->offered);
         sequence->state = SEQUENCE_MOVING;
         instance->moving++;
@@ -110,6 +117,8 @@ void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, i
     request->row.control_ns += 2 * latency_ns;
     instance->meter.usage.received_bytes += bytes;
     cache_outside(instance, slot, moved_tokens(request));
+    if (instance->caching.prefix)
+        caching_fill(instance, slot, moved_tokens(request));
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
     instance->boundary_due = true;

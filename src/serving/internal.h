@@ -50,6 +50,23 @@ struct sequence {
     int64_t highest_computed_tokens; /* ever: below it, work is repeated */
     int64_t stall_start_ns;          /* while preempted; else -1 */
     int64_t outside_tokens;          /* cached while it is not in the batch, as cache_outside was told */
+    int64_t spared_blocks; /* while it waits: of its hits, those that others use, which take no room */
+};
+
+/* A sequence's leading blocks that the cache knows by name; PREFIX_NONE: one that it does not. */
+struct chain {
+    uint32_t *blocks;
+    size_t count, capacity;
+    size_t named;
+};
+
+/* Blocks that requests share (kv.prefix_caching). */
+struct caching {
+    struct prefix *prefix; /* owned; NULL: they share none */
+    struct chain *chains;  /* by slot */
+    size_t chain_count, chain_capacity;
+    int64_t loaded_blocks[PREFIX_TIERS]; /* of hashes, since an iteration began */
+    int64_t shared_tokens; /* that sequences count beyond the first of each block; taken off outside_tokens */
 };
 
 /* A queue of slots with both ends open. */
@@ -186,6 +203,7 @@ struct instance {
     uint32_t *ended; /* slots whose last token came in this step */
     size_t ended_count, ended_capacity;
     int64_t held; /* prefill role: sequences whose blocks are kept for a transfer */
+    struct caching caching;
 };
 
 /* sequence.c: slots, lists. */
@@ -355,6 +373,26 @@ void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks);
 int64_t blocks_for_chunk(const struct instance *instance, const struct sequence *sequence, int64_t chunk);
 /* Gives all blocks of a sequence back; sequence->blocks stays. */
 void blocks_give(struct instance *instance, uint32_t slot);
+
+/* caching.c: blocks that requests share */
+void caching_init(struct instance *instance);
+void caching_clear(struct instance *instance);
+/* What of a sequence that waits, which has so many known tokens, is in the cache: computed_tokens becomes
+ * that, and spared_blocks what others use of it. Nothing is taken. */
+void caching_look_up(struct instance *instance, uint32_t slot, int64_t tokens);
+/* It uses what was just found. computes: the rest is computed here, so that this is not, unless it was
+ * before. */
+void caching_admit(struct instance *instance, uint32_t slot, bool computes);
+/* So many of its tokens are in the cache, or will be after the iteration that is planned. */
+void caching_fill(struct instance *instance, uint32_t slot, int64_t tokens);
+/* It gives all its blocks back: those with a name are kept. */
+void caching_give(struct instance *instance, uint32_t slot);
+/* What loading from the tiers below, since it was asked last, adds to the iteration that begins now. */
+int64_t caching_loaded_ns(struct instance *instance);
+static inline int64_t caching_load_ns(struct instance *instance)
+{
+    return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
+}
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false

@@ -3,6 +3,8 @@
  * else. */
 #include "tandem/router.h"
 
+#include <string.h>
+
 #include "internal.h"
 #include "targets.h"
 
@@ -139,11 +141,23 @@ static uint32_t pending_place(struct router *router)
     return (uint32_t)router->pending_count++;
 }
 
+/* The request gets the hashes of the blocks that it will fill. */
+static void keep_hashes(struct router *router, struct request *request, const struct workload_request *item)
+{
+    int64_t filled = (item->prompt_tokens + item->output_tokens - 1) / workload_hash_tokens(router->workload);
+    size_t count = item->hash_count < (size_t)filled ? item->hash_count : (size_t)filled;
+    if (count > 0)
+        memcpy(engine_body_extend(router->engine, request, count * sizeof(uint64_t)), item->hashes,
+               count * sizeof(uint64_t));
+}
+
 /* A client sends: the request goes through the frontend. */
 static void send_request(struct router *router, const struct workload_request *item, uint32_t client,
                          int64_t now_ns)
 {
     struct request *request = new_request(router, item, client, now_ns);
+    if (router->cluster.keeps_hashes)
+        keep_hashes(router, request, item);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);

@@ -56,6 +56,8 @@ static inline void add_chunk(struct schedule *schedule, uint32_t slot, int64_t c
     schedule->items[schedule->item_count++] = slot;
     schedule->prefill_tokens += chunk;
     schedule->budget_tokens -= chunk;
+    if (instance->caching.prefix)
+        caching_fill(instance, slot, sequence->computed_tokens + chunk);
 }
 
 void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
@@ -295,6 +297,10 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     running_append(instance, slot);
     partial_append(instance, slot);
     sequence->state = SEQUENCE_PREFILL;
+    if (instance->config->caching.on) {
+        instance->queued_tokens -= sequence->computed_tokens;
+        caching_admit(instance, slot, true);
+    }
     if (sequence->stall_start_ns >= 0)
         request->stalled_ns += now_ns - sequence->stall_start_ns;
     else
@@ -308,8 +314,17 @@ static bool admits(const struct schedule *schedule, uint32_t slot, int64_t chunk
 {
     const struct instance *instance = schedule->instance;
     const struct sequence *sequence = &instance->sequences[slot];
-    return admission_fits(schedule, slot, kv_size(&instance->kv, sequence->known_tokens),
-                          chunk_item(sequence, chunk));
+    int64_t blocks = kv_size(&instance->kv, sequence->known_tokens) - sequence->spared_blocks;
+    return admission_fits(schedule, slot, blocks, chunk_item(sequence, chunk));
+}
+
+/* The next to be admitted, with what of it is in the cache. */
+static uint32_t first_waiting(struct instance *instance)
+{
+    uint32_t slot = waiting_first(instance);
+    if (instance->config->caching.on)
+        caching_look_up(instance, slot, instance->sequences[slot].known_tokens);
+    return slot;
 }
 
 int64_t schedule_waiting_chunks(struct schedule *schedule)
@@ -318,7 +333,7 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
     int64_t admitted = 0;
     while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
-        uint32_t slot = waiting_first(instance);
+        uint32_t slot = first_waiting(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
         if (!admits(schedule, slot, chunk))
@@ -335,13 +350,14 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
     int64_t admitted = 0;
     while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs) {
-        uint32_t slot = waiting_first(instance);
+        uint32_t slot = first_waiting(instance);
         const struct sequence *sequence = &instance->sequences[slot];
-        if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
+        int64_t rest = sequence->known_tokens - sequence->computed_tokens;
+        if (schedule->item_count > 0 && rest > schedule->budget_tokens)
             break;
-        if (!admits(schedule, slot, sequence->known_tokens))
+        if (!admits(schedule, slot, rest))
             break;
-        schedule_admit(schedule, slot, sequence->known_tokens);
+        schedule_admit(schedule, slot, rest);
         admitted++;
     }
     return admitted;

@@ -36,6 +36,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
         limits->watermark = policy->default_watermark;
     if (limits->swap_gb_per_s <= 0)
         limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
+    if (pool->kv.host_tier_gb_per_s <= 0)
+        pool->kv.host_tier_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -165,14 +167,9 @@ static int64_t most_tokens(const struct plan_pool *pool)
 static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                               struct error *error)
 {
-    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
     int64_t length = pool->max_model_len > 0 ? pool->max_model_len : plan->model.max_context_tokens;
-    for (int64_t stage = 0; stage < stages; stage++) {
-        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
-        most_bytes = bytes > most_bytes ? bytes : most_bytes;
-    }
-    pool->kv.copy_ns_per_block =
-        2e9 * (double)(most_bytes * pool->kv.block_tokens) / pool->gpu.bandwidth; /* read and written */
+    int64_t block_bytes = plan_most_kv_bytes(plan, pool) * pool->kv.block_tokens;
+    pool->kv.copy_ns_per_block = 2e9 * (double)block_bytes / pool->gpu.bandwidth; /* read and written */
     node = pool->kv_node ? pool->kv_node : node;
     if (!kv_resolve(&pool->kv, pool->member_blocks, length, node, error))
         return false;
@@ -307,7 +304,8 @@ bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node
            parse_part("power", pool->power_node, &pool->power, error) &&
            power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
            kv_parse(pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
-           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
+           check_cache(plan, pool, error) && plan_check_prefix(pool, error) &&
+           resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,

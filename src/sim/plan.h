@@ -122,6 +122,23 @@ struct kv_capacity plan_stage_capacity(const struct plan *plan, const struct pla
 bool plan_find_capacity(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                         struct error *error);
 
+/* KV cache of a token on a GPU of the fullest stage. */
+int64_t plan_most_kv_bytes(const struct plan *plan, const struct plan_pool *pool);
+
+/* Whether a pool's options for prefix caching fit the others. */
+bool plan_check_prefix(const struct plan_pool *pool, struct error *error);
+
+/* Whether the workload says what pools that share blocks have to know: hashes of blocks of so many tokens, 0
+ * for none.
+ */
+bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error);
+
+/* Whether any does, so that requests carry hashes; and what its instances are told, tiers with their room of
+ * a member and rates, as with swapping. */
+bool plan_shares_blocks(const struct plan *plan);
+struct caching_config plan_caching(const struct plan *plan, const struct plan_pool *pool,
+                                   int64_t hash_tokens);
+
 /* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
  * nodes, no link between them. node: the pool's. */
 bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);

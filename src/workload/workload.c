@@ -351,6 +351,14 @@ void workload_free(struct workload *workload)
     mem_free(workload);
 }
 
+/* Hashes of a row without that of a last block that the prompt does not fill: what fills it is not known. */
+static size_t full_blocks(const struct workload *workload, const struct trace_row *row)
+{
+    int64_t hash_tokens = workload_hash_tokens(workload);
+    size_t full = hash_tokens > 0 ? (size_t)(row->prompt_tokens / hash_tokens) : 0;
+    return full < row->hash_count ? full : row->hash_count;
+}
+
 /* The rows are those that workload_create has checked: others would be a run for which nothing was set up. */
 static void give_trace(struct workload *workload, struct workload_request *request)
 {
@@ -377,7 +385,7 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->session = row.session;
     request->turn = 0;
     request->hashes = row.hashes;
-    request->hash_count = row.hash_count;
+    request->hash_count = full_blocks(workload, &row);
 }
 
 static void give_synthetic(struct workload *workload, struct workload_request *request)

@@ -36,7 +36,7 @@ static struct workload *open_rows(const char *options, bool backwards, uint64_t 
 static void check_row(const struct workload_request *request, int64_t row)
 {
     CU_ASSERT_EQUAL(request->prompt_tokens, 4 * row + 1);
-    CU_ASSERT_EQUAL_FATAL(request->hash_count, (size_t)row + 1);
+    CU_ASSERT_EQUAL_FATAL(request->hash_count, (size_t)row); /* the last block is not full */
     for (size_t block = 0; block < request->hash_count; block++)
         CU_ASSERT_EQUAL(request->hashes[block], 100 * (uint64_t)row + block);
 }
