@@ -136,19 +136,27 @@ int64_t dialogues_think_ns(const struct dialogues *dialogues, const struct sessi
 /* --- all of them
  * --------------------------------------------------------------------------------------------- */
 
-/* Walks over all turns: how many there are, and that none is too long to be counted. */
 static bool count_turns(const struct dialogues *dialogues, const struct node *node, int64_t *requests,
                         struct error *error)
 {
-    struct workload_request request;
     *requests = 0;
     for (int64_t number = 0; number < dialogues->count; number++) {
-        struct session session = dialogues_begin(dialogues, number);
-        *requests += session.turns;
+        *requests += dialogues_begin(dialogues, number).turns;
         if ((double)*requests > WORKLOAD_REQUESTS_MAX)
             return node_error(node, error, "%lld sessions have over %g turns: lower count or turns",
                               (long long)dialogues->count, WORKLOAD_REQUESTS_MAX);
-        while (session.turn < session.turns) {
+    }
+    return true;
+}
+
+/* Whether all contexts can be counted; where they have a limit only first turns can be too long. */
+static bool check_contexts(const struct dialogues *dialogues, const struct node *node, struct error *error)
+{
+    struct workload_request request;
+    for (int64_t number = 0; number < dialogues->count; number++) {
+        struct session session = dialogues_begin(dialogues, number);
+        int64_t turns = dialogues->max_context_tokens > 0 ? 1 : session.turns;
+        while (session.turn < turns) {
             take_turn(dialogues, &session, &request);
             if (session.context_tokens > WORKLOAD_TOKENS_MAX)
                 return node_error(node, error,
@@ -183,7 +191,7 @@ bool dialogues_parse(const struct node *node, uint64_t seed, struct dialogues *d
            length_parse(settings.output_tokens, "output_tokens", &dialogues->output, error) &&
            arrivals_parse(settings.arrivals, &dialogues->arrivals, error) &&
            priorities_parse(settings.priority_shares, &dialogues->priorities, error) &&
-           count_turns(dialogues, node, requests, error);
+           count_turns(dialogues, node, requests, error) && check_contexts(dialogues, node, error);
 }
 
 void dialogues_clear(struct dialogues *dialogues)
