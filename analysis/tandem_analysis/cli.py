@@ -69,7 +69,8 @@ def _parser() -> Parser:
     export.add_argument(
         "--columns",
         metavar="NAMES",
-        help="figures of /summary and pools[NAME].FIGURE of /pools, with commas between; without: all",
+        help="figures of /summary, pools[NAME].FIGURE of /pools, classes[NUMBER].FIGURE of /classes, with "
+        "commas between; without: all",
     )
     roofline = commands.add_parser(
         "roofline", help="operators under the roofs of a GPU: figure, CSV"

@@ -239,6 +239,7 @@ struct workload {
     struct length prompt, output;
     struct arrivals arrivals;
     struct priorities priorities;
+    int64_t highest_class; /* of a trace */
     struct dialogues dialogues;
     /* What was given so far. */
     int64_t given;

@@ -208,6 +208,8 @@ static bool check_trace(struct workload *workload, const struct node *node, cons
             continue;
         last_given_ns = row.time_ns;
         workload->count++;
+        if (row.priority > workload->highest_class)
+            workload->highest_class = row.priority;
         workload->rows_hash = hash_row(workload->rows_hash, &row);
     }
     if (workload->count == 0)
@@ -447,6 +449,14 @@ int64_t workload_hash_tokens(const struct workload *workload)
     if (workload->dialogues.count > 0)
         return workload->dialogues.block_tokens;
     return trace->reader && trace->reader->hash_tokens ? trace->reader->hash_tokens(trace->state) : 0;
+}
+
+int64_t workload_classes(const struct workload *workload)
+{
+    const struct priorities *priorities =
+        workload->dialogues.count > 0 ? &workload->dialogues.priorities : &workload->priorities;
+    int64_t shares = (int64_t)priorities->count;
+    return shares > workload->highest_class + 1 ? shares : workload->highest_class + 1;
 }
 
 int64_t workload_last_send_ns(const struct workload *workload)

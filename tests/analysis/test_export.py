@@ -16,7 +16,7 @@ class Export(CommandFolder):
 
     def setUp(self) -> None:
         super().setUp()
-        self.runs = [Synthetic(count=50), Synthetic(name="disagg", pools=PAIR, count=60)]
+        self.runs = [Synthetic(count=50), Synthetic(name="disagg", pools=PAIR, count=60, classes=2)]
         self.results = self.made(*self.runs)
         self.paths = [str(self.folder / str(i) / "results.h5") for i in range(2)]
 
@@ -35,6 +35,8 @@ class Export(CommandFolder):
             for _, pool in result.pools.iterrows():
                 self.assertEqual(float(row[f"pools[{pool['name']}].mfu"]), pool["mfu"])
         self.assertEqual(rows[0]["pools[decode].mfu"], "")
+        self.assertEqual(rows[0]["classes[1].slo_attainment"], "")
+        self.assertEqual(rows[1]["classes[1].slo_attainment"], "0.8")
 
     def test_columns(self) -> None:
         rows = self.rows("--columns", "pools[decode].gpus,requests")
