@@ -65,8 +65,8 @@ int64_t workload_hash_tokens(const struct workload *workload);
 /* Classes of priority, from 0 to the highest that it has; at least 1. */
 int64_t workload_classes(const struct workload *workload);
 
-/* Send time of the last request (found by workload_create); SIMTIME_NEVER where there are clients, whose
- * times follow from the run. */
+/* Send time of the last request (found by workload_create); of sessions that come at a rate, when the last
+ * begins; SIMTIME_NEVER where all times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);
 
 /* Clients wait for an answer before they send again: users of a closed loop (without sessions, workload_next

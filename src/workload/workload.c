@@ -299,9 +299,13 @@ static bool create_sessions(struct workload *workload, const struct node *node,
     if (settings->max_requests > 0)
         return node_error(node_get(node, "max_requests"), error,
                           "sessions have all their turns: remove it, and set sessions.count");
-    workload->last_send_ns = SIMTIME_NEVER;
-    return dialogues_parse(settings->sessions, workload->seed, dialogues, &workload->count, error) &&
-           check_arrivals(&dialogues->arrivals, dialogues->count, &noun, node, settings, error);
+    if (!dialogues_parse(settings->sessions, workload->seed, dialogues, &workload->count, error) ||
+        !check_arrivals(&dialogues->arrivals, dialogues->count, &noun, node, settings, error))
+        return false;
+    int64_t begin_ns =
+        workload_scaled(workload, arrivals_last_ns(&dialogues->arrivals, workload->seed, dialogues->count));
+    workload->last_send_ns = begin_ns > 0 ? begin_ns : SIMTIME_NEVER;
+    return true;
 }
 
 /* --- the workload

@@ -34,6 +34,7 @@ static void test_alone(void)
     CU_ASSERT_EQUAL(outcome.summary.sessions, 3);
     CU_ASSERT_EQUAL(outcome.summary.mean_turns, 5);
     int64_t send_ns = 0;
+    uint64_t arrivals = 0;
     for (int64_t i = 0; i < 15; i++) {
         const struct row *row = &outcome.rows[i];
         int64_t turn = i % 5, prompt = 100 + 103 * turn, chunks = (prompt + 255) / 256;
@@ -45,7 +46,11 @@ static void test_alone(void)
         CU_ASSERT_EQUAL(row->arrival_ns, send_ns);
         CU_ASSERT_EQUAL(row->e2e_ns, LATENCY_NS + chunks * 10000000 + 8000000);
         send_ns += row->e2e_ns + LATENCY_NS + 50000000;
+        arrivals += row->arrival_ns <= 2000000000;
     }
+    CU_ASSERT_EQUAL(outcome.summary.window_end_ns, 2000000000); /* the last session begins */
+    CU_ASSERT_EQUAL(outcome.summary.window_arrivals, arrivals);
+    CU_ASSERT_EQUAL(arrivals, 11);
     outcome_clear(&outcome);
     experiment_free(experiment);
 }

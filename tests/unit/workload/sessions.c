@@ -152,6 +152,7 @@ static void test_begins(void)
         CU_ASSERT_EQUAL(send_ns, request.send_ns);
     }
     CU_ASSERT_FALSE(workload_next_client(sessions, &client, &send_ns));
+    CU_ASSERT_EQUAL(workload_last_send_ns(sessions), request.send_ns);
     workload_free(requests);
     workload_free(sessions);
 }
