@@ -46,6 +46,7 @@ struct instance_config {
     int64_t latency_ns;             /* control latency L */
     int64_t report_interval_ns;
     bool reports;               /* whether the router's policy uses them */
+    bool deadlines;             /* requests may have one */
     bool closed_loop;           /* ended requests are told to the router */
     int first_token;            /* enum first_token */
     int mode;                   /* enum instance_mode */

@@ -17,7 +17,7 @@ enum metric {
     METRIC_TPOT,
     METRIC_ITL,
     METRIC_E2E,
-    METRIC_QUEUE,    /* prefill_queue + decode_queue + admission */
+    METRIC_QUEUE,    /* router_queue + prefill_queue + decode_queue + admission */
     METRIC_TRANSFER, /* only requests that moved */
     METRIC_COUNT
 };
@@ -27,6 +27,7 @@ extern const char *const metric_names[]; /* "ttft", .. : names of groups and of 
 enum stage {
     STAGE_ROUTER,
     STAGE_CONTROL,
+    STAGE_ROUTER_QUEUE,
     STAGE_PREFILL_QUEUE,
     STAGE_PREFILL,
     STAGE_DECODE_QUEUE,
@@ -150,7 +151,7 @@ struct metrics_counts {
     wide_t window_interference_ns, window_blocked_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
-    wide_t third_wait_ns[3];  /* their prefill_queue + decode_queue + admission + stalled */
+    wide_t third_wait_ns[3];  /* their router_queue + prefill_queue + decode_queue + admission + stalled */
     uint64_t sessions, turns; /* first turns, and all */
     uint64_t checksum;        /* sum of row_hash mod 2^64 */
 };

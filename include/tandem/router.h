@@ -59,6 +59,11 @@ struct router_config {
     int decode_choice; /* 0: the same, else index + 1 */
     const struct node *weights_node;
     struct router_weights weights;
+    int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
+    int64_t max_queued_requests;       /* that the router holds; 0: no limit */
+    const struct node *deadline_node;
+    double *deadlines_ms; /* by class, the last for all beyond; 0: none. Owned: router_config_clear */
+    size_t deadline_count;
     double load_report_interval_ms;
     double frontend_ms;
     double frontend_us_per_token;
@@ -68,8 +73,10 @@ struct router_config {
 const struct option_table *router_option_table(void);
 extern const struct option_table router_weight_options;
 
-/* Fills a configuration from the "router" object, which may be NULL. */
+/* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
 bool router_parse(const struct node *node, struct router_config *config, struct error *error);
+
+void router_config_clear(struct router_config *config);
 
 /* The policy that chooses instances for new requests or, for hand-offs, decode instances. */
 const struct router_policy *router_policy_of(const struct router_config *config, bool handoffs);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "gate.h"
 #include "internal.h"
 #include "targets.h"
 
@@ -18,6 +19,7 @@ struct router {
     struct metrics *metrics;
     struct target_set entries, decodes;
     struct target **by_entity;        /* the set's target of each entity */
+    struct gate gate;                 /* requests that no instance may get yet */
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
@@ -40,20 +42,22 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
     return targets_choose(set, request->row.session, request->prompt_tokens, random);
 }
 
-/* A client's request ended: it sends the next after its think time, if there is one. */
-static void client_answered(struct router *router, uint32_t client, int64_t now_ns)
-{
-    int64_t time_ns;
-    if (workload_answered(router->workload, client, &time_ns))
-        heap_set(&router->sends, client, now_ns + time_ns, router->send_ties++);
-}
-
 /* The next client comes, to send for the first time. */
 static void take_client(struct router *router)
 {
     int64_t send_ns;
     if (workload_next_client(router->workload, &router->newcomer, &send_ns))
         heap_set(&router->sends, router->newcomer, send_ns, router->send_ties++);
+}
+
+static int64_t deadline_ns(const struct router *router, const struct request *request)
+{
+    const struct router_config *config = &router->config;
+    size_t class = request->row.priority, last = config->deadline_count - 1;
+    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
+        return SIMTIME_NEVER;
+    double after_ms = config->deadlines_ms[class < last ? class : last];
+    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
 }
 
 static struct request *new_request(struct router *router, const struct workload_request *item,
@@ -74,31 +78,29 @@ static struct request *new_request(struct router *router, const struct workload_
     request->max_tokens = item->max_tokens;
     request->last_token_ns = -1;
     request->user = client;
+    request->deadline_ns = deadline_ns(router, request);
     return request;
 }
 
-static void refuse(struct router *router, struct request *request, enum row_reason reason)
-{
-    request->row.status = ROW_REFUSED;
-    request->row.reason = (uint8_t)reason;
-    request->row.router_ns = 0;
-    metrics_row(router->metrics, &request->row);
-    engine_body_free(router->engine, request);
-    engine_count(router->engine, 1);
-}
-
-/* Refuses a request, which ends its session: the turns after it are never sent. */
-static void refuse_client(struct router *router, struct request *request, enum row_reason reason,
-                          int64_t now_ns)
+/* A client's request was served, or refused, which ends its session: the turns after it are never sent. The
+ * client sends again after its think time, if it does. */
+static void client_ended(struct router *router, uint32_t client, bool refused, int64_t now_ns)
 {
     struct workload_request item;
+    int64_t time_ns;
+    while (refused && workload_turn_left(router->workload, client, &item))
+        request_refuse(router->engine, router->metrics, new_request(router, &item, client, now_ns),
+                       ROW_REASON_SESSION, now_ns);
+    if (workload_answered(router->workload, client, &time_ns))
+        heap_set(&router->sends, client, now_ns + time_ns, router->send_ties++);
+}
+
+static void refuse(struct router *router, struct request *request, enum row_reason reason, int64_t now_ns)
+{
     uint32_t client = request->user;
-    refuse(router, request, reason);
-    if (workload_users(router->workload) == 0)
-        return;
-    while (workload_turn_left(router->workload, client, &item))
-        refuse(router, new_request(router, &item, client, now_ns), ROW_REASON_SESSION);
-    client_answered(router, client, now_ns);
+    request_refuse(router->engine, router->metrics, request, reason, now_ns);
+    if (workload_users(router->workload) > 0)
+        client_ended(router, client, true, now_ns);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -120,15 +122,44 @@ static enum row_reason refusal(const struct router *router, const struct request
 
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
-    enum row_reason reason = refusal(router, request);
-    if (reason != ROW_REASON_NONE) {
-        refuse_client(router, request, reason, now_ns);
-        return;
-    }
-    request->row.router_ns = now_ns - request->row.arrival_ns;
     uint32_t entity = choose(router, &router->entries, request);
     engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
                 NULL, request);
+}
+
+/* A request has left the frontend: it is refused, sent on, or held. */
+static void take_in(struct router *router, struct request *request, int64_t now_ns)
+{
+    enum row_reason reason = refusal(router, request);
+    if (reason == ROW_REASON_NONE && request->deadline_ns <= now_ns)
+        reason = ROW_REASON_DEADLINE;
+    if (reason != ROW_REASON_NONE) {
+        refuse(router, request, reason, now_ns);
+        return;
+    }
+    request->row.router_ns = now_ns - request->row.arrival_ns;
+    if (targets_have_room(&router->entries)) {
+        dispatch(router, request, now_ns);
+        return;
+    }
+    request->stage_ns = now_ns;
+    gate_add(&router->gate, request);
+    if (router->config.max_queued_requests > 0 &&
+        (int64_t)gate_count(&router->gate) > router->config.max_queued_requests)
+        refuse(router, gate_take_last(&router->gate), ROW_REASON_QUEUE_FULL, now_ns);
+}
+
+/* Instances may have got room; deadlines may have come. */
+static void serve_gate(struct router *router, int64_t now_ns)
+{
+    struct request *request;
+    while ((request = gate_take_late(&router->gate, now_ns)))
+        refuse(router, request, ROW_REASON_DEADLINE, now_ns);
+    while (gate_count(&router->gate) > 0 && targets_have_room(&router->entries)) {
+        request = gate_take_first(&router->gate);
+        request->row.router_queue_ns = request_stage(request, now_ns);
+        dispatch(router, request, now_ns);
+    }
 }
 
 static uint32_t pending_place(struct router *router)
@@ -200,7 +231,9 @@ static int64_t next_time(struct router *router)
 {
     take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
-    int64_t next_ns = front ? front->key : SIMTIME_NEVER;
+    int64_t next_ns = gate_deadline_ns(&router->gate);
+    if (front && front->key < next_ns)
+        next_ns = front->key;
     return send && send->key < next_ns ? send->key : next_ns;
 }
 
@@ -208,6 +241,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
 {
     struct router *router = state;
     const struct heap_entry *top;
+    serve_gate(router, now_ns);
     send_due(router, now_ns);
     while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
         uint32_t place = top->id;
@@ -217,7 +251,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
             router->free_pending = mem_grow(router->free_pending, &router->free_pending_capacity,
                                             router->free_pending_count + 1, sizeof(uint32_t));
         router->free_pending[router->free_pending_count++] = place;
-        dispatch(router, request, now_ns);
+        take_in(router, request, now_ns);
         send_due(router, now_ns);
     }
     engine_wake(engine, entity, next_time(router));
@@ -230,13 +264,17 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     switch (event->type) {
     case MESSAGE_REPORT:
         targets_report(router->by_entity[event->source], event->words);
+        if (gate_count(&router->gate) > 0) {
+            serve_gate(router, event->time_ns);
+            engine_wake(engine, ENTITY_ROUTER, next_time(router));
+        }
         return;
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
         return;
     case MESSAGE_ENDED:
-        client_answered(router, (uint32_t)event->words[0], event->time_ns);
+        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
         engine_wake(engine, ENTITY_ROUTER, next_time(router));
         return;
     default:
@@ -270,6 +308,8 @@ struct router *router_create(struct engine *engine, const struct router_config *
 void router_free(struct router *router)
 {
     CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
+    CHECK(gate_count(&router->gate) == 0, "%zu requests never left the router", gate_count(&router->gate));
+    gate_clear(&router->gate);
     targets_clear(&router->entries);
     targets_clear(&router->decodes);
     heap_clear(&router->sends);

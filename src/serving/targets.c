@@ -62,6 +62,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
     unsigned uses = router_uses(config, handoffs);
     set->policy = router_policy_of(config, handoffs);
     set->weights = &config->weights;
+    set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
     set->count = handoffs ? cluster->decode_count : cluster->entry_count;
     set->targets = mem_array(set->count, sizeof(struct target));
     for (uint32_t i = 0; i < set->count; i++) {
@@ -105,6 +106,9 @@ uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_
                                .weights = set->weights};
     uint32_t index = policy->choose(&view, random);
     CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
+    const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
+    if (set->most_requests > 0 && tournament_value(requests, index) >= set->most_requests)
+        index = tournament_winner_from(requests, set->next);
     set->next = (index + 1) % set->count;
     if (policy->sessions && session >= 0)
         sessions_set(&set->sessions, session, index);
@@ -116,6 +120,13 @@ uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_
         set_load(target, k);
     }
     return target->entity;
+}
+
+bool targets_have_room(const struct target_set *set)
+{
+    const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
+    return set->most_requests == 0 ||
+           tournament_value(requests, tournament_winner_from(requests, 0)) < set->most_requests;
 }
 
 void targets_report(struct target *target, const int64_t *words)

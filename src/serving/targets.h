@@ -34,6 +34,7 @@ struct target_set {
     uint32_t count;
     uint32_t next; /* in rotation */
     int64_t kv_whole;
+    int64_t most_requests;    /* that an instance gets, 0: no limit */
     struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
 };
 
@@ -45,6 +46,9 @@ void targets_clear(struct target_set *set);
 
 /* Chooses an instance for a request (session -1: none), books the dispatch, and returns its entity. */
 uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_tokens, uint64_t random);
+
+/* Whether any instance may get one more. */
+bool targets_have_room(const struct target_set *set);
 
 /* A report came: words of enum report_word. */
 void targets_report(struct target *target, const int64_t *words);

@@ -472,6 +472,7 @@ void plan_clear(struct plan *plan)
 {
     mem_free(plan->pools);
     mem_free(plan->class_slos);
+    router_config_clear(&plan->router);
     plan->pools = NULL;
     plan->class_slos = NULL;
 }

@@ -148,6 +148,7 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
         .closed_loop = facts->users > 0,
+        .deadlines = plan->router.deadline_count > 0,
         .first_token = plan->handoff.first_token,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING

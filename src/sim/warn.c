@@ -119,8 +119,11 @@ static void warn_about_scheduler(const struct plan_pool *pool)
     if (limits->chunked_prefill && pool->role != ROLE_PREFILL)
         log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
                     role_names[pool->role]);
-    if (strcmp(schedulers[limits->policy]->name, "static") == 0 &&
-        (limits->watermark > 0 || limits->watermark_high > 0))
+    bool fixed = strcmp(schedulers[limits->policy]->name, "static") == 0;
+    if (fixed && limits->preemption == PREEMPTION_SWAP)
+        log_warning("pool %s: scheduler.preemption has no effect on static batches: nobody is preempted",
+                    pool->name);
+    if (fixed && (limits->watermark > 0 || limits->watermark_high > 0))
         log_warning("pool %s: scheduler.%s has no effect on static batches: they start with all blocks free",
                     pool->name, limits->watermark > 0 ? "watermark" : "watermark_high");
     if (threshold > 0 && !chunks)

@@ -167,6 +167,42 @@ static void test_refused(void)
     }
 }
 
+/* Refused by the router or by an instance, because of a queue or a deadline: what comes after a session's
+ * first refusal is refused with it, L later where an instance did it. */
+static void test_refused_later(void)
+{
+    static const char *const limits[] = {
+        "cluster.pools[0].scheduler.max_queued_requests=3",
+        "cluster.router={\"max_requests_per_instance\": 6, \"max_queued_requests\": 3}",
+        "cluster.router.deadline_ms=100",
+    };
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = experiment_new(experiment_unified);
+        experiment_set(experiment, "cluster.pools[0].scheduler.max_num_seqs=4");
+        experiment_set(experiment, "%s", limits[i]);
+        set_sessions(experiment, "{\"poisson\": {\"rate_per_s\": 20}}", 200, RANDOM);
+        struct outcome outcome = experiment_run_well(experiment);
+        const struct row *refused[200] = {NULL};
+        int64_t last[200] = {0}, later = 0;
+        for (size_t k = 0; k < outcome.row_count; k++) {
+            const struct row *row = &outcome.rows[k], *first = refused[row->session];
+            CU_ASSERT_EQUAL(row->turn, ++last[row->session]);
+            CU_ASSERT_EQUAL(row->reason == ROW_REASON_SESSION, first != NULL);
+            CU_ASSERT(!first || (row->status == ROW_REFUSED && row->arrival_ns >= first->arrival_ns));
+            if (row->status == ROW_REFUSED && !first)
+                refused[row->session] = row;
+            later += first != NULL;
+        }
+        CU_ASSERT(later > 20 && outcome.summary.completed > 100);
+        CU_ASSERT_EQUAL(outcome.summary.refused_session, later);
+        CU_ASSERT_EQUAL(outcome.summary.completed + outcome.summary.refused, outcome.row_count);
+        if (i < 2) /* those that a deadline refuses have waited, and their rows do not say how long */
+            outcome_check_conserved(&outcome, LATENCY_NS);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
 /* With room for all, a turn finds every block that the turn before has filled (its last token was never
  * cached), the first of a session its system prompt's, unless nobody came before. */
 static void test_cached(void)
@@ -224,8 +260,10 @@ static void test_affinity(void)
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        {"alone, by hand", test_alone}, {"conserved", test_conserved}, {"same requests", test_same_requests},
-        {"refused", test_refused},      {"cached", test_cached},       {"affinity", test_affinity},
+        {"alone, by hand", test_alone},        {"conserved", test_conserved},
+        {"same requests", test_same_requests}, {"refused", test_refused},
+        {"refused later", test_refused_later}, {"cached", test_cached},
+        {"affinity", test_affinity},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("sessions", cases, sizeof cases / sizeof cases[0]);
