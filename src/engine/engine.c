@@ -136,8 +136,9 @@ void *engine_body_extend(struct engine *engine, void *body, size_t count)
         char *chunk = mem_array(tails, size);
         add_chunk(engine, chunk);
         for (size_t i = tails; i-- > 0;) {
-            memcpy(chunk + i * size, &engine->free_tails[class], sizeof(void *));
-            engine->free_tails[class] = chunk + i * size;
+            void *place = chunk + i * size;
+            memcpy(place, &engine->free_tails[class], sizeof(void *));
+            engine->free_tails[class] = place;
         }
     }
     *tail = (struct engine_tail){engine->free_tails[class], count};

@@ -146,6 +146,14 @@ bool prefix_release(struct prefix *prefix, uint32_t block)
     return true;
 }
 
+static void drop(struct prefix *prefix, uint32_t block)
+{
+    bucket_remove(prefix, block);
+    prefix->blocks[block].next = prefix->free;
+    prefix->free = block;
+    prefix->held--;
+}
+
 void prefix_evict(struct prefix *prefix)
 {
     CHECK(prefix->idle[PREFIX_GPU].count > 0, "all blocks of the GPU are in use");
@@ -157,10 +165,7 @@ void prefix_evict(struct prefix *prefix)
         idle_remove(prefix, block);
         prefix->evicted[tier]++;
         if (below == PREFIX_TIERS) {
-            bucket_remove(prefix, block);
-            prefix->blocks[block].next = prefix->free;
-            prefix->free = block;
-            prefix->held--;
+            drop(prefix, block);
             return;
         }
         idle_append(prefix, block, (enum prefix_tier)below);

@@ -39,7 +39,7 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
 {
     uint64_t draw = 2 * request->row.id + (set == &router->decodes);
     uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
-    return targets_choose(set, request->row.session, request->prompt_tokens, random);
+    return targets_choose(set, request, random);
 }
 
 /* The next client comes, to send for the first time. */
@@ -175,6 +175,8 @@ static uint32_t pending_place(struct router *router)
 /* The request gets the hashes of the blocks that it will fill. */
 static void keep_hashes(struct router *router, struct request *request, const struct workload_request *item)
 {
+    if (item->hash_count == 0)
+        return;
     int64_t filled = (item->prompt_tokens + item->output_tokens - 1) / workload_hash_tokens(router->workload);
     size_t count = item->hash_count < (size_t)filled ? item->hash_count : (size_t)filled;
     if (count > 0)

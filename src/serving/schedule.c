@@ -56,8 +56,6 @@ static inline void add_chunk(struct schedule *schedule, uint32_t slot, int64_t c
     schedule->items[schedule->item_count++] = slot;
     schedule->prefill_tokens += chunk;
     schedule->budget_tokens -= chunk;
-    if (instance->caching.prefix)
-        caching_fill(instance, slot, sequence->computed_tokens + chunk);
 }
 
 void schedule_add_chunk(struct schedule *schedule, uint32_t slot, int64_t chunk)
@@ -278,10 +276,24 @@ static void walk_running(struct schedule *schedule)
     schedule->decode = schedule->decodes > 0;
 }
 
+/* Blocks that chunks fill can be found from now on: when all have theirs, so that neither what blocks for
+ * others evict nor a victim's chunk depends on the order. */
+static void fill_chunks(const struct schedule *schedule)
+{
+    struct instance *instance = schedule->instance;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        uint32_t slot = schedule->items[i];
+        const struct sequence *sequence = &instance->sequences[slot];
+        caching_fill(instance, slot, sequence->computed_tokens + sequence->chunk_tokens);
+    }
+}
+
 int64_t schedule_running(struct schedule *schedule)
 {
     if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
         walk_running(schedule);
+    if (schedule->instance->caching.prefix)
+        fill_chunks(schedule);
     if (schedule->preempted == 0 && schedule->instance->swapped.count > 0)
         swap_in_all(schedule);
     return schedule->preempted;
@@ -307,6 +319,8 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
         request->row.prefill_queue_ns = request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
     add_chunk(schedule, slot, chunk);
+    if (instance->caching.prefix)
+        caching_fill(instance, slot, sequence->computed_tokens + chunk);
 }
 
 /* Whether blocks for the whole sequence are there, and room for a chunk of it in this iteration. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "tandem/log.h"
+
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
 /* What is shared is taken block by block, belongs to the cache alone and stays where it is. */
@@ -45,9 +47,19 @@ bool plan_check_prefix(const struct plan_pool *pool, struct error *error)
     return true;
 }
 
+/* Whether the router looks at them. */
+static bool prefix_policy(const struct plan *plan, bool handoffs)
+{
+    return (!handoffs || plan->disaggregated) && router_policy_of(&plan->router, handoffs)->prefixes;
+}
+
 /* Pools that share blocks need requests that say what is in theirs. */
 bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error)
 {
+    if (hash_tokens == 0 && (prefix_policy(plan, false) || prefix_policy(plan, true)))
+        log_warning(
+            "router policy prefix-affinity is least-requests here: requests of this workload do not say what "
+            "their blocks hold (traces of format mooncake do)");
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct kv_config *kv = &plan->pools[i].kv;
         const struct node *node = plan->pools[i].kv_node;
@@ -80,7 +92,7 @@ int64_t plan_most_kv_bytes(const struct plan *plan, const struct plan_pool *pool
 
 bool plan_shares_blocks(const struct plan *plan)
 {
-    bool any = false;
+    bool any = prefix_policy(plan, false) || prefix_policy(plan, true);
     for (size_t i = 0; i < plan->pool_count; i++)
         any |= plan->pools[i].kv.prefix_caching;
     return any;

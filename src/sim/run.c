@@ -16,11 +16,6 @@
 
 #define GIB (1024.0 * 1024.0 * 1024.0)
 
-/* Facts of the workload that every rank needs; only rank 0 has it. */
-struct workload_facts {
-    int64_t requests, last_send_ns, users, hash_tokens, classes;
-};
-
 /* The model's limit, where no pool has one that refuses requests; 0 where one has. */
 static int64_t longest_context(const struct run *run)
 {
@@ -65,6 +60,11 @@ void run_unload(struct run *run)
     if (run->config)
         config_free(run->config);
 }
+
+/* Facts of the workload that every rank needs; only rank 0 has it. */
+struct workload_facts {
+    int64_t requests, last_send_ns, users, classes, hash_tokens;
+};
 
 static void make_metrics(struct run *run, const struct workload_facts *facts)
 {
@@ -304,8 +304,8 @@ bool run_simulate(struct run *run)
     struct workload_facts facts = {0};
     if (run->rank == 0)
         facts = (struct workload_facts){workload_count(run->workload), workload_last_send_ns(run->workload),
-                                        workload_users(run->workload), workload_hash_tokens(run->workload),
-                                        workload_classes(run->workload)};
+                                        workload_users(run->workload), workload_classes(run->workload),
+                                        workload_hash_tokens(run->workload)};
     MPI_Bcast(&facts, 5, MPI_INT64_T, 0, run->comm);
     make_metrics(run, &facts);
     if (!run->in_memory && run->options->output)

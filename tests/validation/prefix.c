@@ -101,6 +101,38 @@ static void test_together(void)
     outcome_clear(&outcome);
 }
 
+/* What others use takes no room: 8 blocks are 6 for the first and 2 for the second, at once. */
+static void test_spared(void)
+{
+    static const struct experiment_request requests[] = {{0, 12, 1, 0, 0}, {0, 12, 1, 0, 0}};
+    static const char *const hashes[] = {"0, 1, 2", "0, 1, 2"};
+    struct experiment *experiment = small(8, ", \"prefix_caching\": true", "{}");
+    experiment_hashes(experiment, requests, hashes, 2, HASH_TOKENS);
+    struct outcome outcome = run_modes(experiment);
+    CU_ASSERT_EQUAL(outcome.rows[1].e2e_ns, 11 * MS);
+    CU_ASSERT_EQUAL(outcome.instances[0].kv_peak_blocks, 8);
+    outcome_clear(&outcome);
+}
+
+/* 7 blocks, chunks of 2 tokens. The first leaves 4 blocks, of hashes 0 and 1. The second uses 0 and computes
+ * 1 again, in two chunks. With the second chunk the third, a decode behind it, takes its second block, which
+ * costs the kept 1; the one that is filled gets the name, for the fourth to find. */
+static void test_refilled(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 8, 1, 0, 0}, {60 * MS, 8, 1, 0, 0}, {60 * MS, 2, 2, 0, 0}, {120 * MS, 9, 1, 0, 0}};
+    static const char *const hashes[] = {"0, 1", "0, 1", "9", "0, 1, 2"};
+    struct experiment *experiment =
+        small(7, ", \"prefix_caching\": true", "{\"long_prefill_token_threshold\": 2}");
+    experiment_hashes(experiment, requests, hashes, 4, HASH_TOKENS);
+    struct outcome outcome = run_modes(experiment);
+    CU_ASSERT_EQUAL(outcome.rows[1].cached_prompt_tokens, 4);
+    CU_ASSERT_EQUAL(outcome.rows[2].e2e_ns, 21 * MS);
+    CU_ASSERT_EQUAL(outcome.rows[3].cached_prompt_tokens, 8);
+    CU_ASSERT_EQUAL(outcome.instances[0].evicted_blocks, 2);
+    outcome_clear(&outcome);
+}
+
 /* 8 blocks; the first leaves 6 that are kept. 4 are taken by the second: the first's last block goes, so that
  * the third finds two; it needs 6 blocks, which costs the second's last. */
 static void test_eviction(void)
@@ -347,13 +379,16 @@ static void test_pressure(void)
 {
     static const char *const policies[] = {
         "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}",
+        "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20, \"long_prefill_token_threshold\": 6}",
         "{\"policy\": \"continuous\", \"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}",
         "{\"policy\": \"adaptive-chunked\", \"max_num_batched_tokens\": 64, \"max_num_seqs\": 20, "
-        "\"order\": \"shortest-prompt\", \"watermark\": 0.1, \"watermark_high\": 0.2}"};
+        "\"watermark\": 0.1}",
+        "{\"order\": \"shortest-prompt\", \"watermark_high\": 0.2, \"max_num_batched_tokens\": 64, "
+        "\"max_num_seqs\": 20}"};
     char kv[300];
     snprintf(kv, sizeof kv, ", \"prefix_caching\": true, \"host_tier_gib\": %.17g, \"ssd_tier_gib\": %.17g",
              20 * HASH_GIB, 40 * HASH_GIB);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 5; i++) {
         struct experiment *experiment = small(110, kv, policies[i]);
         many(experiment);
         struct outcome outcome = run_modes(experiment);
@@ -382,7 +417,8 @@ static void test_moved_pressure(void)
 static void test_members(void)
 {
     struct experiment *experiment =
-        small(240, ", \"prefix_caching\": true", "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}");
+        small(240, ", \"prefix_caching\": true",
+              "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20, \"long_prefill_token_threshold\": 6}");
     experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
     many(experiment);
     struct outcome outcome = run_modes(experiment);
@@ -422,6 +458,8 @@ int main(int argc, char **argv)
         {"a later request", test_later},
         {"beginnings", test_beginnings},
         {"in one iteration", test_together},
+        {"shared blocks take no room", test_spared},
+        {"a block that is filled again", test_refilled},
         {"eviction", test_eviction},
         {"preempted", test_preempted},
         {"whole prompts", test_whole},

@@ -82,9 +82,9 @@ static void check_turns(const struct outcome *outcome, int64_t sessions, int64_t
         requests++;
     }
     CU_ASSERT_EQUAL(begun, sessions);
-    CU_ASSERT_EQUAL(outcome->summary.requests, requests);
-    CU_ASSERT_EQUAL(outcome->summary.completed, requests);
-    CU_ASSERT_EQUAL(outcome->summary.sessions, sessions);
+    CU_ASSERT_EQUAL((int64_t)outcome->summary.requests, requests);
+    CU_ASSERT_EQUAL((int64_t)outcome->summary.completed, requests);
+    CU_ASSERT_EQUAL((int64_t)outcome->summary.sessions, sessions);
     CU_ASSERT_DOUBLE_EQUAL(outcome->summary.mean_turns, (double)requests / (double)sessions, 1e-12);
     free(last);
     outcome_check_conserved(outcome, LATENCY_NS);
@@ -152,7 +152,7 @@ static void test_refused(void)
                                                       ROW_REASON_MODEL_LENGTH, ROW_REASON_SESSION,
                                                       ROW_REASON_SESSION};
             CU_ASSERT_EQUAL(row->session, i / 5);
-            CU_ASSERT_EQUAL(row->turn, i % 5 + 1);
+            CU_ASSERT_EQUAL((int)row->turn, i % 5 + 1);
             CU_ASSERT_EQUAL(row->reason, reasons[i % 5]);
             CU_ASSERT_EQUAL(row->status, i % 5 < 2 ? ROW_COMPLETED : ROW_REFUSED);
             if (i % 5 > 2)
@@ -194,7 +194,7 @@ static void test_refused_later(void)
             later += first != NULL;
         }
         CU_ASSERT(later > 20 && outcome.summary.completed > 100);
-        CU_ASSERT_EQUAL(outcome.summary.refused_session, later);
+        CU_ASSERT_EQUAL((int64_t)outcome.summary.refused_session, later);
         CU_ASSERT_EQUAL(outcome.summary.completed + outcome.summary.refused, outcome.row_count);
         if (i < 2) /* those that a deadline refuses have waited, and their rows do not say how long */
             outcome_check_conserved(&outcome, LATENCY_NS);

@@ -172,6 +172,7 @@ static bool read_line(void *pointer, const char *line, int64_t number, struct tr
         return true;
     row->max_tokens = 0;
     row->priority = 0;
+    row->session = -1;
     if (!take_object(&line, state, row, error))
         return false;
     int64_t blocks = (row->prompt_tokens + state->block_tokens - 1) / state->block_tokens;
