@@ -13,6 +13,22 @@ struct world {
     struct site sites[2]; /* entry, decode */
 };
 
+/* Tokens that the decode instance has to have free, and takes, for a hand-off. */
+static int64_t wanted_tokens(const struct world *world, const struct box *box, const struct job *job,
+                             int64_t *taken)
+{
+    const struct reference_config *config = world->config;
+    int64_t prompt = job->request->prompt_tokens;
+    int64_t there = (int64_t)(box->running.count + box->moving.count + box->ready.count);
+    *taken = prompt + 1;
+    if (config->handoff.reserve_tokens == RESERVE_MAX)
+        *taken = prompt + job->request->max_tokens;
+    if (config->handoff.reserve_tokens != RESERVE_HEADROOM)
+        return *taken;
+    *taken = prompt;
+    return there > 0 ? prompt + config->handoff.headroom_tokens * (there + 1) : prompt;
+}
+
 /* Decode instance: blocks for hand-offs, in order, while there are seats; nobody preempted may be waiting. */
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
 {
@@ -20,7 +36,13 @@ static void reserve(struct world *world, struct box *box, int64_t now_ns)
     while (box->offered.count > 0 && box->waiting.count == 0 && box->swapped.count == 0 &&
            (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
-        int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
+        int64_t taken, wanted = wanted_tokens(world, box, job, &taken), need = blocks_of(box, taken);
+        if (box->free_blocks * box->pool->block_tokens < wanted && wanted > taken) {
+            box->stopped = box->pool->watermark_high > 0;
+            box->blocked = true;
+            box->blocker = job;
+            return;
+        }
         if (!may_admit(box, job, need))
             return;
         allocate(box, job, need);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "experiment.h"
+#include "tandem/handoff.h"
 #include "tandem/model.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
@@ -49,6 +50,7 @@ struct reference_config {
     int64_t latency_ns, setup_ns;
     double descriptor_ns_per_block, rate;
     int64_t bytes_per_block;
+    struct handoff_config handoff; /* all but its first_token */
 };
 
 /* What is compared with a row of Tandem. */

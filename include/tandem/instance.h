@@ -6,12 +6,10 @@
 #include <stdint.h>
 
 #include "tandem/activations.h"
+#include "tandem/handoff.h"
 #include "tandem/kv.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
-
-enum first_token { FIRST_TOKEN_DECODE, FIRST_TOKEN_PREFILL, FIRST_TOKEN_RELAY };
-extern const char *const first_token_names[];
 
 /* How instances are computed; results are the same. Leaping: O(1) an iteration, and one event for many of
  * them. Aggregate: an event for each. Naive: a walk over every sequence for each. */
@@ -36,9 +34,9 @@ struct instance_config {
     bool no_cache;                  /* every step computes whole sequences again */
     int64_t latency_ns;             /* control latency L */
     int64_t report_interval_ns;
-    bool reports;               /* whether the router's policy uses them */
-    bool closed_loop;           /* ended requests are told to the router */
-    int first_token;            /* enum first_token */
+    bool reports;     /* whether the router's policy uses them */
+    bool closed_loop; /* ended requests are told to the router */
+    struct handoff_config handoff;
     int mode;                   /* enum instance_mode */
     int64_t kv_bytes_per_block; /* on the wire: B x bytes per token x copies */
     struct swap_config swap;

@@ -1,19 +1,30 @@
 /* The hand-off of a request from its prefill to its decode instance (README.md here: "Ways"). */
 #include "internal.h"
 
+const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
+const char *const reserve_tokens_names[] = {"prompt", "prompt+headroom", "prompt+max", NULL};
+
+int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request)
+{
+    int64_t prompt = request->prompt_tokens, output = request->output_tokens;
+    if (config->reserve_tokens == RESERVE_MAX)
+        return prompt + request->max_tokens;
+    return prompt + (output > 2 ? output - 1 : 1); /* a decode at least, whose token needs a place */
+}
+
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     const struct instance_config *config = instance->config;
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    if (config->first_token == FIRST_TOKEN_PREFILL) {
+    if (config->handoff.first_token == FIRST_TOKEN_PREFILL) {
         request->generated_tokens = 1;
         request_token(instance, request, now_ns);
         if (request->output_tokens == 1) {
             instance_finish(instance, slot, now_ns);
             return;
         }
-    } else if (config->first_token == FIRST_TOKEN_RELAY) {
+    } else if (config->handoff.first_token == FIRST_TOKEN_RELAY) {
         request->generated_tokens = 1; /* on its way; visible when the decode instance admits the request */
     }
     request->row.kv_transfer_bytes =
@@ -71,6 +82,42 @@ static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
                 words, NULL);
 }
 
+/* Tokens that blocks are reserved for. What headroom leaves free is taken as the sequences grow. */
+static int64_t reserved_tokens(const struct instance *instance, const struct request *request)
+{
+    switch ((enum reserve_tokens)instance->config->handoff.reserve_tokens) {
+    case RESERVE_HEADROOM:
+        return request->prompt_tokens;
+    case RESERVE_MAX:
+        return request->prompt_tokens + request->max_tokens;
+    case RESERVE_PROMPT:
+        break;
+    }
+    return request->prompt_tokens + 1;
+}
+
+/* With headroom: whether enough is left for those that run or move, and this one, to grow. To one that is
+ * alone, what it may grow to is known to fit. */
+static bool leaves_headroom(const struct instance *instance, const struct request *request)
+{
+    const struct handoff_config *config = &instance->config->handoff;
+    int64_t others = instance->running + instance->moving;
+    int64_t free_tokens = kv_free_blocks(&instance->kv) * instance->kv.block_tokens;
+    return config->reserve_tokens != RESERVE_HEADROOM || others == 0 ||
+           free_tokens >= request->prompt_tokens + config->headroom_tokens * (others + 1);
+}
+
+static bool reservation_fits(struct instance *instance, uint32_t slot, int64_t blocks)
+{
+    const struct request *request = instance->sequences[slot].request;
+    struct room_item item = {1, request->prompt_tokens + 1, true};
+    if (leaves_headroom(instance, request))
+        return admission_fits(&instance->schedule, slot, blocks, item);
+    admission_stop(instance);
+    blocked_begin(instance, slot);
+    return false;
+}
+
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
@@ -78,12 +125,11 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
-        int64_t tokens = sequence->request->prompt_tokens + 1;
-        struct room_item item = {1, tokens, true};
-        if (!admission_fits(&instance->schedule, slot, kv_size(&instance->kv, tokens), item))
+        int64_t blocks = kv_size(&instance->kv, reserved_tokens(instance, sequence->request));
+        if (!reservation_fits(instance, slot, blocks))
             return;
         blocked_leave(instance, sequence->request);
-        blocks_take(instance, slot, kv_size(&instance->kv, tokens));
+        blocks_take(instance, slot, blocks);
         ring_pop_front(&instance->offered);
         sequence->state = SEQUENCE_MOVING;
         instance->moving++;
@@ -124,7 +170,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         instance->moving--;
         running_append(instance, slot);
         request->row.admission_ns = request_stage(request, now_ns);
-        if (instance->config->first_token == FIRST_TOKEN_RELAY) {
+        if (instance->config->handoff.first_token == FIRST_TOKEN_RELAY) {
             request_token(instance, request, now_ns);
             meter_iteration(&instance->meter, now_ns, PHASE_IDLE, 0, 1, &(struct effort){0});
         }

@@ -3,7 +3,6 @@
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const preemption_names[] = {"recompute", "swap", NULL};
-const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
 {

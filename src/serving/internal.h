@@ -387,6 +387,8 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */
+/* Most tokens that a decode instance has to have room for, for it to get the request. */
+int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request);
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
 /* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.

@@ -257,7 +257,8 @@ static int64_t visible_tokens(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     int64_t visible = schedule->decode ? instance->batch.count : 0;
-    if (instance->config->role == ROLE_PREFILL && instance->config->first_token != FIRST_TOKEN_PREFILL)
+    if (instance->config->role == ROLE_PREFILL &&
+        instance->config->handoff.first_token != FIRST_TOKEN_PREFILL)
         return visible;
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];

@@ -127,12 +127,11 @@ static enum row_reason refusal(const struct router *router, const struct request
     int64_t prompt = request->prompt_tokens, output = request->output_tokens;
     if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
         return ROW_REASON_MODEL_LENGTH;
-    bool moves = cluster->decode_count > 0 && !(cluster->single_token_stays && output == 1);
+    bool stays = cluster->handoff.first_token == FIRST_TOKEN_PREFILL && output == 1;
     if (cluster->decode_count == 0)
         return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
-    int64_t peak =
-        prompt + (output > 2 ? output - 1 : 1); /* the reservation counts one token more than the prompt */
-    if (prompt > cluster->entry_max_tokens || (moves && peak > cluster->decode_max_tokens))
+    if (prompt > cluster->entry_max_tokens ||
+        (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
     return ROW_REASON_NONE;
 }

@@ -76,9 +76,10 @@ struct plan {
         int sharing;
         int64_t nics_per_gpu;
     } network;
+    struct handoff_config handoff;
     struct {
-        int first_token, reserve, reserve_tokens, overlap, recompute_at;
-    } handoff;
+        int reserve, overlap, recompute_at;
+    } handoff_only;
     struct router_config router;
     struct model model;
     struct link link;

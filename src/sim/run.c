@@ -136,7 +136,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_policies[plan->router.policy]->uses_loads,
         .closed_loop = closed_loop,
-        .first_token = plan->handoff.first_token,
+        .handoff = plan->handoff,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
                     ? MODE_AGGREGATE
@@ -166,7 +166,7 @@ static void make_router(struct run *run)
         .max_model_len = plan->max_model_len,
         .entry_max_tokens = INT64_MAX,
         .decode_max_tokens = INT64_MAX,
-        .single_token_stays = plan->handoff.first_token == FIRST_TOKEN_PREFILL,
+        .handoff = plan->handoff,
         .seed = (uint64_t)plan->seed,
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));

@@ -7,10 +7,11 @@
 #include "reference.h"
 #include "tandem/rng.h"
 
-#define SEEDS       250
-#define REQUESTS    60
-#define MOST_PROMPT 150
-#define MOST_OUTPUT 50
+#define SEEDS        250
+#define OPTION_SEEDS 100
+#define REQUESTS     60
+#define MOST_PROMPT  150
+#define MOST_OUTPUT  50
 
 #define MODEL         "llama-2-7b"
 #define DIVIDED_MODEL "mixtral-8x7b"
@@ -131,7 +132,7 @@ static void check_instance(const struct instance_row *instance, const struct ref
 
 /* How often something happened in all runs of a test. */
 struct counts {
-    uint64_t preemptions, swaps;
+    uint64_t preemptions, swaps, last_preemptions; /* the last: of the last instance */
 };
 
 /* Runs both. */
@@ -158,6 +159,7 @@ static void compare(struct experiment *experiment, struct reference_config *conf
         check_instance(&outcome.instances[i], &sums[i], config->bytes_per_block);
     counts->preemptions += outcome.summary.preemptions;
     counts->swaps += outcome.summary.swaps;
+    counts->last_preemptions += outcome.instances[outcome.instance_count - 1].preemptions;
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
@@ -307,7 +309,7 @@ static void test_divided_continuous(void)
 
 /* Transfers as if alone: the reference has no network. */
 static struct experiment *disaggregated(struct dice *dice, struct reference_config *config, bool whole_ms,
-                                        bool divided)
+                                        bool divided, const struct handoff_config *handoff)
 {
     const char *model = divided ? DIVIDED_MODEL : MODEL;
     static const char *const first_tokens[] = {"decode", "prefill", "relay"};
@@ -321,7 +323,11 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
                                         .setup_ns = 500000,
                                         .descriptor_ns_per_block = 2 * 32 * 100,
                                         .rate = 40e9,
-                                        .bytes_per_block = block_tokens * 524288};
+                                        .bytes_per_block = block_tokens * 524288,
+                                        .handoff = *handoff};
+    config->handoff.headroom_tokens = (int64_t)(dice->seed % 12);
+    if (handoff->reserve_tokens == RESERVE_MAX) /* for the longest limit; it would be refused */
+        config->decode.blocks += (2 * MOST_OUTPUT + block_tokens - 1) / block_tokens;
     config->entry.policy = roll(dice, 2) ? REFERENCE_CHUNKED : REFERENCE_WHOLE_PROMPTS;
     config->decode.policy = REFERENCE_CHUNKED;
     config->decode.order = ORDER_FCFS;
@@ -339,6 +345,10 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
     set_pool(experiment, "prefill", &config->entry, "prefill-only");
     set_pool(experiment, "decode", &config->decode, "decode-only");
     experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[config->first_token]);
+    experiment_set(experiment, "cluster.handoff.reserve_tokens=%s",
+                   reserve_tokens_names[handoff->reserve_tokens]);
+    experiment_set(experiment, "cluster.handoff.headroom_tokens=%lld",
+                   (long long)config->handoff.headroom_tokens);
     experiment_set(experiment, "cluster.network.sharing=none");
     if (whole_ms) { /* a block a millisecond, on one GPU: many things happen at the same time */
         double gb_per_s = (double)config->bytes_per_block / 1e6;
@@ -355,14 +365,15 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
     return experiment;
 }
 
-static void check_disaggregated(bool divided, bool swaps)
+static struct counts run_disaggregated(bool divided, bool swaps, const struct handoff_config *handoff,
+                                       uint64_t seeds)
 {
     struct counts counts = {0};
-    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct reference_config config;
-        struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided);
+        struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided, handoff);
         roll_requests(&dice, seed % 2, requests);
         if (swaps)
             roll_swap(&dice, experiment, "decode", seed % 2, divided ? 4096 : 16384, &config.decode);
@@ -370,6 +381,13 @@ static void check_disaggregated(bool divided, bool swaps)
         free_timers(&config.entry);
         free_timers(&config.decode);
     }
+    return counts;
+}
+
+static void check_disaggregated(bool divided, bool swaps)
+{
+    const struct handoff_config handoff = {.reserve_tokens = RESERVE_PROMPT};
+    struct counts counts = run_disaggregated(divided, swaps, &handoff, 2 * SEEDS);
     check_counts("P/D", &counts, swaps, 2 * SEEDS);
 }
 
@@ -385,6 +403,25 @@ static void test_divided_disaggregated(void)
     check_disaggregated(true, true);
 }
 
+/* Runs with an option of the hand-off, on one batch and on several: how often decode preempted. */
+static uint64_t run_option(const char *name, const struct handoff_config *handoff)
+{
+    struct counts one = run_disaggregated(false, false, handoff, OPTION_SEEDS);
+    struct counts several = run_disaggregated(true, false, handoff, OPTION_SEEDS);
+    uint64_t preemptions = one.last_preemptions + several.last_preemptions;
+    printf("\n    %s: %llu preemptions by decode instances in %d runs", name, (unsigned long long)preemptions,
+           2 * OPTION_SEEDS);
+    return preemptions;
+}
+
+static void test_reserve_tokens(void)
+{
+    struct handoff_config handoff = {.reserve_tokens = RESERVE_HEADROOM};
+    CU_ASSERT(run_option("prompt+headroom", &handoff) > OPTION_SEEDS);
+    handoff.reserve_tokens = RESERVE_MAX;
+    CU_ASSERT_EQUAL(run_option("prompt+max", &handoff), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -393,6 +430,7 @@ int main(int argc, char **argv)
         {"adaptive-chunked", test_adaptive},
         {"static", test_static},
         {"disaggregated", test_disaggregated},
+        {"reserved tokens", test_reserve_tokens},
         {"lanes and stages, chunked", test_divided_chunked},
         {"lanes and stages, continuous", test_divided_continuous},
         {"lanes and stages, adaptive-chunked", test_divided_adaptive},
