@@ -301,11 +301,40 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
 struct row_sums {
     uint64_t prompt_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved, bytes;
     int64_t waiting_ns, running_ns, moving_ns;
+    int64_t moving_slack_ns; /* that moving_ns could be more: rows do not say where a request stalled */
 };
+
+/* Control messages of a request that moved, in L: 5, or 4 where both instances were chosen at once, and 6 or
+ * 5 more each time that it went back to prefill; 2 of them if it ended there. */
+static bool reserved_before(const struct outcome *outcome, int64_t latency_ns)
+{
+    for (size_t i = 0; i < outcome->row_count; i++)
+        if (outcome->rows[i].decode_instance >= 0 && outcome->rows[i].control_ns == 4 * latency_ns)
+            return true;
+    return false;
+}
+
+/* Blocks are reserved while the grant (L) and the end of the flow (L) are told; where they were reserved
+ * before, while the prompt waits and is computed, too, and L more. */
+static void add_moving(struct row_sums *sums, const struct row *row, int64_t latency_ns, bool before)
+{
+    int64_t first = before ? 4 : 5, rest = row->control_ns / latency_ns - first;
+    int64_t returns = rest / (first + 1), ended_there = rest % (first + 1);
+    CU_ASSERT(row->control_ns % latency_ns == 0 && rest >= 0 && (ended_there == 0 || ended_there == 2));
+    CU_ASSERT(returns + (ended_there > 0) <= row->preemptions);
+    sums->moving_ns += row->transfer_ns + row->admission_ns + (before ? 3 : 2) * (1 + returns) * latency_ns;
+    if (before && ended_there == 0)
+        sums->moving_ns += row->prefill_queue_ns + row->prefill_ns;
+    if (before)
+        sums->moving_slack_ns += row->stalled_ns;
+    if (before && ended_there > 0)
+        sums->moving_slack_ns += row->prefill_queue_ns + row->prefill_ns;
+}
 
 static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_ns)
 {
     struct row_sums sums = {0};
+    bool before = reserved_before(outcome, latency_ns);
     for (size_t i = 0; i < outcome->row_count; i++) {
         const struct row *row = &outcome->rows[i];
         CU_ASSERT_EQUAL(row->id, i);
@@ -325,9 +354,11 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         sums.moved += moved;
         sums.waiting_ns += row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns;
         sums.running_ns += row->prefill_ns + row->decode_ns;
-        /* Blocks are reserved while the grant (L) and the end of the flow (L) are told. */
-        sums.moving_ns += row->transfer_ns + row->admission_ns + (moved ? 2 * latency_ns : 0);
-        CU_ASSERT_EQUAL(row->control_ns, latency_ns * (moved ? 5 : 1));
+        if (moved) {
+            add_moving(&sums, row, latency_ns, before);
+        } else {
+            CU_ASSERT(row->control_ns == latency_ns && row->transfer_ns == 0 && row->admission_ns == 0);
+        }
         CU_ASSERT_EQUAL(row->e2e_ns, row->router_ns + row->control_ns + row->prefill_queue_ns +
                                          row->prefill_ns + row->decode_queue_ns + row->transfer_ns +
                                          row->admission_ns + row->decode_ns + row->stalled_ns);
@@ -417,5 +448,6 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
      * from the instances and from the requests. */
     CU_ASSERT_EQUAL(sums.waiting_request_ns, (uint64_t)rows.waiting_ns);
     CU_ASSERT_EQUAL(sums.running_request_ns, (uint64_t)rows.running_ns);
-    CU_ASSERT_EQUAL(sums.moving_request_ns, (uint64_t)rows.moving_ns);
+    CU_ASSERT(sums.moving_request_ns >= (uint64_t)rows.moving_ns &&
+              sums.moving_request_ns <= (uint64_t)(rows.moving_ns + rows.moving_slack_ns));
 }

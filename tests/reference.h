@@ -49,7 +49,7 @@ struct reference_config {
     enum reference_first_token first_token;
     int64_t latency_ns, setup_ns;
     double descriptor_ns_per_block, rate;
-    int64_t bytes_per_block;
+    int64_t bytes_per_token;
     struct handoff_config handoff; /* all but its first_token */
 };
 

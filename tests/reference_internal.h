@@ -13,7 +13,9 @@ struct job {
     const struct experiment_request *request;
     struct reference_row *row;
     int64_t generated, computed; /* tokens sampled; tokens in the cache */
+    int64_t context;             /* tokens that a prefill instance computes of it */
     int64_t blocks, held;        /* where it runs; still held on the prefill instance */
+    int64_t reserved;            /* on the decode instance, while it is on the prefill instance */
     bool decoding;               /* its prompt (or what it had) is in the cache */
     bool ended;                  /* static batch: all its tokens came, and it stays until those of all did */
     struct box *holder;          /* that holds it, until the transfer ended */
@@ -24,6 +26,7 @@ struct job {
     int64_t admitted;            /* times that it was admitted */
     int64_t handoff_ns,
         done_ns; /* when the decode instance has the hand-off; when both ends know of the end */
+    int64_t grant_ns, return_ns; /* when it comes to prefill with blocks reserved; from the router, again */
 };
 
 /* A list of jobs in order. */
@@ -38,6 +41,8 @@ struct box {
     struct site *site;
     int64_t micro_batch;
     struct list waiting, running, offered, moving, ready, swapped;
+    struct list *returns; /* of preempted jobs that go back to prefill; NULL: they stay */
+    int64_t return_after_ns;
     int64_t free_blocks, most_blocks, seqs;
     int64_t host_blocks, copied_blocks; /* still free; copied and not yet paid for */
     bool stopped;                       /* admission, until enough blocks are free */

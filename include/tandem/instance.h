@@ -38,11 +38,12 @@ struct instance_config {
     bool closed_loop; /* ended requests are told to the router */
     struct handoff_config handoff;
     int mode;                   /* enum instance_mode */
-    int64_t kv_bytes_per_block; /* on the wire: B x bytes per token x copies */
+    int64_t kv_bytes_per_token; /* of the model, each KV head once */
+    int64_t kv_bytes_per_block; /* of all GPUs: B x bytes per token x copies */
     struct swap_config swap;
     struct activation_rule activations;
     int64_t setup_ns;               /* of a transfer */
-    double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
+    struct wire_end wire;           /* this end of a transfer */
     int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
         sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "tandem/handoff.h"
 #include "tandem/row.h"
 
 struct request {
@@ -15,22 +16,28 @@ struct request {
     int64_t stage_ns;      /* when the current stage began */
     int64_t stalled_ns;    /* stalls inside the current stage */
     int64_t last_token_ns; /* time of the last visible token */
-    int64_t prefill_place; /* where the prefill instance holds its blocks */
+    int64_t context_tokens;  /* that a prefill instance computes: the prompt and what a decode instance, which
+                              * preempted it, had generated */
+    int64_t computed_tokens; /* most of them that were computed before */
+    struct wire_end other_end; /* of the transfer at hand, for the instance that opens the flow */
+    int64_t prefill_place;   /* where the prefill instance holds its blocks */
+    int64_t decode_place;    /* where blocks are reserved for it, before prefill */
     uint32_t user;         /* closed loop: who sent it */
 };
 
 /* Message types. */
 enum serving_message {
-    MESSAGE_DISPATCH = 1, /* router -> instance: body is a request to prefill */
-    MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
-    MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
-    MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the place, word 1 the bytes */
+    MESSAGE_DISPATCH = 1, /* router (or decode, which has reserved) -> instance: body is a request to prefill */
+    MESSAGE_HANDOFF,      /* (prefill ->) router -> decode: body is a request to reserve blocks for */
+    MESSAGE_RETURN,       /* decode -> router: body is a request to be computed again by a prefill instance */
+    MESSAGE_FLOW,         /* either end -> fabric: words of enum flow_word; from prefill with the request */
+    MESSAGE_KV_DONE, /* fabric -> both ends: word 0 is the place, word 1 the bytes; the request for decode */
     MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
     MESSAGE_ENDED         /* instance -> router: a closed-loop user's request ended; word 0 is the user */
 };
 
 /* A place in an instance: member << 32 | slot. */
-enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_PREFILL_PLACE, FLOW_DECODE_PLACE, FLOW_LATENCY_NS };
+enum flow_word { FLOW_PEER, FLOW_BYTES, FLOW_PREFILL_PLACE, FLOW_DECODE_PLACE, FLOW_LATENCY_NS };
 /* Waiting: queued, offered or on their way in. */
 enum report_word {
     REPORT_QUEUED_TOKENS,

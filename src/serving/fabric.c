@@ -14,6 +14,7 @@ struct transfer {
     uint32_t sender, receiver; /* ports */
     int64_t prefill_place, decode_place;
     int64_t bytes;
+    void *body; /* that goes to the decode instance, NULL: none */
     double left_bytes, rate;
     int64_t updated_ns; /* left_bytes is as of then */
     bool draining;
@@ -55,7 +56,8 @@ static void tell_ends(struct fabric *fabric, const struct transfer *transfer, in
     int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_place, transfer->bytes};
     int64_t to_decode[ENGINE_WORDS] = {transfer->decode_place, transfer->bytes};
     engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode,
+                transfer->body);
 }
 
 static uint32_t take_number(struct fabric *fabric)
@@ -84,11 +86,13 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     struct fabric *fabric = state;
     CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
     struct transfer transfer = {
-        .prefill = (uint32_t)event->words[FLOW_PREFILL],
-        .decode = event->source,
+        /* The one that opens the flow names the other; decode has the request, or prefill sends it. */
+        .prefill = event->body ? event->source : (uint32_t)event->words[FLOW_PEER],
+        .decode = event->body ? (uint32_t)event->words[FLOW_PEER] : event->source,
         .prefill_place = event->words[FLOW_PREFILL_PLACE],
         .decode_place = event->words[FLOW_DECODE_PLACE],
         .bytes = event->words[FLOW_BYTES],
+        .body = event->body,
         .left_bytes = (double)event->words[FLOW_BYTES],
     };
     transfer.sender = port_of(fabric, transfer.prefill, transfer.prefill_place);

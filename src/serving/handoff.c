@@ -2,6 +2,8 @@
 #include "internal.h"
 
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
+const char *const reserve_when_names[] = {"after-prefill", "before-prefill", NULL};
+const char *const recompute_at_names[] = {"decode", "prefill", NULL};
 const char *const reserve_tokens_names[] = {"prompt", "prompt+headroom", "prompt+max", NULL};
 
 int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request)
@@ -12,30 +14,72 @@ int64_t handoff_most_tokens(const struct handoff_config *config, const struct re
     return prompt + (output > 2 ? output - 1 : 1); /* a decode at least, whose token needs a place */
 }
 
+bool handoff_stays(const struct handoff_config *config, const struct request *request)
+{
+    return config->first_token == FIRST_TOKEN_PREFILL &&
+           request->output_tokens == request->generated_tokens + 1;
+}
+
+/* Pieces that each rank of the receiver gets of a layer's keys: parts of memory that follow each other at
+ * both ends, so of the smaller block; as many times as ranks of the sender hold what it needs. */
+static int64_t pieces_of(const struct request *request, const struct wire_end *sender,
+                         const struct wire_end *receiver)
+{
+    int64_t block =
+        sender->block_tokens < receiver->block_tokens ? sender->block_tokens : receiver->block_tokens;
+    int64_t ranks = (receiver->kv_heads + sender->kv_heads - 1) / sender->kv_heads;
+    return (request->context_tokens + block - 1) / block * ranks;
+}
+
+/* Opens the flow between the places that the request knows. peer: the other end's entity; body: the request
+ * where it moves along, else NULL. */
+static void open_flow(struct instance *instance, struct request *request, int32_t peer, struct request *body,
+                      int64_t now_ns)
+{
+    const struct instance_config *config = instance->config;
+    bool sends = config->role == ROLE_PREFILL;
+    const struct wire_end *sender = sends ? &config->wire : &request->other_end;
+    const struct wire_end *receiver = sends ? &request->other_end : &config->wire;
+    int64_t sent = (request->context_tokens + sender->block_tokens - 1) / sender->block_tokens;
+    int64_t bytes = sent * sender->block_tokens * config->kv_bytes_per_token * receiver->copies;
+    int64_t words[ENGINE_WORDS];
+    request->row.kv_transfer_bytes += (uint64_t)bytes;
+    words[FLOW_PEER] = peer + ENTITY_FIRST_INSTANCE;
+    words[FLOW_BYTES] = bytes;
+    words[FLOW_PREFILL_PLACE] = request->prefill_place;
+    words[FLOW_DECODE_PLACE] = request->decode_place;
+    words[FLOW_LATENCY_NS] = config->setup_ns + simtime_from_ns((double)pieces_of(request, sender, receiver) *
+                                                                receiver->descriptor_ns);
+    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns, MESSAGE_FLOW,
+                words, body);
+}
+
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     const struct instance_config *config = instance->config;
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    if (config->handoff.first_token == FIRST_TOKEN_PREFILL) {
-        request->generated_tokens = 1;
+    bool stays = handoff_stays(&config->handoff, request);
+    if (config->handoff.first_token != FIRST_TOKEN_DECODE)
+        request->generated_tokens++; /* relay: on its way; visible when the decode instance admits it */
+    if (config->handoff.first_token == FIRST_TOKEN_PREFILL)
         request_token(instance, request, now_ns);
-        if (request->output_tokens == 1) {
-            instance_finish(instance, slot, now_ns);
-            return;
-        }
-    } else if (config->handoff.first_token == FIRST_TOKEN_RELAY) {
-        request->generated_tokens = 1; /* on its way; visible when the decode instance admits the request */
+    if (stays) {
+        instance_finish(instance, slot, now_ns);
+        return;
     }
-    request->row.kv_transfer_bytes =
-        (uint64_t)(kv_blocks(&instance->kv, request->prompt_tokens) * config->kv_bytes_per_block);
     request->prefill_place = instance_place(instance, slot);
     running_remove(instance, slot);
     sequence->state = SEQUENCE_HELD;
     sequence->request = NULL;
     instance->held++;
-    engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + config->latency_ns,
-                MESSAGE_HANDOFF, NULL, request);
+    if (config->handoff.reserve == RESERVE_BEFORE_PREFILL)
+        open_flow(instance, request, request->row.decode_instance, request, now_ns);
+    else {
+        request->other_end = config->wire;
+        engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + config->latency_ns,
+                    MESSAGE_HANDOFF, NULL, request);
+    }
 }
 
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
@@ -55,7 +99,9 @@ void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int6
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns)
 {
     instance_account(instance, now_ns);
-    request->row.control_ns += 2 * instance->config->latency_ns; /* prefill -> router -> here */
+    bool before = instance->config->handoff.reserve == RESERVE_BEFORE_PREFILL;
+    request->row.control_ns +=
+        (before ? 1 : 2) * instance->config->latency_ns; /* (prefill ->) router -> here */
     request->stage_ns = now_ns;
     request->row.decode_instance = (int32_t)(instance->entity - ENTITY_FIRST_INSTANCE);
     uint32_t slot = sequence_new(instance, request);
@@ -65,21 +111,23 @@ void handoff_receive(struct instance *instance, struct request *request, int64_t
     instance->boundary_due = true;
 }
 
-static void open_flow(struct instance *instance, uint32_t slot, int64_t now_ns)
+/* The blocks are there: the fabric is told, or where nothing is computed yet, the prefill instance, which
+ * gets the request. */
+static void grant(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     const struct instance_config *config = instance->config;
-    const struct request *request = instance->sequences[slot].request;
-    int64_t bytes = (int64_t)request->row.kv_transfer_bytes;
-    int64_t blocks = kv_blocks(&instance->kv, request->prompt_tokens);
-    int64_t words[ENGINE_WORDS];
-    words[FLOW_PREFILL] = request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
-    words[FLOW_BYTES] = bytes;
-    words[FLOW_PREFILL_PLACE] = request->prefill_place;
-    words[FLOW_DECODE_PLACE] = instance_place(instance, slot);
-    words[FLOW_LATENCY_NS] =
-        config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block);
-    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns, MESSAGE_FLOW,
-                words, NULL);
+    struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request;
+    int32_t prefill = request->row.prefill_instance;
+    request->decode_place = instance_place(instance, slot);
+    if (config->handoff.reserve == RESERVE_AFTER_PREFILL) {
+        open_flow(instance, request, prefill, NULL, now_ns);
+        return;
+    }
+    sequence->request = NULL;
+    request->other_end = config->wire;
+    engine_send(instance->engine, instance->entity, (uint32_t)prefill + ENTITY_FIRST_INSTANCE,
+                now_ns + config->latency_ns, MESSAGE_DISPATCH, NULL, request);
 }
 
 /* Tokens that blocks are reserved for. What headroom leaves free is taken as the sequences grow. */
@@ -87,13 +135,13 @@ static int64_t reserved_tokens(const struct instance *instance, const struct req
 {
     switch ((enum reserve_tokens)instance->config->handoff.reserve_tokens) {
     case RESERVE_HEADROOM:
-        return request->prompt_tokens;
+        return request->context_tokens;
     case RESERVE_MAX:
         return request->prompt_tokens + request->max_tokens;
     case RESERVE_PROMPT:
         break;
     }
-    return request->prompt_tokens + 1;
+    return request->context_tokens + 1;
 }
 
 /* With headroom: whether enough is left for those that run or move, and this one, to grow. To one that is
@@ -104,13 +152,13 @@ static bool leaves_headroom(const struct instance *instance, const struct reques
     int64_t others = instance->running + instance->moving;
     int64_t free_tokens = kv_free_blocks(&instance->kv) * instance->kv.block_tokens;
     return config->reserve_tokens != RESERVE_HEADROOM || others == 0 ||
-           free_tokens >= request->prompt_tokens + config->headroom_tokens * (others + 1);
+           free_tokens >= request->context_tokens + config->headroom_tokens * (others + 1);
 }
 
 static bool reservation_fits(struct instance *instance, uint32_t slot, int64_t blocks)
 {
     const struct request *request = instance->sequences[slot].request;
-    struct room_item item = {1, request->prompt_tokens + 1, true};
+    struct room_item item = {1, request->context_tokens + 1, true};
     if (leaves_headroom(instance, request))
         return admission_fits(&instance->schedule, slot, blocks, item);
     admission_stop(instance);
@@ -133,8 +181,8 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
         ring_pop_front(&instance->offered);
         sequence->state = SEQUENCE_MOVING;
         instance->moving++;
-        sequence->request->row.decode_queue_ns = request_stage(sequence->request, now_ns);
-        open_flow(instance, slot, now_ns);
+        sequence->request->row.decode_queue_ns += request_stage(sequence->request, now_ns);
+        grant(instance, slot, now_ns);
     }
 }
 
@@ -145,14 +193,17 @@ static int64_t moved_tokens(const struct request *request)
     return request->prompt_tokens + request->generated_tokens - 1;
 }
 
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
+void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, struct request *body,
+                     int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
     CHECK(sequence->state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
     int64_t latency_ns = instance->config->latency_ns;
-    struct request *request = sequence->request;
-    /* From the grant: L to the fabric, the flow, L back. */
-    request->row.transfer_ns = request_stage(request, now_ns) - 2 * latency_ns;
+    struct request *request = body ? body : sequence->request;
+    sequence->request = request;
+    sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
+    /* From the end of the prompt, or the grant: L to the fabric, the flow, L back. */
+    request->row.transfer_ns += request_stage(request, now_ns) - 2 * latency_ns;
     request->row.control_ns += 2 * latency_ns;
     instance->meter.usage.received_bytes += bytes;
     cache_outside(instance, slot, moved_tokens(request));
@@ -169,7 +220,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         struct request *request = sequence->request;
         instance->moving--;
         running_append(instance, slot);
-        request->row.admission_ns = request_stage(request, now_ns);
+        request->row.admission_ns += request_stage(request, now_ns);
         if (instance->config->handoff.first_token == FIRST_TOKEN_RELAY) {
             request_token(instance, request, now_ns);
             meter_iteration(&instance->meter, now_ns, PHASE_IDLE, 0, 1, &(struct effort){0});
@@ -182,4 +233,21 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         sequence->computed_tokens = sequence->known_tokens;
         batch_join(instance, slot);
     }
+}
+
+void handoff_return(struct instance *instance, uint32_t slot)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request;
+    int64_t now_ns = instance->accounted_ns, latency_ns = instance->config->latency_ns;
+    request->row.decode_ns += request_stage(request, now_ns);
+    request->row.control_ns += latency_ns;
+    if (sequence->highest_computed_tokens > request->context_tokens)
+        request->computed_tokens = sequence->highest_computed_tokens;
+    else
+        request->computed_tokens = request->context_tokens;
+    request->context_tokens = request->prompt_tokens + request->generated_tokens;
+    sequence_free(instance, slot);
+    engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + latency_ns, MESSAGE_RETURN, NULL,
+                request);
 }

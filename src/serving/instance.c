@@ -81,7 +81,8 @@ void instance_receive(struct instance *instance, const struct event *event)
         if (instance->config->role == ROLE_PREFILL)
             handoff_done(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
         else
-            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
+            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], event->body,
+                            now_ns);
         break;
     default:
         CHECK(false, "instance %u got message type %u", instance->entity, event->type);
@@ -138,7 +139,7 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
     struct request *request = sequence->request;
     struct row *row = &request->row;
     int64_t user[ENGINE_WORDS] = {request->user};
-    row->decode_ns = request_stage(request, now_ns);
+    row->decode_ns += request_stage(request, now_ns);
     row->e2e_ns = now_ns - row->arrival_ns;
     row->status = ROW_COMPLETED;
     CHECK(row->e2e_ns == row->router_ns + row->control_ns + row->prefill_queue_ns + row->prefill_ns +

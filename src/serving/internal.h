@@ -389,14 +389,20 @@ void iteration_finish(struct instance *instance, int64_t now_ns);
 /* handoff.c */
 /* Most tokens that a decode instance has to have room for, for it to get the request. */
 int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request);
+/* Whether its next token is the last and prefill's: it ends there and needs no decode instance. */
+bool handoff_stays(const struct handoff_config *config, const struct request *request);
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
 /* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
 void handoff_reserve(struct instance *instance, int64_t now_ns);
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, struct request *body,
+                     int64_t now_ns);
 void handoff_join(struct instance *instance, int64_t now_ns);
+/* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a
+ * boundary. */
+void handoff_return(struct instance *instance, uint32_t slot);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
 

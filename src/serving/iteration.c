@@ -185,14 +185,18 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         handoff_reserve(instance, now_ns);
     } else {
         admission_stop(instance);
-        blocked_begin(instance,
-                      instance->swapped.count > 0 ? ring_front(&instance->swapped) : waiting_first(instance));
+        blocked_begin(instance, instance->swapped.count > 0   ? ring_front(&instance->swapped)
+                                : instance->waiting_count > 0 ? waiting_first(instance)
+                                                              : NO_SLOT);
     }
     if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once; or for
-         * itself, if no second place was long enough but the one that it left is. */
+         * itself, if no second place was long enough but the one that it left is; or its blocks are for
+         * others, if it has gone back to prefill. */
         instance->boundary_due =
-            schedule->preempted > 0 && (instance->ready.count > 0 || instance->kv.placed);
+            schedule->preempted > 0 &&
+            (instance->ready.count > 0 || instance->kv.placed ||
+             (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0));
         return false;
     }
     if (instance->config->no_cache && schedule->decode)
@@ -221,14 +225,16 @@ static void prompt_complete(struct instance *instance, uint32_t slot, int64_t no
 {
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    bool first_time = request->generated_tokens == 0 && instance->config->role != ROLE_DECODE;
+    bool prefills = instance->config->role == ROLE_PREFILL;
+    bool first_time = request->generated_tokens == 0 && instance->config->role == ROLE_UNIFIED;
     partial_remove(instance, slot);
     sequence->cached_tokens = sequence->known_tokens;
-    if (first_time) {
-        request->row.prefill_ns = request_stage(request, now_ns);
-        request->row.ttft_prefill_ns = now_ns - request->row.arrival_ns;
+    if (first_time || prefills) {
+        request->row.prefill_ns += request_stage(request, now_ns);
+        if (request->row.ttft_prefill_ns == 0) /* it may come back */
+            request->row.ttft_prefill_ns = now_ns - request->row.arrival_ns;
     }
-    if (instance->config->role == ROLE_PREFILL) {
+    if (prefills) {
         handoff_send(instance, slot, now_ns);
         return;
     }

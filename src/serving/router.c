@@ -84,7 +84,7 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
     set->next = (index + 1) % set->count;
     if (policy->uses_loads) {
         struct target *target = &set->targets[index];
-        int64_t cost = set->by_tokens ? request->prompt_tokens : 1;
+        int64_t cost = set->by_tokens ? request->context_tokens : 1;
         ring_push_back(&target->costs, (uint32_t)cost);
         target->beyond += cost;
         tournament_set(&set->loads, index, target->reported + target->beyond);
@@ -127,13 +127,30 @@ static enum row_reason refusal(const struct router *router, const struct request
     int64_t prompt = request->prompt_tokens, output = request->output_tokens;
     if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
         return ROW_REASON_MODEL_LENGTH;
-    bool stays = cluster->handoff.first_token == FIRST_TOKEN_PREFILL && output == 1;
+    bool stays = handoff_stays(&cluster->handoff, request);
+    bool returns = cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays;
     if (cluster->decode_count == 0)
         return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
-    if (prompt > cluster->entry_max_tokens ||
+    if ((returns ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
         (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
     return ROW_REASON_NONE;
+}
+
+/* Sends a request to an instance that computes its prompt; or, with its name, to a decode instance that has
+ * to reserve blocks first. */
+static void send_to_prefill(struct router *router, struct request *request, int64_t now_ns)
+{
+    const struct router_cluster *cluster = &router->cluster;
+    uint32_t entity = choose(router, &router->entries, request);
+    enum serving_message type = MESSAGE_DISPATCH;
+    if (cluster->decode_count > 0 && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
+        !handoff_stays(&cluster->handoff, request)) {
+        request->row.prefill_instance = (int32_t)(entity - ENTITY_FIRST_INSTANCE);
+        entity = choose(router, &router->decodes, request);
+        type = MESSAGE_HANDOFF;
+    }
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + cluster->latency_ns, type, NULL, request);
 }
 
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
@@ -147,9 +164,7 @@ static void dispatch(struct router *router, struct request *request, int64_t now
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
-    uint32_t entity = choose(router, &router->entries, request);
-    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
-                NULL, request);
+    send_to_prefill(router, request, now_ns);
 }
 
 static uint32_t pending_place(struct router *router)
@@ -174,7 +189,7 @@ static void send_request(struct router *router, const struct workload_request *i
     request->row.priority = (uint8_t)item->priority;
     request->row.prefill_instance = -1;
     request->row.decode_instance = -1;
-    request->prompt_tokens = item->prompt_tokens;
+    request->prompt_tokens = request->context_tokens = item->prompt_tokens;
     request->output_tokens = item->output_tokens;
     request->max_tokens = item->max_tokens;
     request->last_token_ns = -1;
@@ -253,6 +268,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
+        return;
+    case MESSAGE_RETURN:
+        send_to_prefill(router, request, event->time_ns);
         return;
     case MESSAGE_ENDED:
         user_free(router, (uint32_t)event->words[0], event->time_ns);

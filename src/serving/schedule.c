@@ -130,6 +130,11 @@ static void preempt(struct instance *instance, uint32_t slot)
     instance->meter.usage.preemptions++;
     if (instance->config->limits.preemption == PREEMPTION_SWAP && swap_out(instance, slot))
         return;
+    if (instance->config->handoff.recompute_at == RECOMPUTE_AT_PREFILL &&
+        instance->config->role == ROLE_DECODE) {
+        handoff_return(instance, slot);
+        return;
+    }
     instance->queued_tokens -= sequence->known_tokens - sequence->computed_tokens;
     sequence->blocks = 0;
     sequence->computed_tokens = 0;
@@ -201,7 +206,8 @@ static void walk_running(struct schedule *schedule)
         }
         /* Preemption takes from the end only: next is valid unless it was a victim. */
         uint8_t state = next != NO_SLOT ? instance->sequences[next].state : SEQUENCE_WAITING;
-        slot = state == SEQUENCE_WAITING || state == SEQUENCE_SWAPPED ? NO_SLOT : next;
+        bool gone = state == SEQUENCE_WAITING || state == SEQUENCE_SWAPPED || state == SEQUENCE_FREE;
+        slot = gone ? NO_SLOT : next;
     }
 }
 
@@ -227,7 +233,7 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     if (sequence->stall_start_ns >= 0)
         request->stalled_ns += now_ns - sequence->stall_start_ns;
     else
-        request->row.prefill_queue_ns = request_stage(request, now_ns);
+        request->row.prefill_queue_ns += request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
     add_chunk(schedule, slot, chunk);
 }

@@ -27,10 +27,8 @@ static const struct config_reference pool_references[] = {{"model", "models", "m
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
-/* One way each so far; named so that a file can say which it counts on. */
-static const char *const reserve_names[] = {"after-prefill", NULL};
+/* One way so far; named so that a file can say that it counts on it. */
 static const char *const overlap_names[] = {"none", NULL};
-static const char *const recompute_names[] = {"decode", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", "int8", "int4", NULL}; /* as in plan.c */
 
 #define OF(member) offsetof(struct plan, member)
@@ -124,8 +122,9 @@ static const struct option handoff_rows[] = {
      "who shows it: decode (re-runs the last prompt token: vLLM), prefill (Splitwise, DistServe), relay "
      "(prefill's "
      "token, shown when decode admits the request: SGLang, TensorRT-LLM)"},
-    {"reserve", OPTION_CHOICE, "\"after-prefill\"", 0, 0, reserve_names, OF(handoff_only.reserve),
-     "when the decode instance reserves blocks"},
+    {"reserve", OPTION_CHOICE, "\"after-prefill\"", 0, 0, reserve_when_names, OF(handoff.reserve),
+     "when a decode instance is chosen and reserves blocks: after-prefill, or before-prefill (both instances "
+     "are chosen at once, and prefill waits until decode has the blocks: SGLang)"},
     {"reserve_tokens", OPTION_CHOICE, "\"prompt\"", 0, 0, reserve_tokens_names, OF(handoff.reserve_tokens),
      "for how many tokens: prompt (and one), prompt+headroom (the prompt, while headroom_tokens are left for "
      "each request that runs or moves, and itself: SGLang), prompt+max (and max_tokens: never preempts; "
@@ -134,10 +133,9 @@ static const struct option handoff_rows[] = {
      "reserve_tokens prompt+headroom: left free for each request (SGLang's num_reserved_decode_tokens)"},
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff_only.overlap),
      "of transfer and prefill: the transfer starts when the prompt is complete"},
-    {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff_only.recompute_at),
-     "where a request that decode preempted is computed again; one that it swaps is not: "
-     "scheduler.preemption of "
-     "its pool"},
+    {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_at_names, OF(handoff.recompute_at),
+     "where a request that decode preempted is computed again: there, or by a prefill instance, from which it "
+     "moves again; one that is swapped (scheduler.preemption of the decode pool) is not computed again"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 

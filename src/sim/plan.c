@@ -362,15 +362,10 @@ static bool check_roles(struct plan *plan, struct error *error)
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
-        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_choice != first->kv_choice)
+        if (pool->kv_choice != first->kv_choice)
             return node_error(node, error,
-                              "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
-                              "blocks cannot be moved");
-        if (model_kv_copies(&plan->model, pool->tensor_parallel) !=
-            model_kv_copies(&plan->model, first->tensor_parallel))
-            return node_error(
-                node, error, "tensor_parallel %lld replicates KV heads otherwise than pools[0]; use the same",
-                (long long)pool->tensor_parallel);
+                              "kv_dtype must equal that of pools[0]: a cache is moved as it is, bytes for "
+                              "bytes");
     }
     return true;
 }

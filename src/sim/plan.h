@@ -78,7 +78,7 @@ struct plan {
     } network;
     struct handoff_config handoff;
     struct {
-        int reserve, overlap, recompute_at;
+        int overlap;
     } handoff_only;
     struct router_config router;
     struct model model;

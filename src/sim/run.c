@@ -116,6 +116,18 @@ static struct swap_config swap_config(const struct plan *plan, const struct plan
                                 .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
 }
 
+static struct wire_end wire_end(const struct plan *plan, const struct plan_pool *pool)
+{
+    int64_t heads = plan->model.mla_latent > 0 ? 1 : plan->model.kv_heads, ranks = pool->tensor_parallel;
+    return (struct wire_end){
+        .block_tokens = (int32_t)pool->kv.block_tokens,
+        .kv_heads = (int32_t)((heads + ranks - 1) / ranks),
+        .copies = (int32_t)model_kv_copies(&plan->model, ranks),
+        .descriptor_ns =
+            plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
+    };
+}
+
 static void configure_pool(struct run *run, size_t index, bool closed_loop)
 {
     const struct plan *plan = &run->plan;
@@ -141,13 +153,13 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
                     ? MODE_AGGREGATE
                     : plan->simulation.mode,
+        .kv_bytes_per_token = model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype),
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .swap = swap_config(plan, pool),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
-        .descriptor_ns_per_block =
-            plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
+        .wire = wire_end(plan, pool),
         .sliding_window = plan->model.sliding_window,
         .full_layers =
             plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,
