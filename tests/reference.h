@@ -36,6 +36,7 @@ struct reference_pool {
     double watermark, watermark_high;
     bool watermark_when_idle;
     enum scheduler_order order;
+    bool by_priority; /* the victim is of the least urgent class */
     int64_t batch_size, timeout_ns; /* static */
     struct scheduler_adaptive adaptive;
     /* Preempted blocks go to the host, of each lane so many: 0: they are lost. */

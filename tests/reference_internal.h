@@ -20,7 +20,7 @@ struct job {
     bool ended;                  /* static batch: all its tokens came, and it stays until those of all did */
     struct box *holder;          /* that holds it, until the transfer ended */
     struct box *decoder;         /* where it decodes after a transfer */
-    int64_t planned;             /* tokens in this iteration */
+    int64_t planned, got;        /* tokens in this iteration; blocks for them, of a running one */
     int64_t stage_ns;            /* since when it waits, in whatever queue */
     int64_t last_token_ns;       /* of the last visible token */
     int64_t admitted;            /* times that it was admitted */

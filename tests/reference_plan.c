@@ -95,11 +95,21 @@ static int64_t rank(const struct box *box, const struct job *job)
     }
 }
 
+/* Whether one waits behind another: a class is in order of arrival, whoever was preempted; else those that
+ * were come first. */
+static bool behind(const struct box *box, const struct job *job, const struct job *other)
+{
+    if (box->pool->order == ORDER_PRIORITY && rank(box, other) == rank(box, job))
+        return other->request < job->request;
+    if (box->pool->order != ORDER_PRIORITY && other->admitted > 0)
+        return true;
+    return rank(box, other) <= rank(box, job);
+}
+
 void enqueue(struct box *box, struct job *job)
 {
     size_t at = 0;
-    while (at < box->waiting.count &&
-           (box->waiting.jobs[at]->admitted > 0 || rank(box, box->waiting.jobs[at]) <= rank(box, job)))
+    while (at < box->waiting.count && behind(box, job, box->waiting.jobs[at]))
         at++;
     push(&box->waiting, at, job);
 }
@@ -117,10 +127,24 @@ static int64_t chunk(const struct box *box, const struct job *job, double load)
     return size < most ? size : most;
 }
 
-static void preempt_last(struct box *box, int64_t now_ns)
+static size_t victim_of(const struct box *box)
 {
-    struct job *victim = take_out(&box->running, box->running.count - 1);
+    size_t victim = box->running.count - 1;
+    for (size_t i = victim; box->pool->by_priority && i-- > 0;)
+        if (box->running.jobs[i]->request->priority > box->running.jobs[victim]->request->priority)
+            victim = i;
+    return victim;
+}
+
+/* What it was to compute in this iteration is for others. */
+static void preempt(struct box *box, size_t at, int64_t *budget, int64_t now_ns)
+{
+    struct job *victim = take_out(&box->running, at);
     box->free_blocks += victim->blocks;
+    if (victim->planned > 0) {
+        victim->blocks -= victim->got;
+        *budget += victim->planned;
+    }
     victim->planned = 0;
     victim->stage_ns = now_ns;
     victim->row->preemptions++;
@@ -141,7 +165,10 @@ static void preempt_last(struct box *box, int64_t now_ns)
         push(box->returns, box->returns->count, victim);
         return;
     }
-    push(&box->waiting, 0, victim);
+    if (box->pool->order == ORDER_PRIORITY)
+        enqueue(box, victim);
+    else
+        push(&box->waiting, 0, victim);
 }
 
 /* Every running job in admission order, within the budget. Returns whether any was preempted. */
@@ -157,13 +184,18 @@ static bool plan_running(struct box *box, int64_t *budget, double load, int64_t 
             n = *budget;
         int64_t need = blocks_of(box, job->computed + n) - job->blocks;
         need = need > 0 ? need : 0;
-        while (box->free_blocks < need && i < box->running.count) {
-            preempt_last(box, now_ns);
+        bool gone = false;
+        while (box->free_blocks < need && !gone) {
+            size_t victim = victim_of(box);
+            gone = victim == i;
+            i -= victim <= i; /* the list moves up */
+            preempt(box, victim, budget, now_ns);
             preempted = true;
         }
-        if (i >= box->running.count)
-            return true;
+        if (gone)
+            continue;
         allocate(box, job, need);
+        job->got = need;
         job->planned = n;
         *budget -= n;
     }

@@ -1,4 +1,4 @@
-"""The command line: compare, report, roofline, memory, calibrate. Exit status 0 done, 2 the input is wrong."""
+"""The command line: compare, report, export, roofline, memory, calibrate. Exit status 0 done, 2 the input is wrong."""
 
 from __future__ import annotations
 
@@ -64,6 +64,14 @@ def _parser() -> Parser:
     )
     report = commands.add_parser("report", help="one result: table, remarks, figures, CSV")
     report.add_argument("files", nargs=1, metavar="results.h5")
+    export = commands.add_parser("export", help="figures of runs as CSV, a row a run")
+    export.add_argument("files", nargs="+", metavar="results.h5")
+    export.add_argument(
+        "--columns",
+        metavar="NAMES",
+        help="figures of /summary, pools[NAME].FIGURE of /pools, classes[NUMBER].FIGURE of /classes, with "
+        "commas between; without: all",
+    )
     roofline = commands.add_parser(
         "roofline", help="operators under the roofs of a GPU: figure, CSV"
     )
@@ -165,7 +173,16 @@ def _missing_module() -> str:
 
 def _run(options: argparse.Namespace) -> str:
     """Loads, writes everything into the folder if one is named, and returns what is printed."""
-    from tandem_analysis import data, figures, load, memory_figure, roofline_figure, table, verdict
+    from tandem_analysis import (
+        data,
+        export,
+        figures,
+        load,
+        memory_figure,
+        roofline_figure,
+        table,
+        verdict,
+    )
 
     if options.command in ("roofline", "memory"):
         module = roofline_figure if options.command == "roofline" else memory_figure
@@ -176,6 +193,9 @@ def _run(options: argparse.Namespace) -> str:
             f"{options.files[0]}: compare needs two or more results, use report for one"
         )
     results = load.load_all(options.files)
+    if options.command == "export":
+        columns = options.columns.split(",") if options.columns else None
+        return export.render(results, options.files, columns)
     rendered = table.render(results)
     sentences = verdict.compare(results) if len(results) > 1 else verdict.report(results[0])
     sources = "".join(f"{result.label}: {result.path}\n" for result in results)

@@ -38,6 +38,7 @@ class Result:
     summary: dict[str, float]  # /summary by dataset name
     pools: pd.DataFrame
     instances: pd.DataFrame
+    classes: pd.DataFrame  # of priority; empty in files from before there were classes
     histograms: dict[
         str, pd.DataFrame
     ]  # by metric: low_ns, high_ns, count; empty where nothing was counted
@@ -162,6 +163,7 @@ def _read(path: str, file: h5py.File) -> Result:
         summary=summary,
         pools=_frame(path, _group(path, file, "pools")),
         instances=_frame(path, _group(path, file, "instances")),
+        classes=_frame(path, _group(path, file, "classes") if "classes" in file else {}),
         histograms=histograms,
         timeseries=_timeseries(path, file, int(summary.get("end_ns", 0))),
         has_requests="requests" in file and len(file["requests"]) > 0,
@@ -242,7 +244,7 @@ def _timeseries(path: str, file: h5py.File, end_ns: int) -> dict[str, pd.DataFra
     return series
 
 
-def _frame(path: str, group: h5py.Group) -> pd.DataFrame:
+def _frame(path: str, group: h5py.Group | dict[str, Any]) -> pd.DataFrame:
     """The one-dimensional datasets of a group as columns."""
     columns = {
         name: _column(item)

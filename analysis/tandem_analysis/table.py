@@ -75,6 +75,7 @@ def sections(results: list[Result]) -> list[Section]:
         Section("Requests", _requests(results)),
         Section("Throughput", _throughput(results)),
         Section("Goodput under the SLO", _goodput(results)),
+        Section("Classes of priority", _classes(results)),
         Section(
             "Latency",
             [
@@ -234,6 +235,38 @@ def _goodput(results: list[Result]) -> list[Row]:
             lambda result: goodput_per_gpu(result) if has_slo(result) else None,
         )
     )
+    return rows
+
+
+def _classes(results: list[Result]) -> list[Row]:
+    """Where a run has several."""
+
+    def getter(priority: int, column: str) -> Getter:
+        def get(result: Result) -> float | None:
+            several = 1 < len(result.classes) and priority < len(result.classes)
+            return result.classes[column].iloc[priority] if several else None
+
+        return get
+
+    rows = []
+    for priority in range(max(len(result.classes) for result in results)):
+        for column, unit, noun, text, change in (
+            ("window_arrivals", "requests", "requests", units.count_text, "relative"),
+            ("slo_attainment", "1", "meet their SLO", units.percent_text, "points"),
+            ("ttft_p90_ns", "ns", "TTFT p90", units.time_text, "relative"),
+            ("tpot_p90_ns", "ns", "TPOT p90", units.time_text, "relative"),
+        ):
+            rows.append(
+                _row(
+                    results,
+                    f"classes[{priority}].{column}",
+                    unit,
+                    f"class {priority}: {noun}",
+                    text,
+                    getter(priority, column),
+                    change,
+                )
+            )
     return rows
 
 

@@ -61,6 +61,7 @@ struct column_table {
 extern const struct column_table column_requests;   /* rows: struct row (row.h) */
 extern const struct column_table column_instances;  /* rows: struct instance_row (results.h) */
 extern const struct column_table column_pools;      /* rows: struct pool_row (results.h) */
+extern const struct column_table column_classes;    /* rows: struct class_row (results.h) */
 extern const struct column_table column_timeseries; /* rows: struct series_bin_row (results.h) */
 extern const struct column_table column_histograms; /* rows: struct histogram_row (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */

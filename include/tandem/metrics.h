@@ -113,13 +113,20 @@ struct usage {
 /* Adds; peaks are the higher of both. */
 void usage_add(struct usage *into, const struct usage *from);
 
+/* Bounds that a request has to meet, 0: not set. */
+struct slo {
+    int64_t ttft_ns, tpot_ns, itl_ns;
+};
+
 struct metrics_config {
     int64_t pools;
-    int64_t window_start_ns; /* warm-up */
-    int64_t window_end_ns;   /* SIMTIME_NEVER: the end of the run */
+    int64_t classes;              /* of priority; 0 is 1. A request of a higher one counts as of the last */
+    const struct slo *class_slos; /* one each, borrowed; NULL: slo holds for all */
+    int64_t window_start_ns;      /* warm-up */
+    int64_t window_end_ns;        /* SIMTIME_NEVER: the end of the run */
     uint64_t requests; /* that the workload will give: thirds by order where the window has no known length */
-    int64_t slo_ttft_ns, slo_tpot_ns, slo_itl_ns; /* 0: not set */
-    int64_t series_interval_ns;                   /* first width of a bin; 0: no series */
+    struct slo slo;    /* in general */
+    int64_t series_interval_ns; /* first width of a bin; 0: no series */
     bool
         at_once; /* all requests are sent at one time: an offline batch, for which saturation means nothing */
     uint64_t one_in; /* rows of the requests whose id is a multiple of it are kept; 0: none */
@@ -141,6 +148,21 @@ struct metrics_counts {
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
     wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
     uint64_t checksum;       /* sum of row_hash mod 2^64 */
+};
+
+/* The latencies that are told apart by class. */
+#define CLASS_METRICS 4
+extern const enum metric class_metrics[CLASS_METRICS];
+
+/* What metrics_counts and histograms say of all, for the window requests of one class. */
+struct class_counts {
+    uint64_t window_arrivals, window_completed;
+    uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
+};
+
+struct metrics_class {
+    struct class_counts counts;
+    struct histogram histograms[CLASS_METRICS];
 };
 
 #define SERIES_MAX_BINS 4096
@@ -185,14 +207,18 @@ struct metrics {
     struct metrics_config config;
     struct histogram histograms[METRIC_COUNT];
     struct metrics_counts counts;
-    struct series *series; /* one a pool, all with the same interval */
-    struct row *rows;      /* kept ones, in order of completion on this rank */
+    struct metrics_class *classes; /* where there are several, one each */
+    struct series *series;         /* one a pool, all with the same interval */
+    struct row *rows;              /* kept ones, in order of completion on this rank */
     size_t row_count, row_capacity;
     int64_t end_ns; /* time of the last completion or refusal seen */
 };
 
 void metrics_init(struct metrics *metrics, const struct metrics_config *config);
 void metrics_clear(struct metrics *metrics);
+
+/* What the requests of a class are held to. */
+const struct slo *metrics_slo(const struct metrics *metrics, int64_t class);
 
 /* A request ended or was refused: histograms, counts, checksum, and the row where rows are kept. METRIC_ITL
  * is fed by metrics_gaps, not from here. */

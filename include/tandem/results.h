@@ -55,6 +55,21 @@ struct pool_row {
     double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
 };
 
+/* Percentiles of one metric, ns. */
+struct percentiles {
+    double mean;
+    int64_t p50, p90, p99, max;
+};
+
+/* One row of /classes: the window requests of a class of priority. */
+struct class_row {
+    uint32_t priority;
+    uint64_t window_arrivals, window_completed;
+    double slo_ttft_ms, slo_tpot_ms, slo_itl_ms; /* 0: not set */
+    double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s;
+    struct percentiles ttft, tpot, e2e, queue;
+};
+
 /* One bin of /timeseries/<pool>: means over the bin, and sums. */
 struct series_bin_row {
     int64_t start_ns;
@@ -69,11 +84,6 @@ struct series_bin_row {
 struct histogram_row {
     int64_t low_ns, high_ns;
     uint64_t count;
-};
-
-struct percentiles {
-    double mean;
-    int64_t p50, p90, p99, max; /* ns */
 };
 
 /* /summary: scalars. Fields and names: column_summary. */
@@ -127,6 +137,8 @@ struct results {
     size_t instance_count;
     struct pool_row *pools;
     size_t pool_count;
+    struct class_row *classes; /* at least one */
+    size_t class_count;
     struct series_bin_row **series;                 /* [pool][bin] */
     size_t series_count;                            /* bins, the same in each pool */
     int64_t series_interval_ns;                     /* 0: no series */

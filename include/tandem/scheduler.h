@@ -31,6 +31,11 @@ struct scheduler_adaptive {
 enum preemption { PREEMPTION_RECOMPUTE, PREEMPTION_SWAP };
 extern const char *const preemption_names[];
 
+/* Which running request is preempted where there is no room: the newest of all, or of those of the least
+ * urgent class. */
+enum victim { VICTIM_NEWEST, VICTIM_LOWEST_PRIORITY };
+extern const char *const victim_names[];
+
 /* Limits that every policy has; 0 (watermark: negative) is automatic. */
 struct scheduler_limits {
     int policy_choice; /* of the option: 0 automatic, else 1 + index into schedulers[] */
@@ -43,6 +48,7 @@ struct scheduler_limits {
     int order;                 /* enum scheduler_order */
     bool chunked_prefill;      /* prefill-only: chunks instead of whole prompts */
     int preemption;            /* enum preemption */
+    int victim;                /* enum victim */
     double swap_gb_per_s;      /* of each GPU, either way; 0: automatic */
     double swap_space_gib;     /* of the host's memory, of each GPU */
     int64_t static_batch_size; /* static: requests of a batch */

@@ -50,6 +50,9 @@ bool workload_next(struct workload *workload, struct workload_request *request);
 /* Number of requests that it will give. */
 int64_t workload_count(const struct workload *workload);
 
+/* Classes of priority, from 0 to the highest that it has; at least 1. */
+int64_t workload_classes(const struct workload *workload);
+
 /* Send time of the last request (found by workload_create); SIMTIME_NEVER for closed-loop clients, whose
  * times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);

@@ -260,14 +260,40 @@ TABLE(
     "moved); all of the same completed requests, those that arrived inside the window.");
 #undef COLUMN
 
+#define COLUMN(member, unit, doc) NAMED(#member, class_row, member, unit, doc, NULL)
+#define PERCENTILES_OF(row, metric, noun)                                                                    \
+    NAMED(#metric "_mean_ns", row, metric.mean, "ns", "Mean " noun ".", NULL),                               \
+        NAMED(#metric "_p50_ns", row, metric.p50, "ns", "Median " noun ".", NULL),                           \
+        NAMED(#metric "_p90_ns", row, metric.p90, "ns", "90th percentile of the " noun ".", NULL),           \
+        NAMED(#metric "_p99_ns", row, metric.p99, "ns", "99th percentile of the " noun ".", NULL),           \
+        NAMED(#metric "_max_ns", row, metric.max, "ns", "Longest " noun ".", NULL)
+#define PERCENTILES(metric, noun) PERCENTILES_OF(class_row, metric, noun)
+static const struct column classes[] = {
+    COLUMN(priority, "1", "Class of priority, 0 the most urgent."),
+    COLUMN(window_arrivals, "requests", "Its requests that arrived inside the window."),
+    COLUMN(window_completed, "requests", "Of them: completed, at any time."),
+    COLUMN(slo_ttft_ms, "ms", "The class's bound on TTFT; 0: none."),
+    COLUMN(slo_tpot_ms, "ms", "The class's bound on TPOT; 0: none."),
+    COLUMN(slo_itl_ms, "ms", "The class's bound on the longest gap of a request; 0: none."),
+    COLUMN(slo_attainment, "1", "Share of its window requests that meet all bounds; refused ones miss."),
+    COLUMN(slo_ttft_attainment, "1", "Share of its window requests that meet the bound on TTFT."),
+    COLUMN(slo_tpot_attainment, "1", "Share of its window requests that meet the bound on TPOT."),
+    COLUMN(goodput_per_s, "1/s", "Its window requests that meet all bounds / window."),
+    PERCENTILES(ttft, "time to first token"),
+    PERCENTILES(tpot, "time per output token after the first"),
+    PERCENTILES(e2e, "time from client send to the last token"),
+    PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
+};
+TABLE(
+    classes, "/classes",
+    "One row per class of priority, up to the highest that the workload has or slo.classes names; latencies "
+    "are of "
+    "completed requests that arrived inside the window.");
+#undef COLUMN
+#undef PERCENTILES
 #define COLUMN(member, unit, doc) NAMED(#member, summary, member, unit, doc, NULL)
-#define PERCENTILES(metric, noun)                                                                            \
-    NAMED(#metric "_mean_ns", summary, metric.mean, "ns", "Mean " noun ".", NULL),                           \
-        NAMED(#metric "_p50_ns", summary, metric.p50, "ns", "Median " noun ".", NULL),                       \
-        NAMED(#metric "_p90_ns", summary, metric.p90, "ns", "90th percentile of the " noun ".", NULL),       \
-        NAMED(#metric "_p99_ns", summary, metric.p99, "ns", "99th percentile of the " noun ".", NULL),       \
-        NAMED(#metric "_max_ns", summary, metric.max, "ns", "Longest " noun ".", NULL)
-#define MEAN(member, noun) COLUMN(member, "ns", "Mean of the stage " noun " over completed window requests.")
+#define PERCENTILES(metric, noun) PERCENTILES_OF(summary, metric, noun)
+#define MEAN(member, noun)        COLUMN(member, "ns", "Mean of the stage " noun " over completed window requests.")
 static const struct column summary[] = {
     COLUMN(requests, "requests", "Requests of the run."),
     COLUMN(completed, "requests", "Requests that got all their tokens."),

@@ -10,6 +10,8 @@
 
 const char *const metric_names[] = {"ttft", "ttft_prefill", "tpot", "itl", "e2e", "queue", "transfer"};
 
+const enum metric class_metrics[] = {METRIC_TTFT, METRIC_TPOT, METRIC_E2E, METRIC_QUEUE};
+
 void metrics_init(struct metrics *metrics, const struct metrics_config *config)
 {
     CHECK(config->series_interval_ns >= 0, "interval %lld", (long long)config->series_interval_ns);
@@ -17,6 +19,11 @@ void metrics_init(struct metrics *metrics, const struct metrics_config *config)
     metrics->config = *config;
     for (int i = 0; i < METRIC_COUNT; i++)
         histogram_init(&metrics->histograms[i]);
+    if (config->classes > 1)
+        metrics->classes = mem_array((size_t)config->classes, sizeof *metrics->classes);
+    for (int64_t class = 0; metrics->classes && class < config->classes; class ++)
+        for (size_t i = 0; i < CLASS_METRICS; i++)
+            histogram_init(&metrics->classes[class].histograms[i]);
     metrics->series = mem_array((size_t)config->pools, sizeof *metrics->series);
     for (int64_t pool = 0; pool < config->pools; pool++)
         series_init(&metrics->series[pool], config->series_interval_ns);
@@ -28,6 +35,10 @@ void metrics_clear(struct metrics *metrics)
         histogram_clear(&metrics->histograms[i]);
     for (int64_t pool = 0; pool < metrics->config.pools; pool++)
         series_clear(&metrics->series[pool]);
+    for (int64_t class = 0; metrics->classes && class < metrics->config.classes; class ++)
+        for (size_t i = 0; i < CLASS_METRICS; i++)
+            histogram_clear(&metrics->classes[class].histograms[i]);
+    mem_free(metrics->classes);
     mem_free(metrics->series);
     mem_free(metrics->rows);
     memset(metrics, 0, sizeof *metrics);
@@ -71,15 +82,45 @@ static void count_stages(struct metrics *metrics, const struct row *row)
           (unsigned long long)row->id, (long long)sum, (long long)row->e2e_ns);
 }
 
-static void count_slo(struct metrics *metrics, const struct row *row, int64_t tpot_ns)
+const struct slo *metrics_slo(const struct metrics *metrics, int64_t class)
 {
     const struct metrics_config *config = &metrics->config;
-    bool ttft = config->slo_ttft_ns == 0 || row->ttft_ns <= config->slo_ttft_ns;
-    bool tpot = config->slo_tpot_ns == 0 || tpot_ns <= config->slo_tpot_ns; /* 0 for one token: met */
-    bool itl = config->slo_itl_ns == 0 || row->max_itl_ns <= config->slo_itl_ns;
+    return config->class_slos ? &config->class_slos[class] : &config->slo;
+}
+
+static int64_t class_of(const struct metrics *metrics, const struct row *row)
+{
+    int64_t last = metrics->classes ? metrics->config.classes - 1 : 0;
+    return row->priority < last ? row->priority : last;
+}
+
+/* The request's class, where there are several. */
+static void count_class(struct metrics_class *class, const struct row *row, int64_t tpot_ns, int64_t queue_ns,
+                        const bool met[3])
+{
+    const int64_t values[CLASS_METRICS] = {row->ttft_ns, tpot_ns, row->e2e_ns, queue_ns};
+    class->counts.window_completed++;
+    class->counts.window_slo_met += met[0];
+    class->counts.window_slo_ttft_met += met[1];
+    class->counts.window_slo_tpot_met += met[2];
+    for (size_t i = 0; i < CLASS_METRICS; i++)
+        if (class_metrics[i] != METRIC_TPOT || row->output_tokens > 1)
+            histogram_add(&class->histograms[i], values[i], 1);
+}
+
+static void count_slo(struct metrics *metrics, const struct row *row, int64_t tpot_ns, int64_t queue_ns)
+{
+    const int64_t class = class_of(metrics, row);
+    const struct slo *slo = metrics_slo(metrics, class);
+    bool ttft = slo->ttft_ns == 0 || row->ttft_ns <= slo->ttft_ns;
+    bool tpot = slo->tpot_ns == 0 || tpot_ns <= slo->tpot_ns; /* 0 for one token: met */
+    bool itl = slo->itl_ns == 0 || row->max_itl_ns <= slo->itl_ns;
     metrics->counts.window_slo_ttft_met += ttft;
     metrics->counts.window_slo_tpot_met += tpot;
     metrics->counts.window_slo_met += ttft && tpot && itl;
+    if (metrics->classes)
+        count_class(&metrics->classes[class], row, tpot_ns, queue_ns,
+                    (const bool[]){ttft && tpot && itl, ttft, tpot});
 }
 
 /* A completed request that arrived inside the window. */
@@ -95,7 +136,7 @@ static void count_window(struct metrics *metrics, const struct row *row)
     count_stages(metrics, row);
     counts->window_interference_ns += (uint64_t)row->interference_ns;
     counts->window_blocked_ns += (uint64_t)row->blocked_ns;
-    count_slo(metrics, row, tpot_ns);
+    count_slo(metrics, row, tpot_ns, queue_ns);
     int third = third_of(&metrics->config, row);
     counts->third_count[third]++;
     counts->third_wait_ns[third] += (uint64_t)(queue_ns + row->stalled_ns);
@@ -135,6 +176,8 @@ void metrics_row(struct metrics *metrics, const struct row *row)
 
     counts->checksum += row_hash(row);
     counts->window_arrivals += window;
+    if (metrics->classes)
+        metrics->classes[class_of(metrics, row)].counts.window_arrivals += window;
     if (row->status == ROW_COMPLETED) {
         count_completed(metrics, row);
         if (window)

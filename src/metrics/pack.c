@@ -134,12 +134,37 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->checksum += from->checksum;
 }
 
+static void pack_classes(const struct metrics *metrics, struct text *bytes)
+{
+    for (int64_t class = 0; metrics->classes && class < metrics->config.classes; class ++) {
+        put(bytes, &metrics->classes[class].counts, sizeof(struct class_counts));
+        for (size_t i = 0; i < CLASS_METRICS; i++)
+            pack_histogram(&metrics->classes[class].histograms[i], bytes);
+    }
+}
+
+static void merge_classes(struct metrics *metrics, struct reader *reader)
+{
+    for (int64_t class = 0; metrics->classes && class < metrics->config.classes; class ++) {
+        struct class_counts *into = &metrics->classes[class].counts, from;
+        get(reader, &from, sizeof from);
+        into->window_arrivals += from.window_arrivals;
+        into->window_completed += from.window_completed;
+        into->window_slo_met += from.window_slo_met;
+        into->window_slo_ttft_met += from.window_slo_ttft_met;
+        into->window_slo_tpot_met += from.window_slo_tpot_met;
+        for (size_t i = 0; i < CLASS_METRICS; i++)
+            merge_histogram(&metrics->classes[class].histograms[i], reader);
+    }
+}
+
 void metrics_pack(const struct metrics *metrics, struct text *bytes)
 {
     put(bytes, &metrics->counts, sizeof metrics->counts);
     put(bytes, &metrics->end_ns, sizeof metrics->end_ns);
     for (int i = 0; i < METRIC_COUNT; i++)
         pack_histogram(&metrics->histograms[i], bytes);
+    pack_classes(metrics, bytes);
     for (int64_t pool = 0; pool < metrics->config.pools; pool++) {
         const struct series *series = &metrics->series[pool];
         struct packed_series head = {series->interval_ns, series->count};
@@ -160,6 +185,7 @@ void metrics_merge(struct metrics *metrics, const void *bytes, size_t count)
         metrics->end_ns = end_ns;
     for (int i = 0; i < METRIC_COUNT; i++)
         merge_histogram(&metrics->histograms[i], &reader);
+    merge_classes(metrics, &reader);
     for (int64_t pool = 0; pool < metrics->config.pools; pool++)
         merge_series(&metrics->series[pool], &reader);
     CHECK(reader.left == 0, "packed metrics have %zu bytes too many", reader.left);

@@ -84,6 +84,22 @@ static void print_slo(const struct summary *summary, struct text *text)
         100 * summary->slo_ttft_attainment, 100 * summary->slo_tpot_attainment);
 }
 
+/* A line a class, where there are several. */
+static void print_classes(const struct results *results, struct text *text)
+{
+    if (results->class_count < 2)
+        return;
+    text_append(text, "\n" LABEL "%12s%12s%12s%12s%12s%12s\n", "class", "requests", "SLO met", "TTFT p90",
+                "TPOT p90", "E2E p90", "queue p90");
+    for (size_t i = 0; i < results->class_count; i++) {
+        const struct class_row *class = &results->classes[i];
+        text_append(text, "%-14u%12llu%10.2f %%%12s%12s%12s%12s\n", class->priority,
+                    (unsigned long long)class->window_arrivals, 100 * class->slo_attainment,
+                    time_text((double)class->ttft.p90).text, time_text((double)class->tpot.p90).text,
+                    time_text((double)class->e2e.p90).text, time_text((double)class->queue.p90).text);
+    }
+}
+
 static void print_latencies(const struct summary *summary, struct text *text)
 {
     const struct {
@@ -238,6 +254,7 @@ void results_print(const struct results *results, struct text *text)
 {
     print_requests(&results->summary, text);
     print_slo(&results->summary, text);
+    print_classes(results, text);
     print_latencies(&results->summary, text);
     print_stages(&results->summary, text);
     print_pools(results, text);

@@ -5,31 +5,10 @@
 
 #include "tandem/check.h"
 #include "tandem/mem.h"
-#include "tandem/simtime.h"
+
+#include "build.h"
 
 #define JOULES_PER_KWH 3.6e6
-
-/* What several parts below need. All quotients go through ratio(), so that no NaN or infinity reaches the
- * file. */
-struct build {
-    struct results *results;
-    const struct metrics *metrics;
-    const struct results_pool *pools;
-    size_t pool_count;
-    const struct usage *usages;
-    int64_t window_start_ns, window_end_ns;
-    double window_ns; /* length; 0 for an empty window */
-};
-
-static double ratio(double numerator, double denominator)
-{
-    return denominator > 0 ? numerator / denominator : 0;
-}
-
-static double per_second(const struct build *build, uint64_t count)
-{
-    return ratio((double)count * (double)SIMTIME_SECOND_NS, build->window_ns);
-}
 
 /* Integrals that outgrow 64 bits (10^6 waiting requests do in about 5 h) are cut rather than wrapped. */
 static uint64_t narrow(wide_t value)
@@ -68,9 +47,9 @@ static struct rates rates(const struct results_pool *pool, double gpu_s, const s
     double bytes = (double)effort->iterations * pool->weight_bytes +
                    wide_to_double(effort->kv_read_tokens) * pool->kv_bytes_per_context_token +
                    (double)effort->tokens * pool->kv_bytes_per_token + wide_to_double(effort->expert_bytes);
-    return (struct rates){.mfu = ratio(useful, pool->peak_flops * gpu_s),
-                          .hfu = ratio(all, pool->peak_flops * gpu_s),
-                          .mbu = ratio(bytes, pool->bandwidth * gpu_s)};
+    return (struct rates){.mfu = build_ratio(useful, pool->peak_flops * gpu_s),
+                          .hfu = build_ratio(all, pool->peak_flops * gpu_s),
+                          .mbu = build_ratio(bytes, pool->bandwidth * gpu_s)};
 }
 
 static struct effort all_phases(const struct usage *usage)
@@ -133,12 +112,12 @@ static double bin_watts(const struct results_pool *pool, const struct series_bin
     for (int phase = 0; phase < PHASE_COUNT; phase++)
         busy[phase] = wide_to_double(bin->busy_ns[phase]) / (double)pool->members_per_instance;
     double joules = energy(pool, width_ns * (double)pool->instances, busy, bin->effort).joules;
-    return ratio(joules * (double)SIMTIME_SECOND_NS, width_ns);
+    return build_ratio(joules * (double)SIMTIME_SECOND_NS, width_ns);
 }
 
 static double mean_watts(const struct build *build, double joules)
 {
-    return ratio(joules * (double)SIMTIME_SECOND_NS, build->window_ns);
+    return build_ratio(joules * (double)SIMTIME_SECOND_NS, build->window_ns);
 }
 
 /* What an allocator makes of the cache of so many instances in the window. */
@@ -154,10 +133,10 @@ static struct cache cache(const struct build *build, const struct results_pool *
     double tokens = (double)pool->kv_block_tokens;
     double taken = wide_to_double(usage->kv_block_ns), used = wide_to_double(usage->kv_token_ns);
     double bytes = (double)usage->kv_copied_blocks * tokens * pool->kv_bytes_per_token;
-    return (struct cache){.utilization = ratio(taken, time),
-                          .cached = ratio(used, time * tokens),
-                          .internal = ratio(taken * tokens - used, taken * tokens),
-                          .external = ratio(wide_to_double(usage->kv_stranded_ns), time),
+    return (struct cache){.utilization = build_ratio(taken, time),
+                          .cached = build_ratio(used, time * tokens),
+                          .internal = build_ratio(taken * tokens - used, taken * tokens),
+                          .external = build_ratio(wide_to_double(usage->kv_stranded_ns), time),
                           .copied_bytes = (uint64_t)bytes};
 }
 
@@ -178,7 +157,7 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL] / members,
         .busy_decode_ns = usage->busy_ns[PHASE_DECODE] / members,
         .busy_mixed_ns = usage->busy_ns[PHASE_MIXED] / members,
-        .utilization = ratio((double)busy_ns(usage), time),
+        .utilization = build_ratio((double)busy_ns(usage), time),
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
@@ -247,15 +226,15 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .price_usd_per_gpu_hour = pool->price_usd_per_gpu_hour,
         .cost_usd_per_hour = price,
-        .utilization = ratio((double)busy_ns(usage), time),
-        .utilization_prefill = ratio((double)usage->busy_ns[PHASE_PREFILL], time),
-        .utilization_decode = ratio((double)usage->busy_ns[PHASE_DECODE], time),
-        .utilization_mixed = ratio((double)usage->busy_ns[PHASE_MIXED], time),
+        .utilization = build_ratio((double)busy_ns(usage), time),
+        .utilization_prefill = build_ratio((double)usage->busy_ns[PHASE_PREFILL], time),
+        .utilization_decode = build_ratio((double)usage->busy_ns[PHASE_DECODE], time),
+        .utilization_mixed = build_ratio((double)usage->busy_ns[PHASE_MIXED], time),
         .mfu = used.mfu,
         .hfu = used.hfu,
         .mbu = used.mbu,
         .kv_mean_utilization = kv.utilization,
-        .kv_peak_utilization = ratio((double)usage->kv_peak_blocks, (double)pool->kv_capacity_blocks),
+        .kv_peak_utilization = build_ratio((double)usage->kv_peak_blocks, (double)pool->kv_capacity_blocks),
         .kv_mean_cached = kv.cached,
         .kv_internal_fragmentation = kv.internal,
         .kv_external_fragmentation = kv.external,
@@ -264,8 +243,8 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .kv_compactions = usage->kv_compactions,
         .kv_copied_bytes = kv.copied_bytes,
         .kv_allocation_ns = usage->kv_cost_ns,
-        .mean_running = ratio(wide_to_double(usage->running_ns), run_ns),
-        .mean_waiting = ratio(wide_to_double(usage->waiting_ns), run_ns),
+        .mean_running = build_ratio(wide_to_double(usage->running_ns), run_ns),
+        .mean_waiting = build_ratio(wide_to_double(usage->waiting_ns), run_ns),
         .prefill_tokens = usage->prefill_tokens,
         .padding_tokens = usage->padding_tokens,
         .output_tokens = usage->output_tokens,
@@ -275,15 +254,18 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .swapped_in_bytes = usage->swapped_in_bytes,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
-        .usd_per_million_prefill_tokens = prefills ? ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
-        .usd_per_million_output_tokens = decodes ? ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
+        .usd_per_million_prefill_tokens =
+            prefills ? build_ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
+        .usd_per_million_output_tokens =
+            decodes ? build_ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
         .energy_joules = used_energy->joules,
         .mean_power_watts = mean_watts(build, used_energy->joules),
         .power_capped =
-            ratio(used_energy->capped_ns, (double)busy_ns(usage) / (double)pool->members_per_instance),
-        .joules_per_prefill_token = prefills ? ratio(used_energy->joules, (double)effort.prompt_tokens) : 0,
+            build_ratio(used_energy->capped_ns, (double)busy_ns(usage) / (double)pool->members_per_instance),
+        .joules_per_prefill_token =
+            prefills ? build_ratio(used_energy->joules, (double)effort.prompt_tokens) : 0,
         .joules_per_output_token =
-            decodes ? ratio(used_energy->joules, (double)usage->window_output_tokens) : 0,
+            decodes ? build_ratio(used_energy->joules, (double)usage->window_output_tokens) : 0,
     };
 }
 
@@ -324,15 +306,16 @@ static struct series_bin_row bin_row(const struct results_pool *pool, const stru
     double block_time = instance_time * (double)pool->kv_capacity_blocks;
     return (struct series_bin_row){
         .start_ns = start_ns,
-        .waiting = ratio(wide_to_double(bin->waiting_ns), width_ns),
-        .running = ratio(wide_to_double(bin->running_ns), width_ns),
-        .moving = ratio(wide_to_double(bin->moving_ns), width_ns),
-        .kv_used = ratio(wide_to_double(bin->kv_block_ns), block_time),
-        .kv_cached = ratio(wide_to_double(bin->kv_token_ns), block_time * (double)pool->kv_block_tokens),
-        .kv_stranded = ratio(wide_to_double(bin->kv_stranded_ns), block_time),
-        .busy_prefill = ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
-        .busy_decode = ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
-        .busy_mixed = ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),
+        .waiting = build_ratio(wide_to_double(bin->waiting_ns), width_ns),
+        .running = build_ratio(wide_to_double(bin->running_ns), width_ns),
+        .moving = build_ratio(wide_to_double(bin->moving_ns), width_ns),
+        .kv_used = build_ratio(wide_to_double(bin->kv_block_ns), block_time),
+        .kv_cached =
+            build_ratio(wide_to_double(bin->kv_token_ns), block_time * (double)pool->kv_block_tokens),
+        .kv_stranded = build_ratio(wide_to_double(bin->kv_stranded_ns), block_time),
+        .busy_prefill = build_ratio(wide_to_double(bin->busy_ns[PHASE_PREFILL]), time),
+        .busy_decode = build_ratio(wide_to_double(bin->busy_ns[PHASE_DECODE]), time),
+        .busy_mixed = build_ratio(wide_to_double(bin->busy_ns[PHASE_MIXED]), time),
         .prefill_tokens = bin->prefill_tokens,
         .output_tokens = bin->output_tokens,
         .sent_bytes = bin->sent_bytes,
@@ -384,14 +367,7 @@ static void build_histograms(const struct build *build)
 
 static struct percentiles percentiles(const struct build *build, enum metric metric)
 {
-    const struct histogram *histogram = &build->metrics->histograms[metric];
-    return (struct percentiles){
-        .mean = histogram_mean(histogram),
-        .p50 = histogram_percentile(histogram, 50),
-        .p90 = histogram_percentile(histogram, 90),
-        .p99 = histogram_percentile(histogram, 99),
-        .max = histogram->count > 0 ? histogram->max : 0,
-    };
+    return build_percentiles(&build->metrics->histograms[metric]);
 }
 
 /* Time of a request in which it is served and does not wait, ns: mean over the window's completed ones. */
@@ -402,7 +378,7 @@ static double mean_service_ns(const struct metrics_counts *counts)
     double sum = 0;
     for (size_t i = 0; i < sizeof served / sizeof served[0]; i++)
         sum += wide_to_double(counts->window_stage_ns[served[i]]);
-    return ratio(sum, (double)counts->window_completed);
+    return build_ratio(sum, (double)counts->window_completed);
 }
 
 /* Fewer completions than arrivals beyond those that a system without queues would still be serving (Little's
@@ -414,12 +390,12 @@ static bool saturated(const struct build *build)
     if (build->metrics->config.at_once)
         return false;
     double offered = (double)(counts->window_arrivals - counts->window_refused);
-    double serving = ratio(offered * mean_service_ns(counts), build->window_ns);
+    double serving = build_ratio(offered * mean_service_ns(counts), build->window_ns);
     double missing = offered - (double)counts->window_completions - serving;
     if (missing > 0.03 * offered + 3 * sqrt(serving) + 1)
         return true;
-    double first = ratio(wide_to_double(counts->third_wait_ns[0]), (double)counts->third_count[0]);
-    double last = ratio(wide_to_double(counts->third_wait_ns[2]), (double)counts->third_count[2]);
+    double first = build_ratio(wide_to_double(counts->third_wait_ns[0]), (double)counts->third_count[0]);
+    double last = build_ratio(wide_to_double(counts->third_wait_ns[2]), (double)counts->third_count[2]);
     return counts->third_count[0] >= 30 && counts->third_count[2] >= 30 && last > 2 * first &&
            last > 1e6; /* few requests say nothing, nor does a factor below 1 ms */
 }
@@ -440,17 +416,17 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->window_start_ns = build->window_start_ns;
     summary->window_end_ns = build->window_end_ns;
     summary->end_ns = build->metrics->end_ns;
-    summary->request_rate_per_s = per_second(build, counts->window_arrivals);
-    summary->completed_per_s = per_second(build, counts->window_completions);
+    summary->request_rate_per_s = build_per_second(build, counts->window_arrivals);
+    summary->completed_per_s = build_per_second(build, counts->window_completions);
     summary->prompt_tokens = counts->prompt_tokens;
     summary->output_tokens = counts->output_tokens;
-    summary->slo_ttft_ms = (double)config->slo_ttft_ns / 1e6;
-    summary->slo_tpot_ms = (double)config->slo_tpot_ns / 1e6;
-    summary->slo_itl_ms = (double)config->slo_itl_ns / 1e6;
-    summary->slo_attainment = ratio((double)counts->window_slo_met, arrivals);
-    summary->slo_ttft_attainment = ratio((double)counts->window_slo_ttft_met, arrivals);
-    summary->slo_tpot_attainment = ratio((double)counts->window_slo_tpot_met, arrivals);
-    summary->goodput_per_s = per_second(build, counts->window_slo_met);
+    summary->slo_ttft_ms = (double)config->slo.ttft_ns / 1e6;
+    summary->slo_tpot_ms = (double)config->slo.tpot_ns / 1e6;
+    summary->slo_itl_ms = (double)config->slo.itl_ns / 1e6;
+    summary->slo_attainment = build_ratio((double)counts->window_slo_met, arrivals);
+    summary->slo_ttft_attainment = build_ratio((double)counts->window_slo_ttft_met, arrivals);
+    summary->slo_tpot_attainment = build_ratio((double)counts->window_slo_tpot_met, arrivals);
+    summary->goodput_per_s = build_per_second(build, counts->window_slo_met);
     summary->moved_requests = counts->moved_requests;
     summary->kv_transfer_bytes = counts->kv_transfer_bytes;
     summary->preemptions = counts->preemptions;
@@ -469,7 +445,7 @@ static void summarize_times(const struct build *build, struct summary *summary)
     summary->e2e = percentiles(build, METRIC_E2E);
     summary->queue = percentiles(build, METRIC_QUEUE);
     summary->transfer = percentiles(build, METRIC_TRANSFER);
-    summary->tokens_per_s_per_user = ratio((double)SIMTIME_SECOND_NS, summary->tpot.mean);
+    summary->tokens_per_s_per_user = build_ratio((double)SIMTIME_SECOND_NS, summary->tpot.mean);
 
     double *const means[STAGE_COUNT] = {
         [STAGE_ROUTER] = &summary->mean_router_ns,
@@ -483,11 +459,11 @@ static void summarize_times(const struct build *build, struct summary *summary)
         [STAGE_STALLED] = &summary->mean_stalled_ns,
     };
     for (int i = 0; i < STAGE_COUNT; i++)
-        *means[i] = ratio(wide_to_double(counts->window_stage_ns[i]), (double)counts->window_completed);
+        *means[i] = build_ratio(wide_to_double(counts->window_stage_ns[i]), (double)counts->window_completed);
     summary->mean_interference_ns =
-        ratio(wide_to_double(counts->window_interference_ns), (double)counts->window_completed);
+        build_ratio(wide_to_double(counts->window_interference_ns), (double)counts->window_completed);
     summary->mean_blocked_ns =
-        ratio(wide_to_double(counts->window_blocked_ns), (double)counts->window_completed);
+        build_ratio(wide_to_double(counts->window_blocked_ns), (double)counts->window_completed);
 }
 
 static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)
@@ -501,18 +477,20 @@ static void summarize_usage(const struct build *build, const struct usage *total
         summary->energy_joules += pool->energy_joules;
         busy += pool->utilization * (double)pool->gpus;
     }
-    summary->utilization = ratio(busy, (double)summary->gpus);
-    summary->output_tokens_per_s = per_second(build, total->window_output_tokens);
-    summary->output_tokens_per_s_per_gpu = ratio(summary->output_tokens_per_s, (double)summary->gpus);
-    summary->goodput_per_s_per_gpu = ratio(summary->goodput_per_s, (double)summary->gpus);
+    summary->utilization = build_ratio(busy, (double)summary->gpus);
+    summary->output_tokens_per_s = build_per_second(build, total->window_output_tokens);
+    summary->output_tokens_per_s_per_gpu = build_ratio(summary->output_tokens_per_s, (double)summary->gpus);
+    summary->goodput_per_s_per_gpu = build_ratio(summary->goodput_per_s, (double)summary->gpus);
     summary->kv_allocated_blocks = total->kv_allocated_blocks;
     summary->kv_freed_blocks = total->kv_freed_blocks;
     summary->cost_usd = window_cost(build, summary->cost_usd_per_hour);
     summary->usd_per_million_output_tokens =
-        ratio(summary->cost_usd * 1e6, (double)total->window_output_tokens);
-    summary->usd_per_thousand_requests = ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
+        build_ratio(summary->cost_usd * 1e6, (double)total->window_output_tokens);
+    summary->usd_per_thousand_requests =
+        build_ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
     summary->mean_power_watts = mean_watts(build, summary->energy_joules);
-    summary->joules_per_output_token = ratio(summary->energy_joules, (double)total->window_output_tokens);
+    summary->joules_per_output_token =
+        build_ratio(summary->energy_joules, (double)total->window_output_tokens);
     summary->kwh_per_million_output_tokens = summary->joules_per_output_token * 1e6 / JOULES_PER_KWH;
 }
 
@@ -553,6 +531,7 @@ void results_build(struct results *results, const struct metrics *metrics, const
     struct usage total = build_instances(&build);
     build_series(&build);
     build_histograms(&build);
+    build_classes(&build);
     summarize_requests(&build, &results->summary);
     summarize_times(&build, &results->summary);
     summarize_usage(&build, &total, &results->summary);
@@ -569,6 +548,7 @@ void results_clear(struct results *results)
         mem_free(results->series[i]);
     mem_free(results->series);
     mem_free(results->pools);
+    mem_free(results->classes);
     for (int i = 0; i < METRIC_COUNT; i++)
         mem_free(results->histograms[i]);
     mem_free(results->rows);

@@ -141,6 +141,7 @@ static void write_rest(struct output *output, const struct results *results, con
     write_table(h5, &column_instances, results->instances, sizeof *results->instances,
                 results->instance_count);
     write_table(h5, &column_pools, results->pools, sizeof *results->pools, results->pool_count);
+    write_table(h5, &column_classes, results->classes, sizeof *results->classes, results->class_count);
     write_timeseries(h5, results);
     write_histograms(h5, results);
     write_summary(h5, results);

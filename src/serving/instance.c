@@ -3,6 +3,7 @@
 
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const preemption_names[] = {"recompute", "swap", NULL};
+const char *const victim_names[] = {"newest", "lowest-priority", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
 {
@@ -191,6 +192,7 @@ void instance_free(struct instance *instance)
     mem_free(instance->offered.slots);
     mem_free(instance->ready.slots);
     mem_free(instance->swapped.slots);
+    mem_free(instance->gone.slots);
     mem_free(instance->partials);
     mem_free(instance->ended);
     mem_free(instance->schedule.items);

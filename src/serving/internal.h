@@ -27,6 +27,7 @@ enum sequence_state {
     SEQUENCE_HELD,    /* prefill instance: blocks kept until the transfer ends */
     SEQUENCE_OFFERED, /* decode instance: handed off, awaiting blocks */
     SEQUENCE_MOVING,  /* decode instance: blocks reserved, KV on its way */
+    SEQUENCE_GONE,    /* decode instance: preempted, went back to prefill; free after the boundary */
     SEQUENCE_READY    /* decode instance: KV has come, joins at the next boundary */
 };
 
@@ -103,6 +104,7 @@ struct schedule {
     int64_t prefill_tokens;
     int64_t preempted, returned; /* returned: swapped sequences that came back */
     int64_t used_blocks;         /* when it was begun */
+    int64_t decodes;             /* planned one by one so far */
     bool decode;                 /* the decode batch takes part */
     bool grown;                  /* sequences were moved to longer places */
     bool padding;                /* a static batch is made: places come when all of it is known */
@@ -150,6 +152,7 @@ struct instance {
     struct ring offered;   /* decode role: handed off, first come first served */
     struct ring ready;     /* decode role: KV has come */
     struct ring swapped;   /* preempted, their blocks with the host */
+    struct ring gone;      /* preempted in this boundary, gone back to prefill */
     int64_t moving;        /* reserved, until they join */
     struct kv kv;
     int64_t outside_tokens; /* cached of sequences that are not in the batch */

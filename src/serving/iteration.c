@@ -184,6 +184,8 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     if (schedule->preempted == 0) {
         handoff_reserve(instance, now_ns);
     } else {
+        while (instance->gone.count > 0)
+            sequence_free(instance, ring_pop_front(&instance->gone));
         admission_stop(instance);
         blocked_begin(instance, instance->swapped.count > 0   ? ring_front(&instance->swapped)
                                 : instance->waiting_count > 0 ? waiting_first(instance)

@@ -59,6 +59,10 @@ static const struct option scheduler_rows[] = {
      "what becomes of a victim: its tokens are computed again, or its blocks are swapped to the host's "
      "memory "
      "and back (vLLM V0), while that has room"},
+    {"victim", OPTION_CHOICE, "\"newest\"", 0, 0, victim_names, offsetof(struct scheduler_limits, victim),
+     "who is preempted: the newest running request, or the newest of the least urgent class of priority "
+     "(vLLM V1's "
+     "policy priority)"},
     {"swap_gb_per_s", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct scheduler_limits, swap_gb_per_s),
      "between a GPU and its host, either way; 0: PCIe of the GPU's generation, 0.8 of 31.5 or of 63 GB/s "
      "(Grace "

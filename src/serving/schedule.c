@@ -14,6 +14,7 @@ void schedule_begin(struct schedule *schedule)
     schedule->preempted = 0;
     schedule->returned = 0;
     schedule->decode = false;
+    schedule->decodes = 0;
     schedule->grown = false;
     schedule->used_blocks = schedule->instance->kv.used_blocks;
     schedule->short_of_room = false;
@@ -144,17 +145,78 @@ static void preempt(struct instance *instance, uint32_t slot)
     waiting_return(instance, slot);
 }
 
-/* Makes room for blocks and activations by preempting from the end of running. Returns false when the
- * sequence itself had to go. */
+/* Who has to go: the newest of all that run, or of the least urgent class of them. */
+static uint32_t choose_victim(const struct instance *instance)
+{
+    uint32_t victim = instance->last_running;
+    if (instance->config->limits.victim == VICTIM_NEWEST)
+        return victim;
+    for (uint32_t slot = victim; slot != NO_SLOT; slot = instance->sequences[slot].previous)
+        if (instance->sequences[slot].request->row.priority >
+            instance->sequences[victim].request->row.priority)
+            victim = slot;
+    return victim;
+}
+
+/* A victim that has got its part of this iteration gives it back: budget, blocks not yet filled, activations.
+ */
+static void unplan(struct schedule *schedule, uint32_t slot)
+{
+    struct instance *instance = schedule->instance;
+    struct sequence *sequence = &instance->sequences[slot];
+    int64_t spare = 0;
+    if (sequence->state == SEQUENCE_DECODE) {
+        spare = batch_sequence_blocks_needed(instance, slot);
+        schedule->budget_tokens++;
+        schedule->decodes--;
+    } else {
+        size_t i = 0;
+        while (i < schedule->item_count && schedule->items[i] != slot)
+            i++;
+        if (i == schedule->item_count)
+            return; /* it sat the iteration out */
+        schedule->item_count--;
+        for (; i < schedule->item_count; i++)
+            schedule->items[i] = schedule->items[i + 1];
+        schedule->prefill_tokens -= sequence->chunk_tokens;
+        schedule->budget_tokens += sequence->chunk_tokens;
+        if (!instance->kv.placed)
+            spare = sequence->blocks - kv_blocks(&instance->kv, sequence->computed_tokens);
+        sequence->blocks -= spare;
+    }
+    if (!instance->kv.placed)
+        kv_give(&instance->kv, spare);
+}
+
+/* The activations of what is planned, up to a sequence of the running list. */
+static void room_again(struct schedule *schedule, uint32_t end)
+{
+    const struct instance *instance = schedule->instance;
+    schedule->prefill_load = schedule->decode_load = (struct activation_load){0};
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        room_add(schedule, chunk_item(sequence, sequence->chunk_tokens));
+    }
+    for (uint32_t slot = instance->first_running; slot != end; slot = instance->sequences[slot].next)
+        if (instance->sequences[slot].state == SEQUENCE_DECODE)
+            room_add(schedule, (struct room_item){1, batch_sequence_context(instance, slot), true});
+}
+
+/* Makes room for blocks and activations by preempting. Returns false when the sequence itself had to go. */
 static bool make_room(struct schedule *schedule, uint32_t slot, int64_t blocks, struct room_item item)
 {
     struct instance *instance = schedule->instance;
     while (!room_for(schedule, blocks, item) || !kv_make_place(&instance->kv, blocks)) {
-        uint32_t victim = instance->last_running;
+        uint32_t victim = choose_victim(instance);
+        bool planned = instance->sequences[victim].admission < instance->sequences[slot].admission;
+        if (planned)
+            unplan(schedule, victim);
         preempt(instance, victim);
         schedule->preempted++;
         if (victim == slot)
             return false;
+        if (planned && room_counts(instance))
+            room_again(schedule, slot);
     }
     return true;
 }
@@ -171,44 +233,52 @@ static void park(struct schedule *schedule, uint32_t slot)
     schedule->parked[schedule->parked_count++] = slot;
 }
 
-/* One by one in admission order. */
+/* Gives a running sequence its token, unless it has to go or sits this iteration out. */
+static void plan_decode(struct schedule *schedule, uint32_t slot)
+{
+    struct instance *instance = schedule->instance;
+    int64_t blocks = batch_sequence_blocks_needed(instance, slot);
+    struct room_item item = {1, batch_sequence_context(instance, slot), true};
+    if (schedule->budget_tokens == 0) {
+        park(schedule, slot);
+        return;
+    }
+    if (!make_room(schedule, slot, blocks, item))
+        return;
+    batch_extend(instance, slot, blocks);
+    if (room_counts(instance))
+        room_add(schedule, item);
+    schedule->budget_tokens--;
+    schedule->decodes++;
+}
+
+/* The same for the next chunk of a prompt. */
+static void plan_chunk(struct schedule *schedule, uint32_t slot)
+{
+    struct instance *instance = schedule->instance;
+    const struct sequence *sequence = &instance->sequences[slot];
+    int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
+    int64_t blocks = blocks_for_chunk(instance, sequence, chunk);
+    struct room_item item = chunk_item(sequence, chunk);
+    if (chunk == 0)
+        return;
+    if (schedule->decodes + (int64_t)schedule->item_count > 0 && blocks <= kv_free_blocks(&instance->kv) &&
+        !room_for(schedule, blocks, item))
+        schedule->short_of_room = true;
+    else if (make_room(schedule, slot, blocks, item))
+        add_chunk(schedule, slot, chunk);
+}
+
+/* One by one in admission order. One that had to go was the last to go: what came after it still does. */
 static void walk_running(struct schedule *schedule)
 {
     struct instance *instance = schedule->instance;
-    uint32_t slot = instance->first_running;
-    while (slot != NO_SLOT) {
-        struct sequence *sequence = &instance->sequences[slot];
-        uint32_t next = sequence->next;
-        if (sequence->state == SEQUENCE_DECODE && schedule->budget_tokens == 0) {
-            park(schedule, slot);
-        } else if (sequence->state == SEQUENCE_DECODE) {
-            int64_t blocks = batch_sequence_blocks_needed(instance, slot);
-            struct room_item item = {1, batch_sequence_context(instance, slot), true};
-            if (!make_room(schedule, slot, blocks, item))
-                return;
-            batch_extend(instance, slot, blocks);
-            if (room_counts(instance))
-                room_add(schedule, item);
-            schedule->budget_tokens--;
-            schedule->decode = true;
-        } else if (schedule->budget_tokens > 0) {
-            int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
-            int64_t blocks = blocks_for_chunk(instance, sequence, chunk);
-            struct room_item item = chunk_item(sequence, chunk);
-            if (schedule_any(schedule) && blocks <= kv_free_blocks(&instance->kv) &&
-                !room_for(schedule, blocks, item)) {
-                schedule->short_of_room = true;
-            } else {
-                if (!make_room(schedule, slot, blocks, item))
-                    return;
-                add_chunk(schedule, slot, chunk);
-            }
-        }
-        /* Preemption takes from the end only: next is valid unless it was a victim. */
-        uint8_t state = next != NO_SLOT ? instance->sequences[next].state : SEQUENCE_WAITING;
-        bool gone = state == SEQUENCE_WAITING || state == SEQUENCE_SWAPPED || state == SEQUENCE_FREE;
-        slot = gone ? NO_SLOT : next;
-    }
+    for (uint32_t slot = instance->first_running; slot != NO_SLOT; slot = instance->sequences[slot].next)
+        if (instance->sequences[slot].state == SEQUENCE_DECODE)
+            plan_decode(schedule, slot);
+        else
+            plan_chunk(schedule, slot);
+    schedule->decode = schedule->decodes > 0;
 }
 
 int64_t schedule_running(struct schedule *schedule)

@@ -1,6 +1,6 @@
 /* Requests that wait to be admitted: their order, whether the first may come in, and how long the others wait
  * behind one that may not. First come, first served takes a ring; other orders take a heap, and the ring is
- * for preempted ones, which come before all. */
+ * for preempted ones, which come before all but with classes of priority. */
 #include "internal.h"
 
 const char *const order_names[] = {"fcfs", "priority", "shortest-prompt", "longest-prompt", NULL};
@@ -56,25 +56,35 @@ void blocked_leave(const struct instance *instance, struct request *request)
     request->row.blocked_ns += instance->blocked.total_ns;
 }
 
+/* Of one key as they came here; of one class as they arrived, so that a preempted one has its place again. */
+static void sort_in(struct instance *instance, uint32_t slot)
+{
+    const struct request *request = instance->sequences[slot].request;
+    bool classes = instance->config->limits.order == ORDER_PRIORITY;
+    uint64_t place = classes ? request->row.id : (uint64_t)instance->received;
+    heap_set(&instance->sorted, slot, order_key(instance, request), place);
+    heap_set(&instance->ages, slot, (int64_t)place, place);
+}
+
 void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct request *request = instance->sequences[slot].request;
-    uint64_t place = (uint64_t)instance->received;
     blocked_join(instance, request, now_ns);
     instance->waiting_count++;
-    if (instance->config->limits.order == ORDER_FCFS) {
+    if (instance->config->limits.order == ORDER_FCFS)
         ring_push_back(&instance->waiting, slot);
-        return;
-    }
-    heap_set(&instance->sorted, slot, order_key(instance, request), place);
-    heap_set(&instance->ages, slot, (int64_t)place, place);
+    else
+        sort_in(instance, slot);
 }
 
 void waiting_return(struct instance *instance, uint32_t slot)
 {
     blocked_join(instance, instance->sequences[slot].request, instance->accounted_ns);
     instance->waiting_count++;
-    ring_push_front(&instance->waiting, slot);
+    if (instance->config->limits.order == ORDER_PRIORITY)
+        sort_in(instance, slot);
+    else
+        ring_push_front(&instance->waiting, slot);
 }
 
 uint32_t waiting_first(const struct instance *instance)

@@ -57,6 +57,8 @@ static const struct option slo_rows[] = {
      "longest time per output token; 0: not set"},
     {"itl_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.itl_ms),
      "longest gap between two tokens; 0: not set"},
+    {"classes", OPTION_NODE, "null", 0, 0, NULL, OF(slo_classes_node),
+     "list of bounds of classes of priority, class 0 first (slo-class); of others those above hold"},
 };
 static OPTION_TABLE(slo_table, "slo", "a request meets it when it meets all that is set", slo_rows);
 
@@ -183,6 +185,7 @@ const struct option_table *const *sim_option_tables(void)
     static const struct option_table *tables[32];
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
+                                        &slo_class_options,
                                         &output_table,
                                         &output_requests_table,
                                         &simulation_table,

@@ -440,8 +440,8 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
     bool good = parse_part("experiment", root, plan, error) &&
-                parse_part("slo", plan->slo_node, plan, error) && parse_output(plan, error) &&
-                parse_part("simulation", plan->simulation_node, plan, error) &&
+                parse_part("slo", plan->slo_node, plan, error) && plan_parse_slo(plan, error) &&
+                parse_output(plan, error) && parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 parse_part("router", plan->router_node, &plan->router, error) &&
@@ -455,7 +455,9 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 void plan_clear(struct plan *plan)
 {
     mem_free(plan->pools);
+    mem_free(plan->class_slos);
     plan->pools = NULL;
+    plan->class_slos = NULL;
 }
 
 /* Shares of the work, as measured (tests/bench/README.md, Ranks): prefill instances together take half of

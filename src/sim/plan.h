@@ -9,6 +9,7 @@
 #include "tandem/instance.h"
 #include "tandem/kv.h"
 #include "tandem/link.h"
+#include "tandem/metrics.h"
 #include "tandem/model.h"
 #include "tandem/power.h"
 #include "tandem/router.h"
@@ -49,15 +50,23 @@ struct plan_pool {
     double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
 };
 
+#define SLO_MOST_CLASSES 256
+
+/* Bounds, 0: not set. */
+struct plan_slo {
+    double ttft_ms, tpot_ms, itl_ms;
+};
+
 struct plan {
     /* experiment */
     const char *name;
     int64_t seed;
     double warm_up_s;
     const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node;
-    struct {
-        double ttft_ms, tpot_ms, itl_ms;
-    } slo;
+    struct plan_slo slo;
+    const struct node *slo_classes_node;
+    struct plan_slo *class_slos; /* negative: as slo; owned */
+    size_t class_slo_count;
     struct {
         const struct node *requests_node;
         int64_t one_in; /* rows are kept of the requests whose id is a multiple of it; 0: of none */
@@ -103,6 +112,12 @@ const struct option_table *plan_table(const char *name);
 /* Fills a plan from a resolved experiment and checks that it all fits together. */
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error);
 void plan_clear(struct plan *plan);
+
+/* Fills class_slos from slo_classes_node. And the bounds of a class, or with a number beyond all of the rest.
+ */
+bool plan_parse_slo(struct plan *plan, struct error *error);
+struct slo plan_slo(const struct plan *plan, size_t class);
+extern const struct option_table slo_class_options;
 
 /* Fills links and latency from plan->network_node; before the pools, whose instances may span nodes. */
 bool plan_parse_network(struct plan *plan, struct error *error);

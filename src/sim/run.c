@@ -56,19 +56,31 @@ void run_unload(struct run *run)
         config_free(run->config);
 }
 
-static void make_metrics(struct run *run, int64_t requests, int64_t last_send_ns)
+/* Facts of the workload that every rank needs; only rank 0 has it. */
+struct workload_facts {
+    int64_t requests, last_send_ns, users, classes;
+};
+
+static void make_metrics(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
+    const int64_t last_send_ns = facts->last_send_ns;
+    size_t classes = (size_t)facts->classes;
+    if (plan->class_slo_count > classes)
+        classes = plan->class_slo_count;
+    run->slos = mem_array(classes, sizeof *run->slos);
+    for (size_t class = 0; class < classes; class ++)
+        run->slos[class] = plan_slo(plan, class);
     int64_t start_ns = simtime_from_seconds(plan->warm_up_s);
     struct metrics_config config = {
         .pools = (int64_t)plan->pool_count,
         .window_start_ns = start_ns,
         /* A window without length has no rates: the run as a whole stands in. */
         .window_end_ns = last_send_ns > start_ns ? last_send_ns : SIMTIME_NEVER,
-        .requests = (uint64_t)requests,
-        .slo_ttft_ns = simtime_from_ns(plan->slo.ttft_ms * 1e6),
-        .slo_tpot_ns = simtime_from_ns(plan->slo.tpot_ms * 1e6),
-        .slo_itl_ns = simtime_from_ns(plan->slo.itl_ms * 1e6),
+        .requests = (uint64_t)facts->requests,
+        .slo = plan_slo(plan, SIZE_MAX),
+        .classes = (int64_t)classes,
+        .class_slos = run->slos,
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
         .at_once = last_send_ns <= start_ns,
         .one_in = run->in_memory || run->options->output ? (uint64_t)plan->output.one_in : 0,
@@ -221,11 +233,6 @@ static void make_fabric(struct run *run)
     mem_free(lanes);
 }
 
-/* Facts of the workload that every rank needs; only rank 0 has it. */
-struct workload_facts {
-    int64_t requests, last_send_ns, users;
-};
-
 static void make_entities(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
@@ -299,9 +306,9 @@ bool run_simulate(struct run *run)
     struct workload_facts facts = {0};
     if (run->rank == 0)
         facts = (struct workload_facts){workload_count(run->workload), workload_last_send_ns(run->workload),
-                                        workload_users(run->workload)};
-    MPI_Bcast(&facts, 3, MPI_INT64_T, 0, run->comm);
-    make_metrics(run, facts.requests, facts.last_send_ns);
+                                        workload_users(run->workload), workload_classes(run->workload)};
+    MPI_Bcast(&facts, 4, MPI_INT64_T, 0, run->comm);
+    make_metrics(run, &facts);
     if (!run->in_memory && run->options->output)
         open_output(run, facts.requests);
     make_entities(run, &facts);
@@ -335,6 +342,7 @@ void run_clear(struct run *run)
     }
     engine_free(run->engine);
     metrics_clear(&run->metrics);
+    mem_free(run->slos);
     mem_free(run->configs);
     mem_free(run->instances);
     mem_free(run->owners);

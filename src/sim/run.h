@@ -25,6 +25,7 @@ struct run {
     struct instance_config *configs; /* one a pool */
     struct replica **instances;      /* by entity; NULL where another rank's */
     struct metrics metrics;
+    struct slo *slos;      /* of the classes that metrics tell apart */
     struct output *output; /* results.h5 in the making; NULL: none is */
     struct progress progress;
     int64_t end_ns;

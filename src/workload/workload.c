@@ -86,6 +86,7 @@ struct workload {
     struct length prompt, output;
     struct arrivals arrivals;
     struct priorities priorities;
+    int64_t highest_class; /* of a trace */
     /* What was given so far. */
     int64_t given;
     int64_t before_ns; /* generators: time of the request before, not scaled */
@@ -216,6 +217,8 @@ static bool check_trace(struct workload *workload, const struct node *node, cons
             continue;
         last_given_ns = row.time_ns;
         workload->count++;
+        if (row.priority > workload->highest_class)
+            workload->highest_class = row.priority;
         workload->rows_hash = hash_row(workload->rows_hash, &row);
     }
     if (workload->count == 0)
@@ -391,6 +394,12 @@ bool workload_next(struct workload *workload, struct workload_request *request)
 int64_t workload_count(const struct workload *workload)
 {
     return workload->count;
+}
+
+int64_t workload_classes(const struct workload *workload)
+{
+    int64_t shares = (int64_t)workload->priorities.count;
+    return shares > workload->highest_class + 1 ? shares : workload->highest_class + 1;
 }
 
 int64_t workload_last_send_ns(const struct workload *workload)

@@ -90,12 +90,13 @@ class Synthetic:
         one_token: bool = False,
         capped: float = 0.0,
         stranded: float = 0.0,
+        classes: int = 1,
     ):
         self.arguments = dict(locals())
         self.rows, self.series, self.schema_version = rows, series, schema_version
         self.random = np.random.default_rng(seed)
         self.pools, self.price, self.slo, self.capped = pools, price, slo, capped
-        self.stranded = stranded
+        self.stranded, self.classes = stranded, classes
         self.moved = any(role == "decode" for _, role, _, _ in pools)
         self.requests = self._requests(count, rate, slow, saturated, refused, one_token)
         self.summary = self._summary(saturated)
@@ -383,6 +384,20 @@ class Synthetic:
                     )
         return rows
 
+    def class_rows(self) -> dict[str, list]:
+        """/classes by column: each has its share of the window's requests."""
+        rows: dict[str, list] = {name: [] for name in declared_columns()["classes"]}
+        for priority in range(self.classes):
+            for column, values in rows.items():
+                values.append(
+                    {
+                        "priority": priority,
+                        "window_arrivals": self.summary["window_arrivals"] // self.classes,
+                        "slo_attainment": 0.9 - 0.1 * priority,
+                    }.get(column, 10**6 * (priority + 1))
+                )
+        return rows
+
     def series_rows(self, i: int) -> dict[str, np.ndarray]:
         """/timeseries of pool i: bins of a second, the last one cut at the end of the run."""
         end_s = self.summary["end_ns"] / 1e9
@@ -434,6 +449,7 @@ class Synthetic:
                     },
                 )
             _table(file, "instances", self.instance_rows())
+            _table(file, "classes", self.class_rows())
             _table(file, "pools", self.pool_rows())
             for i, pool in enumerate(self.pools):
                 rows = self.series_rows(i)

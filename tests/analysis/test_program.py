@@ -49,6 +49,8 @@ class Program(Folder):
         result = load.load(folder)
         self.assertEqual(result.checksum, re.search(r"^checksum ([0-9a-f]{16})$", said, re.M)[1])
         self.assertEqual(set(result.summary), set(declared_columns()["summary"]))
+        self.assertEqual(list(result.classes), declared_columns()["classes"])
+        self.assertEqual(result.classes["window_arrivals"].sum(), result.value("window_arrivals"))
         self.assertEqual(list(result.requests().columns), declared_columns()["requests"])
         requests = result.requests()
         self.assertEqual(len(requests), 300)

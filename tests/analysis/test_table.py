@@ -182,6 +182,13 @@ class Table(Folder):
         self.assertRegex(text, r"  unified: KV cached, mean +24\.00 % +-\n")
         self.assertRegex(text, r"  unified: KV free but unusable +12\.50 % +-\n")
 
+    def test_classes_are_shown_where_there_are_several(self) -> None:
+        results = self.made(Synthetic(count=50, classes=2), Synthetic(name="other", count=50))
+        text = table.render(results)
+        self.assertRegex(text, r"class 1: meet their SLO +80\.00 % +- *")
+        self.assertRegex(text, r"class 0: TTFT p90 +1\.000 ms")
+        self.assertNotIn("class 0", table.render(results[1:]))
+
     def test_swaps_are_shown(self) -> None:
         swapping, old = self.made(Synthetic(name="swapping", count=100), Synthetic(name="old", count=100))
         self.assertNotIn("by swapping", table.render([swapping, old]))

@@ -161,6 +161,32 @@ static void test_orders(void)
         }
 }
 
+/* Two prompts of 8 tokens in 5 blocks of 4: at 1 s each wants a fifth. Who has it ends at 5 s; the other
+ * computes 9 tokens again until 6 s, and three more. */
+static void test_victims(void)
+{
+    static const struct {
+        const char *victim;
+        int64_t classes[2], e2e_s[2];
+    } cases[] = {{"newest", {1, 0}, {5, 9}},
+                 {"lowest-priority", {1, 0}, {9, 5}},
+                 {"lowest-priority", {0, 1}, {5, 9}},
+                 {"lowest-priority", {2, 2}, {5, 9}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct experiment_request requests[] = {{0, 8, 5, 0, cases[i].classes[0]},
+                                                      {0, 8, 5, 0, cases[i].classes[1]}};
+        struct experiment *experiment = make("chunked", requests, 2, 1);
+        experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 4, \"blocks\": 5}");
+        experiment_set(experiment, "cluster.pools[0].scheduler.victim=%s", cases[i].victim);
+        struct outcome outcome = experiment_run_well(experiment);
+        for (size_t j = 0; j < 2; j++) {
+            CU_ASSERT_EQUAL(outcome.rows[j].e2e_ns, cases[i].e2e_s[j] * SECOND + LATENCY_NS);
+            CU_ASSERT_EQUAL(outcome.rows[j].preemptions, cases[i].e2e_s[j] == 9);
+        }
+        finish(experiment, &outcome);
+    }
+}
+
 /* Iterations of a prompt by itself, of a second each. */
 static void check_chunks(int64_t prompt_tokens, int64_t blocks, int iterations)
 {
@@ -236,6 +262,7 @@ int main(int argc, char **argv)
         {"timeout of a static batch", test_timeout},
         {"padding", test_padding},
         {"orders", test_orders},
+        {"victims", test_victims},
         {"adaptive chunks", test_adaptive},
         {"high watermark", test_high_watermark},
         {"interference", test_interference},

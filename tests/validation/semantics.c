@@ -53,6 +53,7 @@ static struct reference_pool roll_pool(struct dice *dice, int64_t block_tokens)
                      .long_prompt_tokens = 110,
                      .long_tokens = 11,
                      .short_prompt_tokens = 60},
+        .by_priority = roll(dice, 2),
     };
 }
 
@@ -67,13 +68,14 @@ static void set_pool(struct experiment *experiment, const char *name, const stru
                    "\"static_batch_size\": %lld, \"static_timeout_ms\": %lld, "
                    "\"adaptive_base_tokens\": %lld, \"adaptive_load\": %g, \"adaptive_load_tokens\": %lld, "
                    "\"adaptive_long_prompt_tokens\": %lld, \"adaptive_long_tokens\": %lld, "
-                   "\"adaptive_short_prompt_tokens\": %lld}",
+                   "\"adaptive_short_prompt_tokens\": %lld, \"victim\": \"%s\"}",
                    name, policy, (long long)pool->budget, (long long)pool->seqs, (long long)pool->threshold,
                    pool->watermark, pool->policy == REFERENCE_CHUNKED ? "true" : "false",
                    pool->watermark_high, order_names[pool->order], (long long)pool->batch_size,
                    (long long)pool->timeout_ns / 1000000, (long long)adaptive->base_tokens, adaptive->load,
                    (long long)adaptive->load_tokens, (long long)adaptive->long_prompt_tokens,
-                   (long long)adaptive->long_tokens, (long long)adaptive->short_prompt_tokens);
+                   (long long)adaptive->long_tokens, (long long)adaptive->short_prompt_tokens,
+                   victim_names[pool->by_priority]);
     experiment_set(experiment, "cluster.pools[%s].kv={\"block_tokens\": %lld, \"blocks\": %lld}", name,
                    (long long)pool->block_tokens, (long long)pool->blocks);
 }

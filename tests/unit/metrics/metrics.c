@@ -165,9 +165,9 @@ static void thirds_are_of_the_window_or_of_the_order(void)
 static void slo_is_met_jointly(void)
 {
     struct metrics_config config = plain;
-    config.slo_ttft_ns = 100;
-    config.slo_tpot_ns = 50;
-    config.slo_itl_ns = 60;
+    config.slo.ttft_ns = 100;
+    config.slo.tpot_ns = 50;
+    config.slo.itl_ns = 60;
     struct metrics metrics;
     metrics_init(&metrics, &config);
     struct row rows[] = {

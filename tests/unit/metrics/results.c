@@ -87,8 +87,7 @@ static void build_pools(struct results *results, struct metrics *metrics, const 
     const struct metrics_config config = {.pools = 2,
                                           .window_end_ns = 10 * S,
                                           .requests = 5,
-                                          .slo_ttft_ns = 200 * MS,
-                                          .slo_tpot_ns = 20 * MS,
+                                          .slo = {.ttft_ns = 200 * MS, .tpot_ns = 20 * MS},
                                           .series_interval_ns = S,
                                           .one_in = 1};
     static const uint64_t order[] = {3, 0, 4, 2, 1}; /* of completion */

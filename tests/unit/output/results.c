@@ -201,7 +201,7 @@ static void datasets_are_described_and_compressed(void)
     hid_t file = H5Fopen(path_of("results.h5"), H5F_ACC_RDONLY, H5P_DEFAULT);
     H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &counts, H5O_INFO_BASIC | H5O_INFO_TIME);
     size_t expected = column_requests.count + column_instances.count + column_pools.count +
-                      column_summary.count + 2 * column_timeseries.count +
+                      column_classes.count + column_summary.count + 2 * column_timeseries.count +
                       METRIC_COUNT * column_histograms.count;
     CU_ASSERT_EQUAL((size_t)counts.datasets, expected);
     CU_ASSERT_EQUAL(counts.bad, 0);

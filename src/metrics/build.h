@@ -1,0 +1,34 @@
+/* What the parts of the results are built from; all quotients go through build_ratio, so that no NaN or
+ * infinity reaches the file. */
+#ifndef TANDEM_METRICS_BUILD_H
+#define TANDEM_METRICS_BUILD_H
+
+#include "tandem/results.h"
+#include "tandem/simtime.h"
+
+struct build {
+    struct results *results;
+    const struct metrics *metrics;
+    const struct results_pool *pools;
+    size_t pool_count;
+    const struct usage *usages;
+    int64_t window_start_ns, window_end_ns;
+    double window_ns; /* length; 0 for an empty window */
+};
+
+static inline double build_ratio(double numerator, double denominator)
+{
+    return denominator > 0 ? numerator / denominator : 0;
+}
+
+static inline double build_per_second(const struct build *build, uint64_t count)
+{
+    return build_ratio((double)count * (double)SIMTIME_SECOND_NS, build->window_ns);
+}
+
+struct percentiles build_percentiles(const struct histogram *histogram);
+
+/* /classes. */
+void build_classes(const struct build *build);
+
+#endif
