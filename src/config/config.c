@@ -1,10 +1,12 @@
 #include "tandem/config.h"
 
+#include <stdint.h>
 #include <string.h>
 
 #include "json.h"
 #include "lookup.h"
 #include "set.h"
+#include "tandem/check.h"
 #include "tandem/mem.h"
 #include "tree.h"
 
@@ -183,6 +185,36 @@ bool config_compose(const char *text, const char *name, const struct config_refe
     }
     *config = composed;
     return true;
+}
+
+bool config_default(struct config *config, const struct node *object, const char *path,
+                    const struct node *value, struct error *error)
+{
+    const struct node *above = object; /* of this tree, which is the caller's to change */
+    while (above->parent)
+        above = above->parent;
+    CHECK(above == config->root, "an object of another configuration");
+    while (true) {
+        size_t length = strcspn(path, ".");
+        char key[64];
+        CHECK(length > 0 && length < sizeof key, "a path %s", path);
+        memcpy(key, path, length);
+        key[length] = '\0';
+        if (object->type != NODE_OBJECT)
+            return node_error(object, error, "expected an object, not %s", node_type_name(object->type));
+        struct node *child = tree_get(object, key);
+        bool last = path[length] == '\0';
+        if (last && child)
+            return true;
+        if (!child) {
+            child = last ? tree_copy(value) : tree_create(NODE_OBJECT, value->source);
+            tree_append((struct node *)(uintptr_t)object, child, key);
+        }
+        if (last)
+            return true;
+        object = child;
+        path += length + 1;
+    }
 }
 
 bool config_parse(const char *text, const char *name, struct config **config, struct error *error)

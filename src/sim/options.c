@@ -11,6 +11,8 @@
 const struct config_reference sim_references[] = {
     {"model", "models", "model"},
     {"cluster", "", "cluster"},
+    {"cluster.engine", "engines", "engine"},
+    {"cluster.pools[*].engine", "engines", "engine"},
     {"cluster.pools[*].gpu", "gpus", "GPU"},
     {"cluster.network.kv_link", "links", "link"},
     {"cluster.network.node_link", "links", "link"},
@@ -20,6 +22,7 @@ const struct config_reference sim_references[] = {
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
 static const struct config_reference pool_references[] = {{"model", "models", "model"},
+                                                          {"engine", "engines", "engine"},
                                                           {"gpu", "gpus", "GPU"},
                                                           {"network.kv_link", "links", "link"},
                                                           {"network.node_link", "links", "link"}};
@@ -94,6 +97,10 @@ static OPTION_TABLE(simulation_table, "simulation", "how a run is computed; resu
 
 static const struct option cluster_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, OF(cluster_name), "what the cluster is called in results"},
+    {"engine", OPTION_NODE, "null", 0, 0, NULL, OF(engine_node),
+     "name or file of the engine whose hand-off, scheduler and KV cache it has where nothing else is "
+     "written; "
+     "default: as vllm-v1"},
     {"pools", OPTION_NODE, NULL, 0, 0, NULL, OF(pools_node),
      "list of pools: unified ones, or prefill and decode; a request has to fit every instance that could get "
      "it"},
@@ -136,7 +143,8 @@ static const struct option handoff_rows[] = {
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff_only.overlap),
      "of transfer and prefill: the transfer starts when the prompt is complete"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_at_names, OF(handoff.recompute_at),
-     "where a request that decode preempted is computed again: there, or by a prefill instance, from which it "
+     "where a request that decode preempted is computed again: there, or by a prefill instance, from which "
+     "it "
      "moves again; one that is swapped (scheduler.preemption of the decode pool) is not computed again"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
@@ -146,6 +154,8 @@ static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill 
 static const struct option pool_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, POOL(name), "what the pool is called in results"},
     {"role", OPTION_CHOICE, NULL, 0, 0, role_names, POOL(role), "unified, prefill or decode"},
+    {"engine", OPTION_NODE, "null", 0, 0, NULL, POOL(engine_node),
+     "name or file of the engine of this pool, before that of the cluster"},
     {"gpu", OPTION_NODE, NULL, 0, 0, NULL, POOL(gpu_node), "name or file of the GPU, or the GPU itself"},
     {"instances", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, POOL(instances), "model replicas"},
     {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel),
@@ -191,6 +201,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &simulation_table,
                                         &cluster_table,
                                         &pool_table,
+                                        &engine_options,
+                                        &engine_value_options,
                                         &roofline_options,
                                         &footprint_options,
                                         scheduler_option_table(),
@@ -217,9 +229,15 @@ const struct option_table *const *sim_option_tables(void)
 
 bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config, struct error *error)
 {
-    return config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
-                          pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
-                          config, error);
+    if (!config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
+                        pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
+                        config, error))
+        return false;
+    if (plan_apply_pool_engine(*config, config_root(*config), error))
+        return true;
+    config_free(*config);
+    *config = NULL;
+    return false;
 }
 
 const struct option_table *plan_table(const char *name)

@@ -34,6 +34,7 @@ bool run_load(struct run *run, struct error *error)
     const struct sim_options *options = run->options;
     if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
                      options->set_count, &run->config, error) ||
+        !plan_apply_engines(run->config, error) ||
         !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
