@@ -154,7 +154,8 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
     }
     transfer->draining = true;
     transfer->updated_ns = now_ns;
-    maxmin_add(fabric->maxmin, number, transfer->sender, transfer->receiver);
+    const uint32_t path[] = {2 * transfer->sender, 2 * transfer->receiver + 1};
+    maxmin_add(fabric->maxmin, number, path, 2, MAXMIN_NO_CAP);
     apply_rates(fabric, now_ns);
 }
 
@@ -191,7 +192,11 @@ static void make_ports(struct fabric *fabric)
         for (uint32_t port = fabric->first_port[i]; port < fabric->first_port[i + 1]; port++)
             fabric->rates[port] = config->rates[i];
     fabric->port_free_ns = mem_array(ports, sizeof(int64_t));
-    fabric->maxmin = maxmin_create(fabric->rates, ports);
+    double *sides = mem_array(2 * (size_t)ports, sizeof *sides); /* sending, receiving */
+    for (uint32_t i = 0; i < 2 * ports; i++)
+        sides[i] = fabric->rates[i / 2];
+    fabric->maxmin = maxmin_create(sides, 2 * ports, 2 * ports);
+    mem_free(sides);
 }
 
 struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config)
