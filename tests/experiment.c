@@ -304,25 +304,30 @@ struct row_sums {
     int64_t moving_slack_ns; /* that moving_ns could be more: rows do not say where a request stalled */
 };
 
-/* Control messages of a request that moved, in L: 5, or 4 where both instances were chosen at once, and 6 or
- * 5 more each time that it went back to prefill; 2 of them if it ended there. */
-static bool reserved_before(const struct outcome *outcome, int64_t latency_ns)
+/* Control messages of a request that moved, in L: 5; 4 where both instances were chosen at once, 3 where its
+ * layers were sent as they came. One more than that each time that it went back to prefill; 2 if it ended
+ * there. */
+static int64_t control_messages(const struct outcome *outcome, int64_t latency_ns)
 {
+    int64_t least = 5;
     for (size_t i = 0; i < outcome->row_count; i++)
-        if (outcome->rows[i].decode_instance >= 0 && outcome->rows[i].control_ns == 4 * latency_ns)
-            return true;
-    return false;
+        if (outcome->rows[i].decode_instance >= 0 && outcome->rows[i].control_ns < least * latency_ns)
+            least = outcome->rows[i].control_ns / latency_ns;
+    return least;
 }
 
 /* Blocks are reserved while the grant (L) and the end of the flow (L) are told; where they were reserved
  * before, while the prompt waits and is computed, too, and L more. */
-static void add_moving(struct row_sums *sums, const struct row *row, int64_t latency_ns, bool before)
+static void add_moving(struct row_sums *sums, const struct row *row, int64_t latency_ns, int64_t first)
 {
-    int64_t first = before ? 4 : 5, rest = row->control_ns / latency_ns - first;
+    bool before = first < 5;
+    int64_t rest = row->control_ns / latency_ns - first;
     int64_t returns = rest / (first + 1), ended_there = rest % (first + 1);
-    CU_ASSERT(row->control_ns % latency_ns == 0 && rest >= 0 && (ended_there == 0 || ended_there == 2));
+    CU_ASSERT(first >= 3 && row->control_ns % latency_ns == 0 && rest >= 0 &&
+              (ended_there == 0 || ended_there == 2));
     CU_ASSERT(returns + (ended_there > 0) <= row->preemptions);
-    sums->moving_ns += row->transfer_ns + row->admission_ns + (before ? 3 : 2) * (1 + returns) * latency_ns;
+    sums->moving_ns +=
+        row->transfer_ns + row->admission_ns + (before ? first - 1 : 2) * (1 + returns) * latency_ns;
     if (before && ended_there == 0)
         sums->moving_ns += row->prefill_queue_ns + row->prefill_ns;
     if (before)
@@ -334,7 +339,7 @@ static void add_moving(struct row_sums *sums, const struct row *row, int64_t lat
 static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_ns)
 {
     struct row_sums sums = {0};
-    bool before = reserved_before(outcome, latency_ns);
+    int64_t first = control_messages(outcome, latency_ns);
     for (size_t i = 0; i < outcome->row_count; i++) {
         const struct row *row = &outcome->rows[i];
         CU_ASSERT_EQUAL(row->id, i);
@@ -355,7 +360,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         sums.waiting_ns += row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns;
         sums.running_ns += row->prefill_ns + row->decode_ns;
         if (moved) {
-            add_moving(&sums, row, latency_ns, before);
+            add_moving(&sums, row, latency_ns, first);
         } else {
             CU_ASSERT(row->control_ns == latency_ns && row->transfer_ns == 0 && row->admission_ns == 0);
         }

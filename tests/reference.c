@@ -11,7 +11,8 @@ struct world {
     struct list handing;  /* handed off by the prefill instance, not yet at the decode instance */
     struct list granted;  /* before prefill: blocks are reserved, the prefill instance does not know yet */
     struct list returns;  /* preempted, not yet again where new ones come */
-    struct list moving;   /* all transfers, in the order in which they began */
+    struct list moving;   /* all transfers, in the order in which the last of each to end began */
+    uint64_t flows;       /* begun */
     struct site sites[2]; /* entry, decode */
 };
 
@@ -36,18 +37,59 @@ static bool before_prefill(const struct world *world)
     return world->config->handoff.reserve == RESERVE_BEFORE_PREFILL;
 }
 
-/* The fabric is told now, by either end. */
-static void transfer(struct world *world, const struct box *box, struct job *job, int64_t now_ns)
+/* The fabric is told now, by either end, of what is there of these tokens. With a length: they are computed
+ * in an iteration that begins now and takes so long, a layer after another. */
+static void flow(struct world *world, struct job *job, int64_t tokens, int64_t iteration_ns, int64_t now_ns)
 {
     const struct reference_config *config = world->config;
-    int64_t sent = config->entry.block_tokens, got = box->pool->block_tokens, least = sent < got ? sent : got;
-    int64_t blocks = (job->context + least - 1) / least;
-    int64_t bytes = (job->context + sent - 1) / sent * sent * config->bytes_per_token;
-    int64_t length_ns = config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block) +
-                        simtime_from_seconds((double)bytes / config->rate);
-    job->row->transfer_ns += length_ns;
-    job->done_ns = now_ns + config->latency_ns + length_ns + config->latency_ns;
-    push(&world->moving, world->moving.count, job);
+    int64_t block = config->entry.block_tokens, other = config->decode.block_tokens;
+    int64_t least = block < other ? block : other, begun = job->sent;
+    int64_t end = tokens < job->context ? tokens / block * block : (tokens + block - 1) / block * block;
+    int64_t real = end < job->context ? end : job->context;
+    if (end <= begun)
+        return;
+    int64_t pieces = (real + least - 1) / least - begun / least;
+    double bytes = (double)((end - begun) * config->bytes_per_token);
+    int64_t start_ns = now_ns + config->latency_ns + config->setup_ns +
+                       simtime_from_ns((double)pieces * config->descriptor_ns_per_block);
+    if (iteration_ns > 0) {
+        double computed_per_s = bytes / ((double)iteration_ns * 1e-9);
+        start_ns += iteration_ns / REFERENCE_LAYERS;
+        if (computed_per_s < config->rate && start_ns < now_ns + iteration_ns) {
+            bytes -= computed_per_s * (double)(now_ns + iteration_ns - start_ns) * 1e-9;
+            start_ns = now_ns + iteration_ns;
+        }
+    }
+    int64_t known_ns = start_ns + simtime_from_seconds(bytes / config->rate) + config->latency_ns;
+    if (known_ns >= job->flows_ns) {
+        job->flows_ns = known_ns;
+        job->flow_order = world->flows;
+    }
+    job->sent = end;
+    world->flows++;
+}
+
+/* The rest of it begins now. */
+static void transfer(struct world *world, struct job *job, int64_t now_ns)
+{
+    int64_t messages = world->config->handoff.overlap == OVERLAP_LAYER ? 1 : 2;
+    flow(world, job, job->context, 0, now_ns);
+    job->done_ns = job->flows_ns;
+    job->row->transfer_ns += job->done_ns - now_ns - messages * world->config->latency_ns;
+    job->sent = job->flows_ns = 0;
+    size_t at = world->moving.count;
+    while (at > 0 && world->moving.jobs[at - 1]->flow_order > job->flow_order)
+        at--;
+    push(&world->moving, at, job);
+}
+
+/* While a prompt is computed: the iteration is over, or begins. */
+static void overlap(struct world *world, struct job *job, enum overlap kind, int64_t tokens,
+                    int64_t iteration_ns, int64_t now_ns)
+{
+    bool moves = world->config->disaggregated && job->reserved > 0 && !job->decoding;
+    if (moves && world->config->handoff.overlap == (int)kind)
+        flow(world, job, tokens, iteration_ns, now_ns);
 }
 
 /* Decode instance: blocks for hand-offs, in order, while there are seats; nobody preempted may be waiting. */
@@ -76,7 +118,7 @@ static void reserve(struct world *world, struct box *box, int64_t now_ns)
             job->grant_ns = now_ns + config->latency_ns;
             push(&world->granted, world->granted.count, job);
         } else {
-            transfer(world, box, job, now_ns);
+            transfer(world, job, now_ns);
         }
     }
 }
@@ -253,6 +295,13 @@ static void start(struct world *world, struct site *site, int64_t micro_batch, i
     for (int64_t i = first; i < first + site->pool->lanes; i++)
         site->boxes[i].own_ns *= alone_ns;
     count_iterations(site->boxes[0].sums, works, lanes);
+    for (int64_t i = first; i < first + site->pool->lanes; i++)
+        for (size_t k = 0; k < site->boxes[i].running.count; k++) {
+            struct job *job = site->boxes[i].running.jobs[k];
+            if (job->planned > 0)
+                overlap(world, job, OVERLAP_LAYER, job->computed + job->planned,
+                        site->end_ns[micro_batch] - now_ns, now_ns);
+        }
 }
 
 /* The micro-batch whose turn it is, -1 when none waits. */
@@ -334,7 +383,7 @@ static void hand_off(struct world *world, struct box *box, struct job *job, int6
     job->blocks = job->reserved;
     job->reserved = 0;
     if (before_prefill(world)) {
-        transfer(world, job->decoder, job, now_ns);
+        transfer(world, job, now_ns);
         return;
     }
     job->handoff_ns = now_ns + 2 * world->config->latency_ns;
@@ -345,6 +394,7 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
 {
     job->computed += job->planned;
     job->planned = 0;
+    overlap(world, job, OVERLAP_CHUNK, job->computed, 0, now_ns);
     if (job->ended)
         return;
     if (job->computed < known(job))

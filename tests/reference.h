@@ -15,7 +15,8 @@
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
-#define REFERENCE_STAGES 4 /* at most */
+#define REFERENCE_STAGES 4  /* at most */
+#define REFERENCE_LAYERS 32 /* of the models that it is compared with */
 
 enum reference_policy {
     REFERENCE_CHUNKED,
@@ -36,7 +37,7 @@ struct reference_pool {
     double watermark, watermark_high;
     bool watermark_when_idle;
     enum scheduler_order order;
-    bool by_priority; /* the victim is of the least urgent class */
+    bool by_priority;               /* the victim is of the least urgent class */
     int64_t batch_size, timeout_ns; /* static */
     struct scheduler_adaptive adaptive;
     /* Preempted blocks go to the host, of each lane so many: 0: they are lost. */

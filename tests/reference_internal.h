@@ -14,6 +14,9 @@ struct job {
     struct reference_row *row;
     int64_t generated, computed; /* tokens sampled; tokens in the cache */
     int64_t context;             /* tokens that a prefill instance computes of it */
+    int64_t sent;                /* of them, whose transfer has begun */
+    int64_t flows_ns;            /* when both ends know of the end of all that began */
+    uint64_t flow_order;         /* of the one that ends last */
     int64_t blocks, held;        /* where it runs; still held on the prefill instance */
     int64_t reserved;            /* on the decode instance, while it is on the prefill instance */
     bool decoding;               /* its prompt (or what it had) is in the cache */

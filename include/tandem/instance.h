@@ -42,9 +42,10 @@ struct instance_config {
     int64_t kv_bytes_per_block; /* of all GPUs: B x bytes per token x copies */
     struct swap_config swap;
     struct activation_rule activations;
-    int64_t setup_ns;               /* of a transfer */
-    struct wire_end wire;           /* this end of a transfer */
-    int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
+    int64_t setup_ns;       /* of a transfer */
+    struct wire_end wire;   /* this end of a transfer */
+    int64_t layers;         /* of the model */
+    int64_t sliding_window; /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
         sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
     bool longest_context;  /* the timer or activations ask for it */

@@ -14,9 +14,10 @@ struct transfer {
     uint32_t sender, receiver; /* ports */
     int64_t prefill_place, decode_place;
     int64_t bytes;
-    void *body; /* that goes to the decode instance, NULL: none */
     double left_bytes, rate;
     int64_t updated_ns; /* left_bytes is as of then */
+    double cap;         /* on the rate, bytes/s, up to cap_end_ns; 0: none */
+    int64_t cap_end_ns;
     bool draining;
     uint32_t next_free;
 };
@@ -37,11 +38,19 @@ struct fabric {
     struct maxmin *maxmin;
 };
 
-/* Drains by itself. */
-static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer *transfer)
+/* When it has drained by itself, from a time on. */
+static int64_t end_alone_ns(const struct fabric *fabric, const struct transfer *transfer, int64_t start_ns)
 {
     double sender = fabric->rates[transfer->sender], receiver = fabric->rates[transfer->receiver];
-    return simtime_from_seconds((double)transfer->bytes / (sender < receiver ? sender : receiver));
+    double rate = sender < receiver ? sender : receiver, left = (double)transfer->bytes;
+    if (transfer->cap > 0 && transfer->cap < rate && start_ns < transfer->cap_end_ns) {
+        double capped = transfer->cap * (double)(transfer->cap_end_ns - start_ns) * 1e-9;
+        if (capped >= left)
+            return start_ns + simtime_from_seconds(left / transfer->cap);
+        left -= capped;
+        start_ns = transfer->cap_end_ns;
+    }
+    return start_ns + simtime_from_seconds(left / rate);
 }
 
 static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
@@ -56,8 +65,7 @@ static void tell_ends(struct fabric *fabric, const struct transfer *transfer, in
     int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_place, transfer->bytes};
     int64_t to_decode[ENGINE_WORDS] = {transfer->decode_place, transfer->bytes};
     engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode,
-                transfer->body);
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
 }
 
 static uint32_t take_number(struct fabric *fabric)
@@ -82,24 +90,29 @@ static uint32_t port_of(const struct fabric *fabric, uint32_t entity, int64_t pl
 
 static void on_flow(void *state, struct engine *engine, const struct event *event)
 {
-    (void)engine;
     struct fabric *fabric = state;
-    CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
+    CHECK(event->type == MESSAGE_FLOW || event->type == MESSAGE_PUSH, "the fabric got message type %u",
+          event->type);
+    bool pushed = event->type == MESSAGE_PUSH; /* the one that opens the flow names the other */
     struct transfer transfer = {
-        /* The one that opens the flow names the other; decode has the request, or prefill sends it. */
-        .prefill = event->body ? event->source : (uint32_t)event->words[FLOW_PEER],
-        .decode = event->body ? (uint32_t)event->words[FLOW_PEER] : event->source,
+        .prefill = pushed ? event->source : (uint32_t)event->words[FLOW_PEER],
+        .decode = pushed ? (uint32_t)event->words[FLOW_PEER] : event->source,
         .prefill_place = event->words[FLOW_PREFILL_PLACE],
         .decode_place = event->words[FLOW_DECODE_PLACE],
         .bytes = event->words[FLOW_BYTES],
-        .body = event->body,
         .left_bytes = (double)event->words[FLOW_BYTES],
     };
+    if (event->body) {
+        const struct request *times = event->body;
+        transfer.cap = (double)transfer.bytes / ((double)times->flow_length_ns * 1e-9);
+        transfer.cap_end_ns = times->flow_limit_ns;
+        engine_body_free(engine, event->body);
+    }
     transfer.sender = port_of(fabric, transfer.prefill, transfer.prefill_place);
     transfer.receiver = port_of(fabric, transfer.decode, transfer.decode_place);
     int64_t start_ns = event->time_ns + event->words[FLOW_LATENCY_NS];
     if (fabric->config.sharing == SHARING_NONE) {
-        tell_ends(fabric, &transfer, start_ns + time_alone_ns(fabric, &transfer));
+        tell_ends(fabric, &transfer, end_alone_ns(fabric, &transfer, start_ns));
         return;
     }
     uint32_t number = take_number(fabric);
@@ -109,21 +122,31 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
 }
 
+/* Its bytes are brought up to now; its next event is its end at the rate that it has, or that of its cap. */
+static void set_rate(struct fabric *fabric, uint32_t number, double rate, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
+    transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
+    transfer->updated_ns = now_ns;
+    transfer->rate = rate;
+    int64_t end_ns = now_ns + simtime_from_seconds(transfer->left_bytes / rate);
+    if (transfer->cap > 0 && transfer->cap_end_ns < end_ns)
+        end_ns = transfer->cap_end_ns;
+    set_next(fabric, number, end_ns);
+}
+
 /* Brings the flows whose rates changed up to now, and their ends to the new rates. */
 static void apply_rates(struct fabric *fabric, int64_t now_ns)
 {
     size_t count;
     const uint32_t *changed = maxmin_changed(fabric->maxmin, &count);
     for (size_t i = 0; i < count; i++) {
-        struct transfer *transfer = &fabric->transfers[changed[i]];
+        const struct transfer *transfer = &fabric->transfers[changed[i]];
         double rate = maxmin_rate(fabric->maxmin, changed[i]);
         if (rate == transfer->rate)
             continue;
-        double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
-        transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
-        transfer->updated_ns = now_ns;
-        transfer->rate = rate;
-        set_next(fabric, changed[i], now_ns + simtime_from_seconds(transfer->left_bytes / rate));
+        set_rate(fabric, changed[i], rate, now_ns);
     }
 }
 
@@ -140,7 +163,7 @@ static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns
 {
     const struct transfer *transfer = &fabric->transfers[number];
     int64_t *free_ns = &fabric->port_free_ns[transfer->sender];
-    *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, transfer);
+    *free_ns = end_alone_ns(fabric, transfer, *free_ns > now_ns ? *free_ns : now_ns);
     tell_ends(fabric, transfer, *free_ns);
     drop(fabric, number);
 }
@@ -155,7 +178,19 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
     transfer->draining = true;
     transfer->updated_ns = now_ns;
     const uint32_t path[] = {2 * transfer->sender, 2 * transfer->receiver + 1};
-    maxmin_add(fabric->maxmin, number, path, 2, MAXMIN_NO_CAP);
+    if (transfer->cap_end_ns <= now_ns)
+        transfer->cap = 0;
+    maxmin_add(fabric->maxmin, number, path, 2, transfer->cap > 0 ? transfer->cap : MAXMIN_NO_CAP);
+    apply_rates(fabric, now_ns);
+}
+
+/* All that it sends has been computed. */
+static void lift_cap(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    transfer->cap = 0;
+    maxmin_set_cap(fabric->maxmin, number, MAXMIN_NO_CAP);
+    set_rate(fabric, number, maxmin_rate(fabric->maxmin, number), now_ns);
     apply_rates(fabric, now_ns);
 }
 
@@ -172,7 +207,10 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     struct fabric *fabric = state;
     const struct heap_entry *top;
     while ((top = heap_top(&fabric->next)) && top->key <= now_ns) {
-        if (fabric->transfers[top->id].draining)
+        if (fabric->transfers[top->id].cap > 0 && fabric->transfers[top->id].draining &&
+            fabric->transfers[top->id].cap_end_ns <= now_ns)
+            lift_cap(fabric, top->id, now_ns);
+        else if (fabric->transfers[top->id].draining)
             end_transfer(fabric, top->id, now_ns);
         else
             start_draining(fabric, top->id, now_ns);

@@ -3,6 +3,7 @@
 
 const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 const char *const reserve_when_names[] = {"after-prefill", "before-prefill", NULL};
+const char *const overlap_names[] = {"none", "chunk", "layer", NULL};
 const char *const recompute_at_names[] = {"decode", "prefill", NULL};
 const char *const reserve_tokens_names[] = {"prompt", "prompt+headroom", "prompt+max", NULL};
 
@@ -20,38 +21,75 @@ bool handoff_stays(const struct handoff_config *config, const struct request *re
            request->output_tokens == request->generated_tokens + 1;
 }
 
-/* Pieces that each rank of the receiver gets of a layer's keys: parts of memory that follow each other at
- * both ends, so of the smaller block; as many times as ranks of the sender hold what it needs. */
-static int64_t pieces_of(const struct request *request, const struct wire_end *sender,
-                         const struct wire_end *receiver)
+static int64_t least(int64_t a, int64_t b)
 {
-    int64_t block =
-        sender->block_tokens < receiver->block_tokens ? sender->block_tokens : receiver->block_tokens;
-    int64_t ranks = (receiver->kv_heads + sender->kv_heads - 1) / sender->kv_heads;
-    return (request->context_tokens + block - 1) / block * ranks;
+    return a < b ? a : b;
 }
 
-/* Opens the flow between the places that the request knows. peer: the other end's entity; body: the request
- * where it moves along, else NULL. */
-static void open_flow(struct instance *instance, struct request *request, int32_t peer, struct request *body,
-                      int64_t now_ns)
+/* Pieces that each rank of the receiver gets of a layer's keys: parts of memory that follow each other at
+ * both ends, so of the smaller block; as many times as ranks of the sender hold what it needs. */
+static int64_t pieces_of(int64_t from, int64_t tokens, const struct wire_end *sender,
+                         const struct wire_end *receiver)
 {
-    const struct instance_config *config = instance->config;
+    int64_t block = least(sender->block_tokens, receiver->block_tokens);
+    int64_t ranks = (receiver->kv_heads + sender->kv_heads - 1) / sender->kv_heads;
+    return ((tokens + block - 1) / block - from / block) * ranks;
+}
+
+/* Says what a flow moves of a request: its first tokens, less those that were sent. */
+static void describe_flow(const struct instance_config *config, struct request *request, int64_t tokens,
+                          int64_t words[ENGINE_WORDS])
+{
     bool sends = config->role == ROLE_PREFILL;
     const struct wire_end *sender = sends ? &config->wire : &request->other_end;
     const struct wire_end *receiver = sends ? &request->other_end : &config->wire;
-    int64_t sent = (request->context_tokens + sender->block_tokens - 1) / sender->block_tokens;
-    int64_t bytes = sent * sender->block_tokens * config->kv_bytes_per_token * receiver->copies;
-    int64_t words[ENGINE_WORDS];
+    int32_t peer = sends ? request->row.decode_instance : request->row.prefill_instance;
+    int64_t block = sender->block_tokens, from = request->sent_tokens;
+    int64_t bytes =
+        ((tokens + block - 1) / block * block - from) * config->kv_bytes_per_token * receiver->copies;
     request->row.kv_transfer_bytes += (uint64_t)bytes;
+    request->sent_tokens = tokens;
+    request->flows++;
     words[FLOW_PEER] = peer + ENTITY_FIRST_INSTANCE;
     words[FLOW_BYTES] = bytes;
     words[FLOW_PREFILL_PLACE] = request->prefill_place;
     words[FLOW_DECODE_PLACE] = request->decode_place;
-    words[FLOW_LATENCY_NS] = config->setup_ns + simtime_from_ns((double)pieces_of(request, sender, receiver) *
-                                                                receiver->descriptor_ns);
-    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns, MESSAGE_FLOW,
-                words, body);
+    words[FLOW_LATENCY_NS] =
+        config->setup_ns +
+        simtime_from_ns((double)pieces_of(from, tokens, sender, receiver) * receiver->descriptor_ns);
+}
+
+void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns, int64_t now_ns)
+{
+    const struct instance_config *config = instance->config;
+    struct sequence *sequence = &instance->sequences[slot];
+    struct request *request = sequence->request, *times = NULL;
+    int64_t words[ENGINE_WORDS], block = config->wire.block_tokens;
+    if (tokens < request->context_tokens)
+        tokens -= tokens % block; /* blocks that are full */
+    if (config->handoff.reserve == RESERVE_AFTER_PREFILL || handoff_stays(&config->handoff, request) ||
+        tokens <= request->sent_tokens)
+        return;
+    request->prefill_place = instance_place(instance, slot);
+    describe_flow(config, request, tokens, words);
+    sequence->flows++;
+    if (length_ns > 0) {
+        times = engine_body_new(instance->engine);
+        times->flow_length_ns = length_ns;
+        times->flow_limit_ns = now_ns + length_ns;
+    }
+    int64_t first_ns = length_ns / config->layers; /* of the iteration, until there is something to send */
+    engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + first_ns + config->latency_ns,
+                MESSAGE_PUSH, words, times);
+}
+
+/* The prompt is in the cache and all of it is on its way: what else there is goes to the decode instance. */
+static void send_request(struct instance *instance, struct request *request, int64_t now_ns)
+{
+    int64_t words[ENGINE_WORDS] = {request->decode_place};
+    engine_send(instance->engine, instance->entity,
+                (uint32_t)request->row.decode_instance + ENTITY_FIRST_INSTANCE,
+                now_ns + instance->config->latency_ns, MESSAGE_PREFILLED, words, request);
 }
 
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
@@ -60,6 +98,7 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
     bool stays = handoff_stays(&config->handoff, request);
+    handoff_push(instance, slot, request->context_tokens, 0, now_ns); /* what has not been sent */
     if (config->handoff.first_token != FIRST_TOKEN_DECODE)
         request->generated_tokens++; /* relay: on its way; visible when the decode instance admits it */
     if (config->handoff.first_token == FIRST_TOKEN_PREFILL)
@@ -73,9 +112,10 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
     sequence->state = SEQUENCE_HELD;
     sequence->request = NULL;
     instance->held++;
-    if (config->handoff.reserve == RESERVE_BEFORE_PREFILL)
-        open_flow(instance, request, request->row.decode_instance, request, now_ns);
-    else {
+    if (config->handoff.reserve == RESERVE_BEFORE_PREFILL) {
+        send_request(instance, request, now_ns);
+    } else {
+        sequence->flows = 1; /* that the decode instance will open */
         request->other_end = config->wire;
         engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + config->latency_ns,
                     MESSAGE_HANDOFF, NULL, request);
@@ -85,9 +125,11 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
-    CHECK(sequence->state == SEQUENCE_HELD, "slot %u holds no blocks for a transfer", slot);
+    CHECK(sequence->flows > 0, "slot %u holds no blocks for a transfer", slot);
     instance_account(instance, now_ns);
     meter_sent(&instance->meter, now_ns, bytes);
+    if (--sequence->flows > 0 || sequence->state != SEQUENCE_HELD)
+        return;
     blocks_give(instance, slot);
     sequence_free(instance, slot);
     instance->held--;
@@ -118,16 +160,20 @@ static void grant(struct instance *instance, uint32_t slot, int64_t now_ns)
     const struct instance_config *config = instance->config;
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    int32_t prefill = request->row.prefill_instance;
+    int64_t words[ENGINE_WORDS];
     request->decode_place = instance_place(instance, slot);
+    request->sent_tokens = request->flows = 0;
     if (config->handoff.reserve == RESERVE_AFTER_PREFILL) {
-        open_flow(instance, request, prefill, NULL, now_ns);
+        describe_flow(config, request, request->context_tokens, words);
+        engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns,
+                    MESSAGE_FLOW, words, NULL);
         return;
     }
     sequence->request = NULL;
     request->other_end = config->wire;
-    engine_send(instance->engine, instance->entity, (uint32_t)prefill + ENTITY_FIRST_INSTANCE,
-                now_ns + config->latency_ns, MESSAGE_DISPATCH, NULL, request);
+    engine_send(instance->engine, instance->entity,
+                (uint32_t)request->row.prefill_instance + ENTITY_FIRST_INSTANCE, now_ns + config->latency_ns,
+                MESSAGE_DISPATCH, NULL, request);
 }
 
 /* Tokens that blocks are reserved for. What headroom leaves free is taken as the sequences grow. */
@@ -193,23 +239,39 @@ static int64_t moved_tokens(const struct request *request)
     return request->prompt_tokens + request->generated_tokens - 1;
 }
 
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, struct request *body,
-                     int64_t now_ns)
+/* The request and all that was moved of it are there. */
+static void come(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
-    CHECK(sequence->state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
-    int64_t latency_ns = instance->config->latency_ns;
-    struct request *request = body ? body : sequence->request;
-    sequence->request = request;
+    struct request *request = sequence->request;
+    if (!request || sequence->flows < request->flows)
+        return;
     sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
-    /* From the end of the prompt, or the grant: L to the fabric, the flow, L back. */
-    request->row.transfer_ns += request_stage(request, now_ns) - 2 * latency_ns;
-    request->row.control_ns += 2 * latency_ns;
-    instance->meter.usage.received_bytes += bytes;
+    /* From the end of the prompt, or the grant: L to the fabric, the flow, L back. Flows of layers are open.
+     */
+    bool open = instance->config->handoff.overlap == OVERLAP_LAYER;
+    int64_t control_ns = (open ? 1 : 2) * instance->config->latency_ns;
+    request->row.control_ns += control_ns;
+    request->row.transfer_ns += request_stage(request, now_ns) - control_ns;
     cache_outside(instance, slot, moved_tokens(request));
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
     instance->boundary_due = true;
+}
+
+void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
+{
+    CHECK(instance->sequences[slot].state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
+    instance->meter.usage.received_bytes += bytes;
+    instance->sequences[slot].flows++;
+    come(instance, slot, now_ns);
+}
+
+void handoff_prefilled(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns)
+{
+    CHECK(instance->sequences[slot].state == SEQUENCE_MOVING, "slot %u awaits no request", slot);
+    instance->sequences[slot].request = request;
+    come(instance, slot, now_ns);
 }
 
 void handoff_join(struct instance *instance, int64_t now_ns)

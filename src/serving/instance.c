@@ -78,12 +78,14 @@ void instance_receive(struct instance *instance, const struct event *event)
         instance->received++;
         handoff_receive(instance, event->body, now_ns);
         break;
+    case MESSAGE_PREFILLED:
+        handoff_prefilled(instance, (uint32_t)event->words[0], event->body, now_ns);
+        break;
     case MESSAGE_KV_DONE:
         if (instance->config->role == ROLE_PREFILL)
             handoff_done(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
         else
-            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], event->body,
-                            now_ns);
+            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
         break;
     default:
         CHECK(false, "instance %u got message type %u", instance->entity, event->type);

@@ -38,6 +38,7 @@ struct sequence {
     bool in_window;          /* its request arrived inside the window */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
     uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
+    uint32_t flows;          /* prefill instance: that have not ended; decode instance: that have */
     uint64_t admission;      /* rises with every admission to the running list */
     int64_t blocks;          /* held; while in the batch: held when it joined */
     /* In the decode batch: */
@@ -396,12 +397,17 @@ int64_t handoff_most_tokens(const struct handoff_config *config, const struct re
 bool handoff_stays(const struct handoff_config *config, const struct request *request);
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
+/* Prefill role, blocks reserved: opens a flow for so many first tokens, or the full blocks of them, less what
+ * was sent. length_ns: of the iteration that begins now and computes them, layer by layer; 0: they are there.
+ */
+void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns,
+                  int64_t now_ns);
 /* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
 void handoff_reserve(struct instance *instance, int64_t now_ns);
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, struct request *body,
-                     int64_t now_ns);
+void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+void handoff_prefilled(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 void handoff_join(struct instance *instance, int64_t now_ns);
 /* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a
  * boundary. */

@@ -220,6 +220,12 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
     instance->begun_ns = now_ns;
     instance->iteration_end_ns = now_ns + length_ns;
     instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
+    for (size_t i = 0; instance->config->handoff.overlap == OVERLAP_LAYER && i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        if (instance->config->role == ROLE_PREFILL)
+            handoff_push(instance, schedule->items[i], sequence->computed_tokens + sequence->chunk_tokens,
+                         length_ns, now_ns);
+    }
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
@@ -255,6 +261,8 @@ static void item_done(struct instance *instance, uint32_t slot, int64_t now_ns)
     sequence->computed_tokens += sequence->chunk_tokens;
     cache_outside(instance, slot, sequence->computed_tokens);
     instance->queued_tokens -= sequence->chunk_tokens;
+    if (instance->config->handoff.overlap == OVERLAP_CHUNK && instance->config->role == ROLE_PREFILL)
+        handoff_push(instance, slot, sequence->computed_tokens, 0, now_ns);
     if (sequence->computed_tokens == sequence->known_tokens)
         prompt_complete(instance, slot, now_ns);
 }

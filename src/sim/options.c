@@ -30,8 +30,6 @@ static const struct config_reference pool_references[] = {{"model", "models", "m
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
-/* One way so far; named so that a file can say that it counts on it. */
-static const char *const overlap_names[] = {"none", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", "int8", "int4", NULL}; /* as in plan.c */
 
 #define OF(member) offsetof(struct plan, member)
@@ -140,8 +138,10 @@ static const struct option handoff_rows[] = {
      "TensorRT-LLM's GUARANTEED_NO_EVICT)"},
     {"headroom_tokens", OPTION_INTEGER, "512", 0, 1 << 24, NULL, OF(handoff.headroom_tokens),
      "reserve_tokens prompt+headroom: left free for each request (SGLang's num_reserved_decode_tokens)"},
-    {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff_only.overlap),
-     "of transfer and prefill: the transfer starts when the prompt is complete"},
+    {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
+     "of transfer and prefill: none; chunk: what an iteration has computed is sent when it ends; layer: "
+     "while it "
+     "is computed. Both need reserve before-prefill"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_at_names, OF(handoff.recompute_at),
      "where a request that decode preempted is computed again: there, or by a prefill instance, from which "
      "it "

@@ -359,6 +359,12 @@ static bool check_roles(struct plan *plan, struct error *error)
                           role_names[count[ROLE_PREFILL] > 0 ? ROLE_PREFILL : ROLE_DECODE],
                           role_names[count[ROLE_PREFILL] > 0 ? ROLE_DECODE : ROLE_PREFILL]);
     plan->disaggregated = count[ROLE_PREFILL] > 0;
+    if (plan->handoff.overlap != OVERLAP_NONE && plan->handoff.reserve != RESERVE_BEFORE_PREFILL)
+        return node_error(
+            node_get(plan->handoff_node, "overlap"), error,
+            "overlap '%s' needs a decode instance and its blocks before the prompt is complete; set "
+            "reserve to 'before-prefill'",
+            overlap_names[plan->handoff.overlap]);
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);

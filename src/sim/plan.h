@@ -86,9 +86,6 @@ struct plan {
         int64_t nics_per_gpu;
     } network;
     struct handoff_config handoff;
-    struct {
-        int overlap;
-    } handoff_only;
     struct router_config router;
     struct model model;
     struct link link;

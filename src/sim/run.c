@@ -34,8 +34,7 @@ bool run_load(struct run *run, struct error *error)
     const struct sim_options *options = run->options;
     if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
                      options->set_count, &run->config, error) ||
-        !plan_apply_engines(run->config, error) ||
-        !plan_parse(config_root(run->config), &run->plan, error) ||
+        !plan_apply_engines(run->config, error) || !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
     int64_t last_ns = workload_last_send_ns(run->workload);
@@ -173,6 +172,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .swap = swap_config(plan, pool),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .wire = wire_end(plan, pool),
+        .layers = plan->model.layers,
         .sliding_window = plan->model.sliding_window,
         .full_layers =
             plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,

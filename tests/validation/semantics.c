@@ -353,6 +353,7 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
                    reserve_tokens_names[handoff->reserve_tokens]);
     experiment_set(experiment, "cluster.handoff.reserve=%s", reserve_when_names[handoff->reserve]);
     experiment_set(experiment, "cluster.handoff.recompute_at=%s", recompute_at_names[handoff->recompute_at]);
+    experiment_set(experiment, "cluster.handoff.overlap=%s", overlap_names[handoff->overlap]);
     experiment_set(experiment, "cluster.handoff.headroom_tokens=%lld",
                    (long long)config->handoff.headroom_tokens);
     experiment_set(experiment, "cluster.network.sharing=none");
@@ -438,6 +439,17 @@ static void test_before_prefill(void)
     CU_ASSERT_EQUAL(run_option("before prefill, prompt+max", &handoff, false), 0);
 }
 
+static void test_overlap(void)
+{
+    struct handoff_config handoff = {.reserve = RESERVE_BEFORE_PREFILL, .overlap = OVERLAP_CHUNK};
+    CU_ASSERT(run_option("chunks", &handoff, false) > OPTION_SEEDS);
+    CU_ASSERT(run_option("chunks, different blocks", &handoff, true) > OPTION_SEEDS);
+    handoff.overlap = OVERLAP_LAYER;
+    CU_ASSERT(run_option("layers", &handoff, false) > OPTION_SEEDS);
+    handoff.recompute_at = RECOMPUTE_AT_PREFILL;
+    CU_ASSERT(run_option("layers, different blocks, recomputed at prefill", &handoff, true) > OPTION_SEEDS);
+}
+
 static void test_mixed_blocks(void)
 {
     struct handoff_config handoff = {.reserve = RESERVE_AFTER_PREFILL};
@@ -469,6 +481,7 @@ int main(int argc, char **argv)
         {"reserved before prefill", test_before_prefill},
         {"recomputed at prefill", test_recompute_at_prefill},
         {"different blocks", test_mixed_blocks},
+        {"overlap", test_overlap},
         {"lanes and stages, chunked", test_divided_chunked},
         {"lanes and stages, continuous", test_divided_continuous},
         {"lanes and stages, adaptive-chunked", test_divided_adaptive},
