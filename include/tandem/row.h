@@ -27,7 +27,7 @@ struct row {
     int64_t prefill_queue_ns;
     int64_t prefill_ns;      /* first scheduled to prompt complete, without stalls */
     int64_t decode_queue_ns; /* hand-off at the decode instance until its blocks are reserved */
-    int64_t transfer_ns;     /* flow opened to flow ended, setup included */
+    int64_t transfer_ns;     /* flow opened to flow ended, setup included; after the prompt is complete */
     int64_t admission_ns;    /* transfer known at the decode instance to joining the batch */
     int64_t
         decode_ns; /* prompt complete (unified) or joined (decode instance) to last token, without stalls */

@@ -154,8 +154,6 @@ static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill 
 static const struct option pool_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, POOL(name), "what the pool is called in results"},
     {"role", OPTION_CHOICE, NULL, 0, 0, role_names, POOL(role), "unified, prefill or decode"},
-    {"engine", OPTION_NODE, "null", 0, 0, NULL, POOL(engine_node),
-     "name or file of the engine of this pool, before that of the cluster"},
     {"gpu", OPTION_NODE, NULL, 0, 0, NULL, POOL(gpu_node), "name or file of the GPU, or the GPU itself"},
     {"instances", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, POOL(instances), "model replicas"},
     {"tensor_parallel", OPTION_INTEGER, "1", 1, 1024, NULL, POOL(tensor_parallel),
@@ -185,6 +183,8 @@ static const struct option pool_rows[] = {
     {"kv", OPTION_NODE, "null", 0, 0, NULL, POOL(kv_node), "KV cache"},
     {"timer", OPTION_NODE, "null", 0, 0, NULL, POOL(timer_node), "how iterations are timed"},
     {"power", OPTION_NODE, "null", 0, 0, NULL, POOL(power_node), "how the power of its GPUs is computed"},
+    {"engine", OPTION_NODE, "null", 0, 0, NULL, POOL(engine_node),
+     "name or file of the engine of this pool, before that of the cluster"},
     {"price_usd_per_gpu_hour", OPTION_NUMBER, "-1", -1, 1e6, NULL, POOL(price_usd_per_gpu_hour),
      "negative: the GPU's own; a month is 730 h"},
 };

@@ -171,6 +171,57 @@ static void test_return_refusals(void)
     }
 }
 
+/* 16 tokens in two chunks, complete at 12 and 22. Without overlap 4 blocks move from 26 to 30; with it the
+ * last 2, the first having moved from 16 to 18. */
+static void test_chunks(void)
+{
+    static const struct experiment_request request = {0, 16, 2, 0, 0};
+    for (int i = 0; i < 2; i++) {
+        struct experiment *experiment = make(&request, 1, 1000);
+        experiment_set(experiment, "cluster.handoff={\"reserve\": \"before-prefill\", \"overlap\": \"%s\"}",
+                       i ? "chunk" : "none");
+        experiment_set(experiment, "cluster.pools[0].scheduler={\"chunked_prefill\": true, "
+                                   "\"max_num_batched_tokens\": 8, \"max_num_seqs\": 8}");
+        struct outcome outcome = run_modes(experiment);
+        const struct row *row = &outcome.rows[0];
+        CU_ASSERT_EQUAL(row->ttft_prefill_ns, 22 * MS);
+        CU_ASSERT_EQUAL(row->transfer_ns, (i ? 5 : 7) * MS);
+        CU_ASSERT_EQUAL(row->control_ns, 4 * MS);
+        CU_ASSERT_EQUAL(row->ttft_ns, (i ? 34 : 36) * MS);
+        CU_ASSERT_EQUAL(row->kv_transfer_bytes, 4 * BLOCK_BYTES);
+        outcome_clear(&outcome);
+    }
+}
+
+/* From 2 to 12 two blocks are computed, a fifth of one each ms; the first of 32 layers is there at 2.3125, so
+ * that the flow drains from 6.3125. At 12 there are 0.8625 blocks left, which the port takes alone, or
+ * shares.
+ */
+static void test_layers(void)
+{
+    static const struct experiment_request requests[] = {{0, 8, 2, 0, 0}, {0, 8, 2, 0, 0}};
+    static const char *const sharing[] = {"max-min", "sender", "none"};
+    for (size_t count = 1; count <= 2; count++)
+        for (int i = 0; i < 3; i++) {
+            struct experiment *experiment = make(requests, count, 1000);
+            experiment_set(experiment,
+                           "cluster.handoff={\"reserve\": \"before-prefill\", \"overlap\": \"layer\"}");
+            experiment_set(experiment, "cluster.network.sharing=%s", sharing[i]);
+            struct outcome outcome = run_modes(experiment);
+            const struct row *row = &outcome.rows[0];
+            int64_t left_ns = i == 0 && count == 2 ? 1725000 : 862500;
+            CU_ASSERT_EQUAL(row->prefill_ns, 10 * MS);
+            CU_ASSERT_EQUAL(row->transfer_ns, left_ns);
+            CU_ASSERT_EQUAL(row->control_ns, 3 * MS);
+            CU_ASSERT_EQUAL(row->e2e_ns, (12 + 1 + 10) * MS + left_ns + row->admission_ns);
+            CU_ASSERT_EQUAL(row->kv_transfer_bytes, 2 * BLOCK_BYTES);
+            /* One after another, the second has the port once the first is through: 2 blocks, 2 ms. */
+            if (i == 1 && count == 2)
+                CU_ASSERT_EQUAL(outcome.rows[1].transfer_ns, left_ns + 2 * MS);
+            outcome_clear(&outcome);
+        }
+}
+
 /* Two pools that lay the cache out differently. */
 struct ends {
     const char *model;
@@ -226,6 +277,8 @@ int main(int argc, char **argv)
         {"a single token", test_single_token},
         {"recomputed at prefill", test_recompute_at_prefill},
         {"refusals by what comes back", test_return_refusals},
+        {"chunks", test_chunks},
+        {"layers", test_layers},
         {"different pools", test_different_pools},
     };
     MPI_Init(&argc, &argv);
