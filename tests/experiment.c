@@ -1,6 +1,7 @@
 #include "experiment.h"
 
 #include <CUnit/CUnit.h>
+#include <CUnit/TestRun.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ const char experiment_disaggregated[] =
     " \"workload\": {}, \"seed\": 1}";
 
 struct experiment {
+    const char *json;
     char folder[512], file[600], trace[600];
     char *sets[MOST_SETS];
     size_t set_count;
@@ -53,6 +55,7 @@ static void write_file(const char *path, const char *text)
 struct experiment *experiment_new(const char *json)
 {
     struct experiment *experiment = mem_array(1, sizeof *experiment);
+    experiment->json = json;
     const char *temporary = getenv("TMPDIR");
     snprintf(experiment->folder, sizeof experiment->folder, "%s/tandem-test-XXXXXX",
              temporary ? temporary : "/tmp");
@@ -90,20 +93,30 @@ void experiment_set(struct experiment *experiment, const char *format, ...)
 
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count)
 {
+    experiment_sessions(experiment, requests, NULL, count);
+}
+
+void experiment_sessions(struct experiment *experiment, const struct experiment_request *requests,
+                         const int64_t *sessions, size_t count)
+{
     struct text text = {0};
-    text_append(&text, "time,prompt_tokens,output_tokens,max_tokens,priority\n");
+    text_append(&text, "time,prompt_tokens,output_tokens,max_tokens,priority,session\n");
     for (size_t i = 0; i < count; i++) {
         text_append(&text, "%lld,%lld,%lld,", (long long)requests[i].send_ns,
                     (long long)requests[i].prompt_tokens, (long long)requests[i].output_tokens);
         if (requests[i].max_tokens > 0)
             text_append(&text, "%lld", (long long)requests[i].max_tokens);
-        text_append(&text, ",%lld\n", (long long)requests[i].priority);
+        text_append(&text, ",%lld,", (long long)requests[i].priority);
+        if (sessions && sessions[i] >= 0)
+            text_append(&text, "%lld", (long long)sessions[i]);
+        text_append(&text, "\n");
     }
     write_file(experiment->trace, text_string(&text));
     text_clear(&text);
     experiment_set(experiment,
                    "workload={\"trace\": {\"format\": \"csv\", \"path\": \"%s\", \"time_unit\": \"ns\", "
-                   "\"max_tokens_column\": \"max_tokens\", \"priority_column\": \"priority\"}}",
+                   "\"max_tokens_column\": \"max_tokens\", \"priority_column\": \"priority\", "
+                   "\"session_column\": \"session\"}}",
                    experiment->trace);
 }
 
@@ -115,6 +128,23 @@ void experiment_synthetic(struct experiment *experiment, const char *prompt, con
         "workload={\"synthetic\": {\"prompt_tokens\": %s, \"output_tokens\": %s, \"arrivals\": %s, "
         "\"requests\": %lld}}",
         prompt, output, arrivals, (long long)requests);
+}
+
+void experiment_print(const struct experiment *experiment)
+{
+    printf("\n    cat >%s <<'END'\n%s\nEND\n", experiment->file, experiment->json);
+    FILE *trace = fopen(experiment->trace, "r");
+    if (trace) {
+        printf("    cat >%s <<'END'\n", experiment->trace);
+        for (int c = fgetc(trace); c != EOF; c = fgetc(trace))
+            putchar(c);
+        printf("END\n");
+        fclose(trace);
+    }
+    printf("    mkdir -p %s; tandem run %s", experiment->folder, experiment->file);
+    for (size_t i = 0; i < experiment->set_count; i++)
+        printf(" --set '%s'", experiment->sets[i]);
+    printf("\n");
 }
 
 static void *copy_of(const void *from, size_t count, size_t size)
@@ -141,6 +171,12 @@ static void take(void *context, const struct results *results)
         outcome->histograms[metric] = copy_of(results->histograms[metric], results->histogram_counts[metric],
                                               sizeof(struct histogram_row));
     }
+    outcome->series_interval_ns = results->series_interval_ns;
+    outcome->series_count = results->series_count;
+    outcome->series = mem_array(results->pool_count, sizeof *outcome->series);
+    for (size_t i = 0; i < results->pool_count; i++)
+        outcome->series[i] =
+            copy_of(results->series[i], results->series_count, sizeof(struct series_bin_row));
     for (size_t i = 0; i < outcome->instance_count; i++)
         outcome->instances[i].pool = outcome->instances[i].role = outcome->instances[i].gpu = NULL;
     for (size_t i = 0; i < outcome->pool_count; i++)
@@ -166,8 +202,32 @@ struct outcome experiment_run_well(const struct experiment *experiment)
     return outcome;
 }
 
+struct outcome experiment_run_modes(struct experiment *experiment, int64_t control_latency_ns)
+{
+    static const char *const modes[] = {"aggregate", "naive"};
+    unsigned failures = CU_get_number_of_failures();
+    experiment_set(experiment, "simulation.mode=leaping");
+    struct outcome leaping = experiment_run_well(experiment);
+    outcome_check_conserved(&leaping, control_latency_ns);
+    for (int i = 0; i < 2; i++) {
+        experiment_set(experiment, "simulation.mode=%s", modes[i]);
+        struct outcome other = experiment_run_well(experiment);
+        const char *difference = outcome_difference(&leaping, &other);
+        if (difference)
+            printf("\n    leaping and %s differ in %s", modes[i], difference);
+        CU_ASSERT_PTR_NULL(difference);
+        outcome_clear(&other);
+    }
+    if (CU_get_number_of_failures() > failures)
+        experiment_print(experiment);
+    return leaping;
+}
+
 void outcome_clear(struct outcome *outcome)
 {
+    for (size_t i = 0; i < outcome->pool_count; i++)
+        mem_free(outcome->series[i]);
+    mem_free(outcome->series);
     mem_free(outcome->rows);
     mem_free(outcome->instances);
     mem_free(outcome->pools);
@@ -194,6 +254,7 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(max_itl_ns);
     COMPARE(router_ns);
     COMPARE(control_ns);
+    COMPARE(router_queue_ns);
     COMPARE(prefill_queue_ns);
     COMPARE(prefill_ns);
     COMPARE(decode_queue_ns);
@@ -270,12 +331,22 @@ static bool same_histogram(const struct outcome *a, const struct outcome *b, int
     return same;
 }
 
+/* Whether the bins of all pools are the same, bit for bit. */
+static bool same_series(const struct outcome *a, const struct outcome *b)
+{
+    bool same = a->series_count == b->series_count && a->series_interval_ns == b->series_interval_ns;
+    for (size_t i = 0; same && a->series_count > 0 && i < a->pool_count; i++)
+        same = memcmp(a->series[i], b->series[i], a->series_count * sizeof **a->series) == 0;
+    return same;
+}
+
 const char *outcome_difference(const struct outcome *a, const struct outcome *b)
 {
     static char text[128];
     const char *column = NULL;
-    if (a->row_count != b->row_count || a->instance_count != b->instance_count)
-        return "number of rows or instances";
+    if (a->row_count != b->row_count || a->instance_count != b->instance_count ||
+        a->pool_count != b->pool_count)
+        return "number of rows, instances or pools";
     for (size_t i = 0; i < a->row_count; i++)
         if ((column = row_difference(&a->rows[i], &b->rows[i]))) {
             snprintf(text, sizeof text, "row %zu: %s", i, column);
@@ -291,6 +362,8 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
             snprintf(text, sizeof text, "histogram %s", metric_names[metric]);
             return text;
         }
+    if (!same_series(a, b))
+        return "time series";
     /* The only one of its metrics that is not a figure of rows. */
     if (memcmp(&a->summary.itl, &b->summary.itl, sizeof a->summary.itl) != 0)
         return "mean, a percentile or the longest of ITL";
@@ -344,7 +417,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         const struct row *row = &outcome->rows[i];
         CU_ASSERT_EQUAL(row->id, i);
         if (row->status != ROW_COMPLETED) {
-            CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row->router_ns == 0 && row->reason != 0);
+            CU_ASSERT(row->e2e_ns == 0 && row->ttft_ns == 0 && row_stages_ns(row) == 0 && row->reason != 0);
             CU_ASSERT(row->interference_ns == 0 && row->blocked_ns == 0);
             continue;
         }
@@ -364,12 +437,10 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         } else {
             CU_ASSERT(row->control_ns == latency_ns && row->transfer_ns == 0 && row->admission_ns == 0);
         }
-        CU_ASSERT_EQUAL(row->e2e_ns, row->router_ns + row->control_ns + row->prefill_queue_ns +
-                                         row->prefill_ns + row->decode_queue_ns + row->transfer_ns +
-                                         row->admission_ns + row->decode_ns + row->stalled_ns);
-        CU_ASSERT(row->router_ns >= 0 && row->prefill_queue_ns >= 0 && row->prefill_ns > 0 &&
-                  row->decode_queue_ns >= 0 && row->transfer_ns >= 0 && row->admission_ns >= 0 &&
-                  row->decode_ns >= 0 && row->stalled_ns >= 0);
+        CU_ASSERT_EQUAL(row->e2e_ns, row_stages_ns(row));
+        CU_ASSERT(row->router_ns >= 0 && row->router_queue_ns >= 0 && row->prefill_queue_ns >= 0 &&
+                  row->prefill_ns > 0 && row->decode_queue_ns >= 0 && row->transfer_ns >= 0 &&
+                  row->admission_ns >= 0 && row->decode_ns >= 0 && row->stalled_ns >= 0);
         CU_ASSERT(row->ttft_prefill_ns > 0 && row->ttft_ns >= row->ttft_prefill_ns &&
                   row->e2e_ns >= row->ttft_ns);
         CU_ASSERT((row->output_tokens == 1) == (row->max_itl_ns == 0));
@@ -402,11 +473,45 @@ static void check_gaps(const struct outcome *outcome)
     CU_ASSERT_DOUBLE_EQUAL(outcome->summary.itl.mean * (double)gaps, sum_ns, 1e-9 * sum_ns);
 }
 
+/* Tokens are in blocks and blocks in the cache at all times, and each token is in one bin. */
+static void check_series(const struct outcome *outcome)
+{
+    uint64_t output_tokens = 0, prefill_tokens = 0, computed_tokens = 0;
+    for (size_t pool = 0; pool < outcome->pool_count; pool++)
+        for (size_t i = 0; i < outcome->series_count; i++) {
+            const struct series_bin_row *bin = &outcome->series[pool][i];
+            CU_ASSERT(bin->kv_cached >= 0 && bin->kv_cached <= bin->kv_used + 1e-12);
+            CU_ASSERT(bin->kv_stranded >= 0 && bin->kv_used + bin->kv_stranded <= 1 + 1e-12);
+            CU_ASSERT(bin->busy_prefill + bin->busy_decode + bin->busy_mixed <= 1 + 1e-12);
+            output_tokens += bin->output_tokens;
+            prefill_tokens += bin->prefill_tokens;
+        }
+    for (size_t i = 0; i < outcome->instance_count; i++)
+        computed_tokens += outcome->instances[i].prefill_tokens;
+    if (outcome->series_interval_ns > 0) {
+        CU_ASSERT_EQUAL(output_tokens, outcome->summary.output_tokens);
+        CU_ASSERT_EQUAL(prefill_tokens, computed_tokens);
+    }
+}
+
+/* Peaks are of instances, a block's tokens are the pool's. */
+static void check_peaks(const struct outcome *outcome)
+{
+    const struct instance_row *instance = outcome->instances;
+    for (size_t pool = 0; pool < outcome->pool_count; pool++)
+        for (uint32_t i = 0; i < outcome->pools[pool].instances; i++, instance++)
+            CU_ASSERT(instance->kv_peak_tokens <=
+                      instance->kv_peak_blocks * outcome->pools[pool].kv_block_tokens);
+    CU_ASSERT_EQUAL(instance - outcome->instances, (ptrdiff_t)outcome->instance_count);
+}
+
 void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns)
 {
     struct row_sums rows = sum_rows(outcome, control_latency_ns);
     struct instance_row sums = {0};
     check_gaps(outcome);
+    check_series(outcome);
+    check_peaks(outcome);
     for (size_t i = 0; i < outcome->instance_count; i++) {
         const struct instance_row *instance = &outcome->instances[i];
         CU_ASSERT_EQUAL(instance->kv_allocated_blocks, instance->kv_freed_blocks);

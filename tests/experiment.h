@@ -20,7 +20,9 @@ struct outcome {
     struct instance_row *instances;
     struct pool_row *pools;
     struct histogram_row *histograms[METRIC_COUNT];
-    size_t row_count, instance_count, pool_count, histogram_counts[METRIC_COUNT];
+    struct series_bin_row **series; /* [pool][bin] */
+    int64_t series_interval_ns;
+    size_t row_count, instance_count, pool_count, series_count, histogram_counts[METRIC_COUNT];
     uint64_t checksum;
 };
 
@@ -45,8 +47,14 @@ void experiment_set(struct experiment *experiment, const char *format, ...)
 
 /* The workload is this trace, or synthetic requests (lengths and arrivals as JSON). */
 void experiment_trace(struct experiment *experiment, const struct experiment_request *requests, size_t count);
+/* The trace with the number of each request's session, -1 for none. */
+void experiment_sessions(struct experiment *experiment, const struct experiment_request *requests,
+                         const int64_t *sessions, size_t count);
 void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
                           const char *arrivals, int64_t requests);
+
+/* Prints what it takes to run it again by hand: its file, the trace if it has one, and the command. */
+void experiment_print(const struct experiment *experiment);
 
 /* Runs it; the caller owns what the outcome points to: outcome_clear. */
 struct outcome experiment_run(const struct experiment *experiment);
@@ -55,13 +63,20 @@ void outcome_clear(struct outcome *outcome);
 /* Runs it and ends the process with the message when it does not end well. */
 struct outcome experiment_run_well(const struct experiment *experiment);
 
-/* Name of the first thing that differs between two outcomes (a column of a row, an instance's sum, a bucket),
- * NULL when rows, instances, histograms, figures of ITL and checksum are the same. Static text. */
+/* Runs it leaping, then in the other modes, which it is left with: checks with CUnit that they give the same
+ * and that nothing is lost (below). Prints the experiment where a check fails. The caller owns the outcome.
+ */
+struct outcome experiment_run_modes(struct experiment *experiment, int64_t control_latency_ns);
+
+/* Name of the first thing that differs between two outcomes (a column of a row, an instance's sum, a bucket,
+ * a bin), NULL when rows, instances, histograms, time series, figures of ITL and checksum are the same.
+ * Static text. */
 const char *outcome_difference(const struct outcome *a, const struct outcome *b);
 
 /* Checks what holds for every run with CUnit: completed + refused = requests, tokens, blocks given back, peak
- * within capacity, stages adding up, tokens conserved between rows and instances, every gap of the
- * window's requests in ITL, Little's law to the nanosecond. */
+ * within capacity, cached tokens within blocks and blocks within capacity in each bin of the time series,
+ * stages adding up, tokens conserved between rows, instances and time series, every gap of the window's
+ * requests in ITL, Little's law to the nanosecond. */
 void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns);
 
 #endif

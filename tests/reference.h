@@ -25,6 +25,9 @@ enum reference_policy {
     REFERENCE_ADAPTIVE,
     REFERENCE_STATIC
 };
+/* Where the slots of static batches lie: blocks anywhere, or a run of blocks each. */
+enum reference_places { REFERENCE_ANYWHERE, REFERENCE_MAX, REFERENCE_EXACT, REFERENCE_SLAB };
+#define REFERENCE_CLASSES 3
 enum reference_first_token { REFERENCE_DECODE, REFERENCE_PREFILL, REFERENCE_RELAY };
 
 /* One instance. */
@@ -37,8 +40,10 @@ struct reference_pool {
     double watermark, watermark_high;
     bool watermark_when_idle;
     enum scheduler_order order;
-    bool by_priority;               /* the victim is of the least urgent class */
-    int64_t batch_size, timeout_ns; /* static */
+    bool by_priority;                        /* the victim is of the least urgent class */
+    int64_t batch_size, timeout_ns;          /* static */
+    enum reference_places places;            /* static */
+    int64_t place_tokens[REFERENCE_CLASSES]; /* of slabs, shortest first; of all but exact ones the last */
     struct scheduler_adaptive adaptive;
     /* Preempted blocks go to the host, of each lane so many: 0: they are lost. */
     int64_t host_blocks;

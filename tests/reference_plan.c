@@ -266,6 +266,26 @@ static bool plan_waiting(struct box *box, bool whole, int64_t budget, double loa
     return admitted;
 }
 
+/* Blocks of a place for so many tokens; of the longest that there is where it need not hold them all, else
+ * -1 where none does. */
+static int64_t place_for(const struct box *box, int64_t tokens, bool longest)
+{
+    const struct reference_pool *pool = box->pool;
+    int64_t blocks = blocks_of(box, tokens);
+    if (pool->places == REFERENCE_ANYWHERE || pool->places == REFERENCE_EXACT)
+        return blocks <= box->most_blocks ? blocks : longest ? box->most_blocks : -1;
+    for (int i = pool->places == REFERENCE_MAX ? REFERENCE_CLASSES - 1 : 0; i < REFERENCE_CLASSES; i++)
+        if (blocks_of(box, pool->place_tokens[i]) >= blocks)
+            return blocks_of(box, pool->place_tokens[i]);
+    return longest ? blocks_of(box, pool->place_tokens[REFERENCE_CLASSES - 1]) : -1;
+}
+
+/* Places of so many blocks that an empty cache has. Each class of slabs has its part of the blocks. */
+static int64_t places_of(const struct box *box, int64_t blocks)
+{
+    return box->most_blocks / (box->pool->places == REFERENCE_SLAB ? REFERENCE_CLASSES : 1) / blocks;
+}
+
 /* A static batch: as many of the first as have room, each with blocks for the longest prompt and limit. */
 static void plan_batch(struct box *box, int64_t now_ns)
 {
@@ -281,9 +301,8 @@ static void plan_batch(struct box *box, int64_t now_ns)
         const struct experiment_request *next = box->waiting.jobs[count]->request;
         int64_t longer = next->prompt_tokens > prompt ? next->prompt_tokens : prompt;
         int64_t higher = next->max_tokens > limit ? next->max_tokens : limit;
-        int64_t need = blocks_of(box, longer + higher - 1);
-        need = count == 0 && need > box->free_blocks ? box->free_blocks : need;
-        if (need * (count + 1) > box->free_blocks)
+        int64_t need = place_for(box, longer + higher - 1, count == 0);
+        if (need < 0 || places_of(box, need) <= count)
             break;
         prompt = longer;
         limit = higher;

@@ -31,6 +31,7 @@ SERIES_COLUMNS = (
 # Stages in the order in which a request goes through them, as the figure groups them.
 STAGES = {
     "router + control": ("router", "control"),
+    "router queue": ("router_queue",),
     "prefill queue": ("prefill_queue",),
     "prefill": ("prefill",),
     "KV transfer": ("transfer",),

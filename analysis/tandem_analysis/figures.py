@@ -34,7 +34,7 @@ LOADS = (
     ("running", "running", BLUE),
     ("moving", "KV moving", PURPLE),
 )
-STAGE_COLOURS = (GREY, YELLOW, ORANGE, PURPLE, SKY, BLUE, VERMILLION)
+STAGE_COLOURS = (GREY, GREEN, YELLOW, ORANGE, PURPLE, SKY, BLUE, VERMILLION)
 METRIC_TITLES = {
     "ttft": ("TTFT: time to first token", "share of requests"),
     "tpot": ("TPOT: time per output token after the first", "share of requests"),

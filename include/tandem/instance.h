@@ -35,6 +35,7 @@ struct instance_config {
     int64_t latency_ns;             /* control latency L */
     int64_t report_interval_ns;
     bool reports;     /* whether the router's policy uses them */
+    bool deadlines;   /* requests may have one */
     bool closed_loop; /* ended requests are told to the router */
     struct handoff_config handoff;
     int mode;                   /* enum instance_mode */

@@ -17,7 +17,7 @@ enum metric {
     METRIC_TPOT,
     METRIC_ITL,
     METRIC_E2E,
-    METRIC_QUEUE,    /* prefill_queue + decode_queue + admission */
+    METRIC_QUEUE,    /* router_queue + prefill_queue + decode_queue + admission */
     METRIC_TRANSFER, /* only requests that moved */
     METRIC_COUNT
 };
@@ -27,6 +27,7 @@ extern const char *const metric_names[]; /* "ttft", .. : names of groups and of 
 enum stage {
     STAGE_ROUTER,
     STAGE_CONTROL,
+    STAGE_ROUTER_QUEUE,
     STAGE_PREFILL_QUEUE,
     STAGE_PREFILL,
     STAGE_DECODE_QUEUE,
@@ -134,7 +135,7 @@ struct metrics_config {
 
 /* Sums over the requests of the window, and over all for the checks. */
 struct metrics_counts {
-    uint64_t completed, refused, refused_by_reason[3];
+    uint64_t completed, refused, refused_by_reason[ROW_REASONS];
     uint64_t window_arrivals, window_completed, window_refused; /* by arrival inside the window */
     uint64_t window_completions;                                /* by time of completion inside the window */
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
@@ -146,7 +147,7 @@ struct metrics_counts {
     wide_t window_interference_ns, window_blocked_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
-    wide_t third_wait_ns[3]; /* their prefill_queue + decode_queue + admission + stalled */
+    wide_t third_wait_ns[3]; /* their router_queue + prefill_queue + decode_queue + admission + stalled */
     uint64_t checksum;       /* sum of row_hash mod 2^64 */
 };
 

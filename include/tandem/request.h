@@ -16,6 +16,8 @@ struct request {
     int64_t stage_ns;        /* when the current stage began */
     int64_t stalled_ns;      /* stalls inside the current stage */
     int64_t last_token_ns;   /* time of the last visible token */
+    int64_t deadline_ns;     /* to be scheduled for the first time; SIMTIME_NEVER: none */
+    int64_t session;         /* number of the conversation, -1: none */
     int64_t context_tokens;  /* that a prefill instance computes: the prompt and what a decode instance, which
                               * preempted it, had generated */
     int64_t computed_tokens; /* most of them that were computed before */

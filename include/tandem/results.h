@@ -88,7 +88,8 @@ struct histogram_row {
 
 /* /summary: scalars. Fields and names: column_summary. */
 struct summary {
-    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity;
+    uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity, refused_queue_full,
+        refused_deadline;
     uint64_t window_arrivals, window_completed;
     int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
     double request_rate_per_s;                      /* window arrivals / window */
@@ -100,9 +101,9 @@ struct summary {
     double slo_attainment, slo_ttft_attainment, slo_tpot_attainment, goodput_per_s, goodput_per_s_per_gpu;
     struct percentiles ttft, ttft_prefill, tpot, itl, e2e, queue, transfer;
     /* Over completed window requests: */
-    double mean_router_ns, mean_control_ns, mean_prefill_queue_ns, mean_prefill_ns, mean_decode_queue_ns,
-        mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns, mean_interference_ns,
-        mean_blocked_ns;
+    double mean_router_ns, mean_control_ns, mean_router_queue_ns, mean_prefill_queue_ns, mean_prefill_ns,
+        mean_decode_queue_ns, mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns,
+        mean_interference_ns, mean_blocked_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
     double utilization; /* GPU-weighted over pools */

@@ -11,20 +11,44 @@
 #include "tandem/metrics.h"
 #include "tandem/option.h"
 #include "tandem/tournament.h"
+#include "tandem/wide.h"
 #include "tandem/workload.h"
+
+/* What an instance can be compared by: what it reported and the router's own dispatches beyond that report.
+ */
+enum router_load {
+    ROUTER_REQUESTS, /* running and waiting; a dispatch: 1 */
+    ROUTER_TOKENS,   /* prompt tokens not yet computed; a dispatch: its prompt */
+    ROUTER_WORK,     /* tokens of prefill instances, requests of others */
+    /* KV blocks in use as a share of all, x kv_whole; a dispatch: blocks of its prompt and a token. Rounded
+     * down, and in the right order all the same: different shares stay different. */
+    ROUTER_KV,
+    ROUTER_LOADS
+};
+
+/* Weights of the policy `weighted`, by score. */
+struct router_weights {
+    double requests, tokens, kv;
+};
 
 /* The instances that a request could go to, as the router knows them. */
 struct router_view {
     uint32_t count;
-    /* By instance: report + own dispatches beyond it, in tokens (prefill) or requests (unified, decode). */
-    const struct tournament *loads;
-    uint32_t next; /* next in rotation */
+    uint32_t next;     /* next in rotation */
+    uint32_t previous; /* had the session's request before; count where there is none */
+    const struct tournament
+        *loads;       /* by load, of those that the policy uses: value of each instance, none below 0 */
+    int64_t kv_whole; /* ROUTER_KV of an instance with all its blocks in use */
+    const struct router_weights *weights;
 };
 
 struct router_policy {
     const char *name;
     const char *doc;
-    bool uses_loads; /* instances send load reports only where it does */
+    unsigned uses; /* loads, as bits 1 << ROUTER_x; instances send reports only where there is one */
+    bool draws;    /* asks for the random number, which is 0 otherwise */
+    bool sessions; /* asks for previous */
+    bool weighted; /* asks for weights, which then have to be given; uses those loads alone that have one */
     /* Index of the chosen instance. Only view and the random draw (seeded by the request) may matter. */
     uint32_t (*choose)(const struct router_view *view, uint64_t random);
 };
@@ -32,14 +56,45 @@ struct router_policy {
 extern const struct router_policy *const router_policies[]; /* generated, NULL-ended */
 
 struct router_config {
-    int policy; /* index into router_policies[] */
+    int policy;        /* index into router_policies[] */
+    int decode_choice; /* 0: the same, else index + 1 */
+    const struct node *weights_node;
+    struct router_weights weights;
+    int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
+    int64_t max_queued_requests;       /* that the router holds; 0: no limit */
+    const struct node *deadline_node;
+    double *deadlines_ms; /* by class, the last for all beyond; 0: none. Owned: router_config_clear */
+    size_t deadline_count;
     double load_report_interval_ms;
     double frontend_ms;
     double frontend_us_per_token;
 };
 
-/* Options of the "router" object (struct router_config). */
+/* Options of the "router" object (struct router_config) and of its "weights" (struct router_weights). */
 const struct option_table *router_option_table(void);
+extern const struct option_table router_weight_options;
+
+/* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
+bool router_parse(const struct node *node, struct router_config *config, struct error *error);
+
+void router_config_clear(struct router_config *config);
+
+/* The policy that chooses instances for new requests or, for hand-offs, decode instances. */
+const struct router_policy *router_policy_of(const struct router_config *config, bool handoffs);
+
+/* The loads that it uses, as bits 1 << ROUTER_x: of `weighted` those that have a weight. */
+unsigned router_uses(const struct router_config *config, bool handoffs);
+
+/* Uniform in [0, count) from 64 random bits: the bias is below count / 2^64. */
+static inline uint64_t router_pick(uint64_t random, uint64_t count)
+{
+    return (uint64_t)((wide_t)random * count >> 64);
+}
+
+/* KV cache of an instance. */
+struct router_kv {
+    int64_t blocks, block_tokens;
+};
 
 /* What the router knows of the cluster from the start. */
 struct router_cluster {
@@ -47,8 +102,9 @@ struct router_cluster {
     const uint32_t *entries; /* their entities */
     uint32_t decode_count;   /* 0 without a decode pool */
     const uint32_t *decodes;
-    int64_t latency_ns;    /* control latency L */
-    int64_t max_model_len; /* 0: no limit */
+    const struct router_kv *kv; /* by entity; NULL where no policy compares KV */
+    int64_t latency_ns;         /* control latency L */
+    int64_t max_model_len;      /* 0: no limit */
     /* Largest prompt that fits the smallest entry instance, and largest prompt + output - 1 that fits where
      * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;

@@ -5,14 +5,20 @@
 #include <stdint.h>
 
 enum row_status { ROW_COMPLETED, ROW_REFUSED };
-enum row_reason { ROW_REASON_NONE, ROW_REASON_MODEL_LENGTH, ROW_REASON_KV_CAPACITY };
+enum row_reason {
+    ROW_REASON_NONE,
+    ROW_REASON_MODEL_LENGTH,
+    ROW_REASON_KV_CAPACITY,
+    ROW_REASON_QUEUE_FULL,
+    ROW_REASON_DEADLINE,
+    ROW_REASONS
+};
 
 extern const char *const row_status_names[]; /* by value, ended by NULL */
 extern const char *const row_reason_names[];
 
-/* Stages add up exactly: e2e = router + control + prefill_queue + prefill + decode_queue + transfer +
- * admission + decode + stalled. All 0 for a refused request but arrival, tokens
- * and priority. */
+/* Stages add up exactly: e2e = router + control + router_queue + prefill_queue + prefill + decode_queue +
+ * transfer + admission + decode + stalled. All 0 for a refused request but arrival, tokens and priority. */
 struct row {
     uint64_t id; /* position in order of arrival; the index of the row */
     int64_t arrival_ns;
@@ -24,6 +30,7 @@ struct row {
     int64_t max_itl_ns;      /* longest gap between two visible tokens, 0 for one token */
     int64_t router_ns;       /* frontend: client send to dispatch */
     int64_t control_ns;      /* control messages on the way: README of src/serving, Ways */
+    int64_t router_queue_ns; /* held by the router, with no instance below its limit */
     int64_t prefill_queue_ns;
     int64_t prefill_ns;      /* first scheduled to prompt complete, without stalls */
     int64_t decode_queue_ns; /* hand-off at the decode instance until its blocks are reserved */
@@ -44,6 +51,13 @@ struct row {
     uint8_t reason;         /* enum row_reason */
     uint8_t priority;       /* class, 0 the most urgent */
 };
+
+/* The sum of all stages. */
+static inline int64_t row_stages_ns(const struct row *row)
+{
+    return row->router_ns + row->control_ns + row->router_queue_ns + row->prefill_queue_ns + row->prefill_ns +
+           row->decode_queue_ns + row->transfer_ns + row->admission_ns + row->decode_ns + row->stalled_ns;
+}
 
 /* Nanoseconds per output token after the first, rounded half up; 0 when there is only one token. */
 static inline int64_t row_tpot_ns(const struct row *row)

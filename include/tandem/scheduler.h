@@ -42,6 +42,7 @@ struct scheduler_limits {
     int policy;        /* index into schedulers[] */
     int64_t max_num_batched_tokens;
     int64_t max_num_seqs;
+    int64_t max_queued_requests;          /* 0: no limit */
     int64_t long_prefill_token_threshold; /* 0: none */
     double watermark;                     /* share of the blocks that admission leaves free */
     double watermark_high;     /* of those that are free before it goes on, once it had to stop; 0: none */

@@ -25,6 +25,7 @@ struct workload_request {
     int64_t
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
+    int64_t session;  /* number of the conversation, -1: none */
 };
 
 struct workload;
@@ -83,6 +84,7 @@ struct trace_row {
     int64_t output_tokens;
     int64_t max_tokens; /* 0: not given */
     int64_t priority;   /* class, 0 the most urgent and where there is none */
+    int64_t session;    /* number of the conversation, -1: none */
 };
 
 struct trace_reader {

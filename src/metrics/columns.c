@@ -48,6 +48,8 @@ static const struct column requests[] = {
     COLUMN(max_itl_ns, "ns", "Longest gap between two visible tokens; 0 for one token."),
     COLUMN(router_ns, "ns", "Stage: frontend and router, client send to dispatch."),
     COLUMN(control_ns, "ns", "Stage: control messages on the way."),
+    COLUMN(router_queue_ns, "ns",
+           "Stage: held by the router while no instance was below router.max_requests_per_instance."),
     COLUMN(prefill_queue_ns, "ns",
            "Stage: waiting at the (prefill) instance until first scheduled; each time that it comes there."),
     COLUMN(prefill_ns, "ns",
@@ -260,7 +262,8 @@ TABLE(
     "One row per bucket that is not empty, in ascending order; a bucket is at most 1/1024 of its value wide. "
     "Percentiles of /summary are nearest rank on it: the bucket's highest value, at most the exact maximum. "
     "Metrics: ttft, ttft_prefill, tpot (requests of more than one token), itl (every gap between two visible "
-    "tokens of a request), e2e, queue (prefill_queue + decode_queue + admission), transfer (requests that "
+    "tokens of a request), e2e, queue (router_queue + prefill_queue + decode_queue + admission), transfer "
+    "(requests that "
     "moved); all of the same completed requests, those that arrived inside the window.");
 #undef COLUMN
 
@@ -286,7 +289,7 @@ static const struct column classes[] = {
     PERCENTILES(ttft, "time to first token"),
     PERCENTILES(tpot, "time per output token after the first"),
     PERCENTILES(e2e, "time from client send to the last token"),
-    PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
+    PERCENTILES(queue, "queueing time (router_queue + prefill_queue + decode_queue + admission)"),
 };
 TABLE(
     classes, "/classes",
@@ -304,6 +307,8 @@ static const struct column summary[] = {
     COLUMN(refused, "requests", "Requests that were refused."),
     COLUMN(refused_model_length, "requests", "Refused: longer than the model or the pool allows."),
     COLUMN(refused_kv_capacity, "requests", "Refused: more KV blocks than an instance has."),
+    COLUMN(refused_queue_full, "requests", "Refused: a queue was as long as it may be."),
+    COLUMN(refused_deadline, "requests", "Refused: not scheduled until the deadline."),
     COLUMN(window_arrivals, "requests", "Requests that arrived inside the window."),
     COLUMN(window_completed, "requests", "Of them: completed, at any time."),
     COLUMN(window_start_ns, "ns", "Start of the window: the warm-up."),
@@ -331,10 +336,11 @@ static const struct column summary[] = {
     PERCENTILES(tpot, "time per output token after the first"),
     PERCENTILES(itl, "gap between visible tokens, pooled over the tokens of window requests"),
     PERCENTILES(e2e, "time from client send to the last token"),
-    PERCENTILES(queue, "queueing time (prefill_queue + decode_queue + admission)"),
+    PERCENTILES(queue, "queueing time (router_queue + prefill_queue + decode_queue + admission)"),
     PERCENTILES(transfer, "KV transfer time of requests that moved"),
     MEAN(mean_router_ns, "router"),
     MEAN(mean_control_ns, "control"),
+    MEAN(mean_router_queue_ns, "router_queue"),
     MEAN(mean_prefill_queue_ns, "prefill_queue"),
     MEAN(mean_prefill_ns, "prefill"),
     MEAN(mean_decode_queue_ns, "decode_queue"),
@@ -369,7 +375,8 @@ static const struct column summary[] = {
         "would be in "
         "service without queues (rate x mean of router + control + prefill + transfer + decode) leave more "
         "than "
-        "3 % of arrivals + 3 standard deviations + 1; or if the mean wait (prefill_queue + decode_queue + "
+        "3 % of arrivals + 3 standard deviations + 1; or if the mean wait (router_queue + prefill_queue + "
+        "decode_queue + "
         "admission + "
         "stalled) of the last third of the window exceeds both 1 ms and 2 x that of the first third, with 30 "
         "completed requests in each (thirds of the window's time; of the order of arrival where the window "

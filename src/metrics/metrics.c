@@ -63,6 +63,7 @@ static void count_stages(struct metrics *metrics, const struct row *row)
     const int64_t stages[STAGE_COUNT] = {
         [STAGE_ROUTER] = row->router_ns,
         [STAGE_CONTROL] = row->control_ns,
+        [STAGE_ROUTER_QUEUE] = row->router_queue_ns,
         [STAGE_PREFILL_QUEUE] = row->prefill_queue_ns,
         [STAGE_PREFILL] = row->prefill_ns,
         [STAGE_DECODE_QUEUE] = row->decode_queue_ns,
@@ -128,7 +129,8 @@ static void count_window(struct metrics *metrics, const struct row *row)
 {
     struct metrics_counts *counts = &metrics->counts;
     struct histogram *histograms = metrics->histograms;
-    int64_t queue_ns = row->prefill_queue_ns + row->decode_queue_ns + row->admission_ns;
+    int64_t queue_ns =
+        row->router_queue_ns + row->prefill_queue_ns + row->decode_queue_ns + row->admission_ns;
     int64_t tpot_ns = row_tpot_ns(row);
 
     counts->window_completed++;

@@ -106,8 +106,9 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
 {
     into->completed += from->completed;
     into->refused += from->refused;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < ROW_REASONS; i++)
         into->refused_by_reason[i] += from->refused_by_reason[i];
+    for (int i = 0; i < 3; i++) {
         into->third_count[i] += from->third_count[i];
         into->third_wait_ns[i] += from->third_wait_ns[i];
     }

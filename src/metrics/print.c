@@ -44,9 +44,15 @@ static void print_requests(const struct summary *summary, struct text *text)
                 (unsigned long long)summary->requests, (unsigned long long)summary->completed,
                 (unsigned long long)summary->refused);
     if (summary->refused > 0)
-        text_append(text, " (model length %llu, KV capacity %llu)",
+        text_append(text, " (model length %llu, KV capacity %llu",
                     (unsigned long long)summary->refused_model_length,
                     (unsigned long long)summary->refused_kv_capacity);
+    if (summary->refused_queue_full > 0)
+        text_append(text, ", queue full %llu", (unsigned long long)summary->refused_queue_full);
+    if (summary->refused_deadline > 0)
+        text_append(text, ", deadline %llu", (unsigned long long)summary->refused_deadline);
+    if (summary->refused > 0)
+        text_append(text, ")");
     text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
                 time_text((double)summary->window_start_ns).text,
                 time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,
@@ -126,6 +132,7 @@ static void print_stages(const struct summary *summary, struct text *text)
     } stages[] = {
         {"router", summary->mean_router_ns},
         {"control", summary->mean_control_ns},
+        {"router queue", summary->mean_router_queue_ns},
         {"prefill queue", summary->mean_prefill_queue_ns},
         {"prefill", summary->mean_prefill_ns},
         {"decode queue", summary->mean_decode_queue_ns},

@@ -411,6 +411,8 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->refused = counts->refused;
     summary->refused_model_length = counts->refused_by_reason[ROW_REASON_MODEL_LENGTH];
     summary->refused_kv_capacity = counts->refused_by_reason[ROW_REASON_KV_CAPACITY];
+    summary->refused_queue_full = counts->refused_by_reason[ROW_REASON_QUEUE_FULL];
+    summary->refused_deadline = counts->refused_by_reason[ROW_REASON_DEADLINE];
     summary->window_arrivals = counts->window_arrivals;
     summary->window_completed = counts->window_completed;
     summary->window_start_ns = build->window_start_ns;
@@ -450,6 +452,7 @@ static void summarize_times(const struct build *build, struct summary *summary)
     double *const means[STAGE_COUNT] = {
         [STAGE_ROUTER] = &summary->mean_router_ns,
         [STAGE_CONTROL] = &summary->mean_control_ns,
+        [STAGE_ROUTER_QUEUE] = &summary->mean_router_queue_ns,
         [STAGE_PREFILL_QUEUE] = &summary->mean_prefill_queue_ns,
         [STAGE_PREFILL] = &summary->mean_prefill_ns,
         [STAGE_DECODE_QUEUE] = &summary->mean_decode_queue_ns,

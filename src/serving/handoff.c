@@ -309,6 +309,7 @@ void handoff_return(struct instance *instance, uint32_t slot)
     else
         request->computed_tokens = request->context_tokens;
     request->context_tokens = request->prompt_tokens + request->generated_tokens;
+    request->deadline_ns = SIMTIME_NEVER; /* it was scheduled */
     sequence->state = SEQUENCE_GONE;
     ring_push_back(&instance->gone, slot); /* the list of those that run is being walked */
     engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + latency_ns, MESSAGE_RETURN, NULL,

@@ -54,8 +54,25 @@ static void set_wake(struct instance *instance, int64_t now_ns)
     engine_wake(instance->engine, instance->entity, wake_ns);
 }
 
+void instance_refuse(struct instance *instance, struct request *request, enum row_reason reason,
+                     int64_t now_ns)
+{
+    int64_t user[ENGINE_WORDS] = {request->user};
+    request_refuse(instance->engine, instance->metrics, request, reason, now_ns);
+    instance->report_due = true;
+    if (instance->config->closed_loop)
+        engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + instance->config->latency_ns,
+                    MESSAGE_ENDED, user, NULL);
+}
+
 static void on_dispatch(struct instance *instance, struct request *request, int64_t now_ns)
 {
+    int64_t most_waiting = instance->config->limits.max_queued_requests;
+    bool returned = request->computed_tokens > 0; /* from a decode instance: it has shown tokens */
+    if (most_waiting > 0 && instance->waiting_count >= most_waiting && !returned) {
+        instance_refuse(instance, request, ROW_REASON_QUEUE_FULL, now_ns);
+        return;
+    }
     instance_account(instance, now_ns);
     request->row.control_ns += instance->config->latency_ns;
     request->row.prefill_instance = (int32_t)(instance->entity - ENTITY_FIRST_INSTANCE);
@@ -145,10 +162,8 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
     row->decode_ns += request_stage(request, now_ns);
     row->e2e_ns = now_ns - row->arrival_ns;
     row->status = ROW_COMPLETED;
-    CHECK(row->e2e_ns == row->router_ns + row->control_ns + row->prefill_queue_ns + row->prefill_ns +
-                             row->decode_queue_ns + row->transfer_ns + row->admission_ns + row->decode_ns +
-                             row->stalled_ns,
-          "the stages of request %llu do not add up", (unsigned long long)row->id);
+    CHECK(row->e2e_ns == row_stages_ns(row), "the stages of request %llu do not add up",
+          (unsigned long long)row->id);
     metrics_row(instance->metrics, row);
     running_remove(instance, slot);
     cache_outside(instance, slot, 0);

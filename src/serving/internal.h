@@ -167,7 +167,8 @@ struct instance {
     struct meter meter;    /* sums first; holds the usage */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
-    struct heap sorted, ages; /* waiting ones, with an order: by it, and as they came */
+    struct heap sorted, ages; /* waiting ones, with an order or deadlines: by it, and as they came */
+    struct heap deadlines;    /* of those that were never scheduled */
     struct blocked blocked;
     bool stopped; /* admission, until watermark_high */
     struct padded padded;
@@ -288,6 +289,8 @@ int64_t spare_blocks(const struct instance *instance);
 /* A new request, now; a preempted one. */
 void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns);
 void waiting_return(struct instance *instance, uint32_t slot);
+/* Refuses those whose deadlines have come, at a boundary. */
+void waiting_expire(struct instance *instance, int64_t now_ns);
 /* Of at least one: the next to be admitted; takes it out; since when the oldest waits. */
 uint32_t waiting_first(const struct instance *instance);
 void waiting_take_first(struct instance *instance);
@@ -445,6 +448,13 @@ static inline int64_t instance_place(const struct instance *instance, uint32_t s
 
 /* The request has all its tokens: row, blocks, slot. The sequence is out of all lists but running. */
 void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns);
+
+/* request.c: the end of a request that nobody serves, at a time; its stages are not told. */
+void request_refuse(struct engine *engine, struct metrics *metrics, struct request *request,
+                    enum row_reason reason, int64_t now_ns);
+/* The same by an instance, whose user learns of it after L. */
+void instance_refuse(struct instance *instance, struct request *request, enum row_reason reason,
+                     int64_t now_ns);
 
 /* A visible token at now: first token or gap. */
 void request_token(struct instance *instance, struct request *request, int64_t now_ns);

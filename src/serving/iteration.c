@@ -178,6 +178,8 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     blocked_end(instance, now_ns);
     instance->boundary_due = false;
     instance->due_ns = SIMTIME_NEVER;
+    if (instance->deadlines.count > 0)
+        waiting_expire(instance, now_ns);
     schedule_begin(schedule);
     handoff_join(instance, now_ns);
     schedulers[instance->config->limits.policy]->plan(schedule, &instance->config->limits);

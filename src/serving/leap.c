@@ -22,13 +22,17 @@ static int64_t step_with_room(const struct instance *instance)
 
 /* Whether the iteration that starts decodes all that runs and does nothing else, so that the next one will.
  * Longer places leave others free, which what waits may fit; and blocks that cost time are taken one by one.
+ * Who found no place and stopped admission with that looks for none at the next boundary: blocks are no
+ * longer stranded then.
  */
 static bool only_decodes(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
+    const struct kv *kv = &instance->kv;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
            schedule->preempted == 0 && schedule->returned == 0 && !schedule->grown &&
-           instance->partial_count == 0 && (instance->kv.placed || instance->kv.alloc_ns == 0);
+           instance->partial_count == 0 &&
+           (kv->placed ? !(instance->unplaced && instance->stopped) : kv->alloc_ns == 0);
 }
 
 void leap_predict(struct instance *instance)
@@ -36,8 +40,8 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        !only_decodes(instance))
-        return;
+        instance->deadlines.count > 0 || !only_decodes(instance))
+        return; /* who waits too long leaves at the next boundary */
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));
     int64_t step = first->key;

@@ -7,6 +7,7 @@
 
 static const char *scheduler_choices[MOST_PLUGINS + 2];
 static const char *router_choices[MOST_PLUGINS + 1];
+static const char *decode_choices[MOST_PLUGINS + 2];
 
 /* Defaults of static and adaptive-chunked: shared/seeds/prefill-decode-lab.md, "Traditional Static Batching"
  * and "Adaptive Strategy". */
@@ -23,6 +24,10 @@ static const struct option scheduler_rows[] = {
      "most running requests, of each lane; 0: the policy's own, else 1024 on GPUs of 70 GiB and more except "
      "A100, else "
      "256"},
+    {"max_queued_requests", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
+     offsetof(struct scheduler_limits, max_queued_requests),
+     "most waiting requests, of each lane and micro-batch: a new one beyond them is refused (SGLang's "
+     "max-queued-requests); 0: no limit"},
     {"long_prefill_token_threshold", OPTION_INTEGER, "0", 0, 1 << 24, NULL,
      offsetof(struct scheduler_limits, long_prefill_token_threshold),
      "longest prompt chunk; 0: no threshold"},
@@ -76,6 +81,21 @@ static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool
 static const struct option router_rows[] = {
     {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices,
      offsetof(struct router_config, policy), "how instances are chosen"},
+    {"decode_policy", OPTION_CHOICE, "\"same\"", 0, 0, decode_choices,
+     offsetof(struct router_config, decode_choice), "how decode instances are chosen; same: by policy"},
+    {"weights", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, weights_node),
+     "of the scores of policy weighted: {\"requests\", \"tokens\", \"kv\"}"},
+    {"max_requests_per_instance", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
+     offsetof(struct router_config, max_requests_per_instance),
+     "running and waiting, as the router knows them: more than so many are not sent to an instance, the "
+     "router "
+     "holds them; 0: no limit"},
+    {"max_queued_requests", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
+     offsetof(struct router_config, max_queued_requests),
+     "that the router holds; beyond, the newest of the least urgent class is refused; 0: no limit"},
+    {"deadline_ms", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, deadline_node),
+     "number, or list by class of priority (the last for all beyond it): a request that was not scheduled so "
+     "long after it was sent is refused; 0: none"},
     {"load_report_interval_ms", OPTION_NUMBER, "20", 0, 1e6, NULL,
      offsetof(struct router_config, load_report_interval_ms),
      "shortest time between two load reports of an instance"},
@@ -86,6 +106,17 @@ static const struct option router_rows[] = {
      "client send to dispatch, per prompt token (assumed: tokenizer)"},
 };
 static OPTION_TABLE(router_table, "router", "how requests find their instances", router_rows);
+
+static const struct option router_weight_rows[] = {
+    {"requests", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, requests),
+     "of the requests that run or wait, divided by the most of any instance"},
+    {"tokens", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, tokens),
+     "of the prompt tokens still to be computed, divided by the most of any instance"},
+    {"kv", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, kv),
+     "of the share of its KV blocks that is in use"},
+};
+OPTION_TABLE(router_weight_options, "router-weights", "what counts with router policy weighted",
+             router_weight_rows);
 
 const struct option_table *scheduler_option_table(void)
 {
@@ -99,9 +130,69 @@ const struct option_table *scheduler_option_table(void)
 
 const struct option_table *router_option_table(void)
 {
+    decode_choices[0] = "same";
     for (int i = 0; router_policies[i]; i++) {
         CHECK(i < MOST_PLUGINS, "more than %d router policies", MOST_PLUGINS);
-        router_choices[i] = router_policies[i]->name;
+        router_choices[i] = decode_choices[i + 1] = router_policies[i]->name;
     }
     return &router_table;
+}
+
+/* A number, or a list of them. */
+static bool parse_deadlines(struct router_config *config, struct error *error)
+{
+    const struct node *node = config->deadline_node;
+    if (!node || node_type(node) == NODE_NULL)
+        return true;
+    bool list = node_type(node) == NODE_ARRAY;
+    config->deadline_count = list ? node_size(node) : 1;
+    if (config->deadline_count == 0)
+        return node_error(node, error, "expected a number, or a list of one for each class of priority");
+    config->deadlines_ms = mem_array(config->deadline_count, sizeof *config->deadlines_ms);
+    for (size_t i = 0; i < config->deadline_count; i++) {
+        const struct node *at = list ? node_at(node, i) : node;
+        if (node_type(at) != NODE_NUMBER || node_number(at) < 0 || node_number(at) > 1e12)
+            return node_error(at, error, "expected a number of milliseconds from 0 to 1e12");
+        config->deadlines_ms[i] = node_number(at);
+    }
+    return true;
+}
+
+void router_config_clear(struct router_config *config)
+{
+    mem_free(config->deadlines_ms);
+    config->deadlines_ms = NULL;
+}
+
+bool router_parse(const struct node *node, struct router_config *config, struct error *error)
+{
+    if (!option_parse(router_option_table(), node, config, error) || !parse_deadlines(config, error))
+        return false;
+    bool given = config->weights_node && node_type(config->weights_node) != NODE_NULL;
+    if (given && !option_parse(&router_weight_options, config->weights_node, &config->weights, error))
+        return false;
+    if (!router_policy_of(config, false)->weighted && !router_policy_of(config, true)->weighted)
+        return true;
+    const struct router_weights *weights = &config->weights;
+    return weights->requests + weights->tokens + weights->kv > 0 ||
+           node_error(given ? config->weights_node : node, error,
+                      "policy 'weighted' needs a weight above 0: set \"weights\", as in "
+                      "{\"requests\": 1, \"kv\": 1}");
+}
+
+const struct router_policy *router_policy_of(const struct router_config *config, bool handoffs)
+{
+    return router_policies[handoffs && config->decode_choice > 0 ? config->decode_choice - 1
+                                                                 : config->policy];
+}
+
+unsigned router_uses(const struct router_config *config, bool handoffs)
+{
+    const struct router_policy *policy = router_policy_of(config, handoffs);
+    const struct router_weights *weights = &config->weights;
+    unsigned weighted = (unsigned)(weights->requests > 0) << ROUTER_REQUESTS |
+                        (unsigned)(weights->tokens > 0) << ROUTER_TOKENS |
+                        (unsigned)(weights->kv > 0) << ROUTER_KV;
+    unsigned uses = policy->weighted ? policy->uses & weighted : policy->uses;
+    return !handoffs && config->max_requests_per_instance > 0 ? uses | 1 << ROUTER_REQUESTS : uses;
 }

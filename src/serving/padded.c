@@ -13,14 +13,11 @@ static int64_t padded_context(const struct instance *instance)
     return instance->padded.origin_tokens + instance->batch.step;
 }
 
-/* Blocks of a slot for so many tokens; where there is no place for as many, of the longest. */
-static int64_t slot_blocks(const struct instance *instance, int64_t tokens)
+/* Blocks of the longest slot that an instance has: all, or those of the longest place. */
+static int64_t longest_slot(const struct instance *instance)
 {
     const struct kv *kv = &instance->kv;
-    int64_t blocks = kv_size(kv, tokens);
-    if (!kv->placed || blocks <= kv->capacity_blocks)
-        return blocks;
-    return kv_size(kv, kv_most_tokens(kv->config, kv->capacity_blocks, 0));
+    return kv->placed ? kv_size(kv, kv_most_tokens(kv->config, kv->capacity_blocks, 0)) : kv_free_blocks(kv);
 }
 
 /* Whether so many slots fit in blocks that were free when the batch began: in an empty cache, with places. */
@@ -57,10 +54,10 @@ int64_t schedule_waiting_padded(struct schedule *schedule, int64_t most)
         const struct request *request = instance->sequences[slot].request;
         int64_t prompt = larger(prompt_tokens, request->prompt_tokens);
         int64_t limit = larger(limit_tokens, request->max_tokens);
-        int64_t each = slot_blocks(instance, prompt + limit - 1);
+        int64_t each = kv_size(&instance->kv, prompt + limit - 1);
         /* The router has seen to it that an output fits alone; its limit need not. */
         if (slots == 0 && each > free_blocks)
-            each = free_blocks;
+            each = longest_slot(instance);
         if (!slots_fit(instance, slots + 1, each, free_blocks) ||
             (slots > 0 && room_counts(instance) &&
              !room_fits_padded(instance, slots + 1, each, prompt, prompt + limit)))

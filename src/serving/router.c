@@ -3,31 +3,11 @@
  * else. */
 #include "tandem/router.h"
 
+#include "gate.h"
 #include "internal.h"
+#include "targets.h"
 
 #include "tandem/rng.h"
-
-struct target_set;
-
-/* One instance as the router knows it: the reported load and the costs of dispatches that the report does not
- * count. */
-struct target {
-    struct target_set *set;
-    uint32_t entity;
-    int64_t reported;
-    int64_t beyond;    /* sum of costs */
-    int64_t counted;   /* dispatches that the report had seen */
-    struct ring costs; /* of later ones, oldest first */
-};
-
-/* Instances among which one choice is made. */
-struct target_set {
-    struct target *targets;
-    struct tournament loads;
-    uint32_t count;
-    uint32_t next;  /* in rotation */
-    bool by_tokens; /* load is prompt tokens, else requests */
-};
 
 struct router {
     struct engine *engine;
@@ -36,8 +16,8 @@ struct router {
     struct workload *workload;
     struct metrics *metrics;
     struct target_set entries, decodes;
-    struct target **by_entity; /* the set's target of each entity */
-    uint32_t entities;
+    struct target **by_entity;        /* the set's target of each entity */
+    struct gate gate;                 /* requests that no instance may get yet */
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
@@ -51,56 +31,13 @@ struct router {
     size_t free_pending_count, free_pending_capacity, pending_count;
 };
 
-static void set_init(struct router *router, struct target_set *set, const uint32_t *entities, uint32_t count,
-                     bool by_tokens)
-{
-    set->count = count;
-    set->by_tokens = by_tokens;
-    set->targets = mem_array(count, sizeof(struct target));
-    tournament_init(&set->loads, count);
-    for (uint32_t i = 0; i < count; i++) {
-        set->targets[i].set = set;
-        set->targets[i].entity = entities[i];
-        tournament_set(&set->loads, i, 0);
-        router->by_entity[entities[i]] = &set->targets[i];
-    }
-}
-
-static void set_clear(struct target_set *set)
-{
-    for (uint32_t i = 0; i < set->count; i++)
-        mem_free(set->targets[i].costs.slots);
-    mem_free(set->targets);
-    tournament_clear(&set->loads);
-}
-
-/* Chooses an instance for a request and books the dispatch. */
+/* Chooses an instance for a request, new or handed off, and books the dispatch. Its two choices are drawn
+ * independently of each other. */
 static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
 {
-    const struct router_policy *policy = router_policies[router->config.policy];
-    struct router_view view = {set->count, &set->loads, set->next};
-    uint32_t index = policy->choose(&view, rng_bits(router->cluster.seed, 0, RNG_ROUTER, request->row.id));
-    CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
-    set->next = (index + 1) % set->count;
-    if (policy->uses_loads) {
-        struct target *target = &set->targets[index];
-        int64_t cost = set->by_tokens ? request->context_tokens : 1;
-        ring_push_back(&target->costs, (uint32_t)cost);
-        target->beyond += cost;
-        tournament_set(&set->loads, index, target->reported + target->beyond);
-    }
-    return set->targets[index].entity;
-}
-
-static void on_report(struct router *router, const struct event *event)
-{
-    struct target *target = router->by_entity[event->source];
-    struct target_set *set = target->set;
-    target->reported = set->by_tokens ? event->words[REPORT_QUEUED_TOKENS]
-                                      : event->words[REPORT_RUNNING] + event->words[REPORT_WAITING];
-    for (; target->counted < event->words[REPORT_RECEIVED]; target->counted++)
-        target->beyond -= ring_pop_front(&target->costs);
-    tournament_set(&set->loads, (uint32_t)(target - set->targets), target->reported + target->beyond);
+    uint64_t draw = 2 * request->row.id + (set == &router->decodes);
+    uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
+    return targets_choose(set, request->session, request->context_tokens, random);
 }
 
 /* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
@@ -110,14 +47,13 @@ static void user_free(struct router *router, uint32_t user, int64_t now_ns)
     heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
 }
 
-static void refuse(struct router *router, struct request *request, enum row_reason reason)
+/* Its user is free at once. */
+static void refuse(struct router *router, struct request *request, enum row_reason reason, int64_t now_ns)
 {
-    request->row.status = ROW_REFUSED;
-    request->row.reason = (uint8_t)reason;
-    request->row.router_ns = 0;
-    metrics_row(router->metrics, &request->row);
-    engine_body_free(router->engine, request);
-    engine_count(router->engine, 1);
+    uint32_t user = request->user;
+    request_refuse(router->engine, router->metrics, request, reason, now_ns);
+    if (workload_users(router->workload) > 0)
+        user_free(router, user, now_ns);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -139,7 +75,7 @@ static enum row_reason refusal(const struct router *router, const struct request
 
 /* Sends a request to an instance that computes its prompt; or, with its name, to a decode instance that has
  * to reserve blocks first. */
-static void send_to_prefill(struct router *router, struct request *request, int64_t now_ns)
+static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
     const struct router_cluster *cluster = &router->cluster;
     uint32_t entity = choose(router, &router->entries, request);
@@ -153,18 +89,49 @@ static void send_to_prefill(struct router *router, struct request *request, int6
     engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + cluster->latency_ns, type, NULL, request);
 }
 
-static void dispatch(struct router *router, struct request *request, int64_t now_ns)
+/* A request has left the frontend: it is refused, sent on, or held. */
+static void take_in(struct router *router, struct request *request, int64_t now_ns)
 {
     enum row_reason reason = refusal(router, request);
-    uint32_t user = request->user;
+    if (reason == ROW_REASON_NONE && request->deadline_ns <= now_ns)
+        reason = ROW_REASON_DEADLINE;
     if (reason != ROW_REASON_NONE) {
-        refuse(router, request, reason);
-        if (workload_users(router->workload) > 0)
-            user_free(router, user, now_ns);
+        refuse(router, request, reason, now_ns);
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
-    send_to_prefill(router, request, now_ns);
+    if (targets_have_room(&router->entries)) {
+        dispatch(router, request, now_ns);
+        return;
+    }
+    request->stage_ns = now_ns;
+    gate_add(&router->gate, request);
+    if (router->config.max_queued_requests > 0 &&
+        (int64_t)gate_count(&router->gate) > router->config.max_queued_requests)
+        refuse(router, gate_take_last(&router->gate), ROW_REASON_QUEUE_FULL, now_ns);
+}
+
+/* Instances may have got room; deadlines may have come. */
+static void serve_gate(struct router *router, int64_t now_ns)
+{
+    struct request *request;
+    while ((request = gate_take_late(&router->gate, now_ns)))
+        refuse(router, request, ROW_REASON_DEADLINE, now_ns);
+    while (gate_count(&router->gate) > 0 && targets_have_room(&router->entries)) {
+        request = gate_take_first(&router->gate);
+        request->row.router_queue_ns = request_stage(request, now_ns);
+        dispatch(router, request, now_ns);
+    }
+}
+
+static int64_t deadline_ns(const struct router *router, const struct request *request)
+{
+    const struct router_config *config = &router->config;
+    size_t class = request->row.priority, last = config->deadline_count - 1;
+    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
+        return SIMTIME_NEVER;
+    double after_ms = config->deadlines_ms[class < last ? class : last];
+    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
 }
 
 static uint32_t pending_place(struct router *router)
@@ -194,6 +161,8 @@ static void send_request(struct router *router, const struct workload_request *i
     request->max_tokens = item->max_tokens;
     request->last_token_ns = -1;
     request->user = user;
+    request->session = item->session;
+    request->deadline_ns = deadline_ns(router, request);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -234,7 +203,9 @@ static int64_t next_time(struct router *router)
 {
     take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
-    int64_t next_ns = front ? front->key : SIMTIME_NEVER;
+    int64_t next_ns = gate_deadline_ns(&router->gate);
+    if (front && front->key < next_ns)
+        next_ns = front->key;
     return send && send->key < next_ns ? send->key : next_ns;
 }
 
@@ -242,6 +213,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
 {
     struct router *router = state;
     const struct heap_entry *top;
+    serve_gate(router, now_ns);
     send_due(router, now_ns);
     while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
         uint32_t place = top->id;
@@ -251,7 +223,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
             router->free_pending = mem_grow(router->free_pending, &router->free_pending_capacity,
                                             router->free_pending_count + 1, sizeof(uint32_t));
         router->free_pending[router->free_pending_count++] = place;
-        dispatch(router, request, now_ns);
+        take_in(router, request, now_ns);
         send_due(router, now_ns);
     }
     engine_wake(engine, entity, next_time(router));
@@ -263,14 +235,18 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     struct request *request = event->body;
     switch (event->type) {
     case MESSAGE_REPORT:
-        on_report(router, event);
+        targets_report(router->by_entity[event->source], event->words);
+        if (gate_count(&router->gate) > 0) {
+            serve_gate(router, event->time_ns);
+            engine_wake(engine, ENTITY_ROUTER, next_time(router));
+        }
         return;
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
         return;
     case MESSAGE_RETURN:
-        send_to_prefill(router, request, event->time_ns);
+        dispatch(router, request, event->time_ns);
         return;
     case MESSAGE_ENDED:
         user_free(router, (uint32_t)event->words[0], event->time_ns);
@@ -291,10 +267,10 @@ struct router *router_create(struct engine *engine, const struct router_config *
     router->cluster = *cluster;
     router->workload = workload;
     router->metrics = metrics;
-    router->entities = ENTITY_FIRST_INSTANCE + cluster->entry_count + cluster->decode_count;
-    router->by_entity = mem_array(router->entities, sizeof(struct target *));
-    set_init(router, &router->entries, cluster->entries, cluster->entry_count, cluster->decode_count > 0);
-    set_init(router, &router->decodes, cluster->decodes, cluster->decode_count, false);
+    router->by_entity = mem_array(ENTITY_FIRST_INSTANCE + cluster->entry_count + cluster->decode_count,
+                                  sizeof(struct target *));
+    targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
+    targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
     for (int64_t user = 0; user < workload_users(workload); user++)
         heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
@@ -307,8 +283,10 @@ struct router *router_create(struct engine *engine, const struct router_config *
 void router_free(struct router *router)
 {
     CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
-    set_clear(&router->entries);
-    set_clear(&router->decodes);
+    CHECK(gate_count(&router->gate) == 0, "%zu requests never left the router", gate_count(&router->gate));
+    gate_clear(&router->gate);
+    targets_clear(&router->entries);
+    targets_clear(&router->decodes);
     heap_clear(&router->sends);
     heap_clear(&router->frontend);
     mem_free(router->by_entity);

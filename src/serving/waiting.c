@@ -66,12 +66,21 @@ static void sort_in(struct instance *instance, uint32_t slot)
     heap_set(&instance->ages, slot, (int64_t)place, place);
 }
 
+static void sort_out(struct instance *instance, uint32_t slot)
+{
+    heap_remove(&instance->sorted, slot);
+    heap_remove(&instance->ages, slot);
+    heap_remove(&instance->deadlines, slot);
+}
+
 void waiting_add(struct instance *instance, uint32_t slot, int64_t now_ns)
 {
     struct request *request = instance->sequences[slot].request;
     blocked_join(instance, request, now_ns);
     instance->waiting_count++;
-    if (instance->config->limits.order == ORDER_FCFS)
+    if (instance->config->deadlines && request->deadline_ns < SIMTIME_NEVER)
+        heap_set(&instance->deadlines, slot, request->deadline_ns, request->row.id);
+    if (instance->config->limits.order == ORDER_FCFS && !instance->config->deadlines)
         ring_push_back(&instance->waiting, slot);
     else
         sort_in(instance, slot);
@@ -101,8 +110,22 @@ void waiting_take_first(struct instance *instance)
         ring_pop_front(&instance->waiting);
         return;
     }
-    heap_remove(&instance->sorted, slot);
-    heap_remove(&instance->ages, slot);
+    sort_out(instance, slot);
+}
+
+void waiting_expire(struct instance *instance, int64_t now_ns)
+{
+    const struct heap_entry *top;
+    while ((top = heap_top(&instance->deadlines)) && top->key <= now_ns) {
+        uint32_t slot = top->id;
+        struct sequence *sequence = &instance->sequences[slot];
+        struct request *request = sequence->request;
+        instance->waiting_count--;
+        instance->queued_tokens -= sequence->known_tokens;
+        sort_out(instance, slot);
+        sequence_free(instance, slot);
+        instance_refuse(instance, request, ROW_REASON_DEADLINE, now_ns);
+    }
 }
 
 int64_t waiting_oldest_ns(const struct instance *instance)
@@ -117,6 +140,7 @@ void waiting_clear(struct instance *instance)
     mem_free(instance->waiting.slots);
     heap_clear(&instance->sorted);
     heap_clear(&instance->ages);
+    heap_clear(&instance->deadlines);
 }
 
 int64_t spare_blocks(const struct instance *instance)

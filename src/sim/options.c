@@ -212,6 +212,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &network_table,
                                         &handoff_table,
                                         router_option_table(),
+                                        &router_weight_options,
                                         &workload_options,
                                         &workload_trace_options,
                                         &workload_synthetic_options,

@@ -359,12 +359,6 @@ static bool check_roles(struct plan *plan, struct error *error)
                           role_names[count[ROLE_PREFILL] > 0 ? ROLE_PREFILL : ROLE_DECODE],
                           role_names[count[ROLE_PREFILL] > 0 ? ROLE_DECODE : ROLE_PREFILL]);
     plan->disaggregated = count[ROLE_PREFILL] > 0;
-    if (plan->handoff.overlap != OVERLAP_NONE && plan->handoff.reserve != RESERVE_BEFORE_PREFILL)
-        return node_error(
-            node_get(plan->handoff_node, "overlap"), error,
-            "overlap '%s' needs a decode instance and its blocks before the prompt is complete; set "
-            "reserve to 'before-prefill'",
-            overlap_names[plan->handoff.overlap]);
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
@@ -374,6 +368,30 @@ static bool check_roles(struct plan *plan, struct error *error)
                               "bytes");
     }
     return true;
+}
+
+/* What overlaps needs a decode instance from the start, whose blocks a refused prompt would leave behind. */
+static bool check_handoff(const struct plan *plan, struct error *error)
+{
+    const struct handoff_config *handoff = &plan->handoff;
+    bool before = plan->disaggregated && handoff->reserve == RESERVE_BEFORE_PREFILL;
+    const struct node *refuses =
+        plan->router.deadline_count > 0 ? node_get(plan->router_node, "deadline_ms") : NULL;
+    for (size_t i = 0; i < plan->pool_count && !refuses; i++)
+        if (plan->pools[i].role == ROLE_PREFILL && plan->pools[i].limits.max_queued_requests > 0)
+            refuses = node_get(plan->pools[i].scheduler_node, "max_queued_requests");
+    if (before && refuses)
+        return node_error(
+            refuses, error,
+            "with handoff.reserve 'before-prefill' a prompt that its prefill instance refuses would "
+            "leave reserved blocks behind; remove it, use router.max_queued_requests, or set reserve to "
+            "'after-prefill'");
+    return handoff->overlap == OVERLAP_NONE || handoff->reserve == RESERVE_BEFORE_PREFILL ||
+           node_error(
+               node_get(plan->handoff_node, "overlap"), error,
+               "overlap '%s' needs a decode instance and its blocks before the prompt is complete; set "
+               "reserve to 'before-prefill'",
+               overlap_names[handoff->overlap]);
 }
 
 static bool parse_pools(struct plan *plan, struct error *error)
@@ -395,7 +413,7 @@ static bool parse_pools(struct plan *plan, struct error *error)
             plan->max_model_len = pool->max_model_len;
     }
     plan->entities = entity;
-    return check_names(plan, error) && check_roles(plan, error);
+    return check_names(plan, error) && check_roles(plan, error) && check_handoff(plan, error);
 }
 
 bool plan_parse_network(struct plan *plan, struct error *error)
@@ -442,6 +460,19 @@ static bool parse_output(struct plan *plan, struct error *error)
     return true;
 }
 
+/* Whether there is what the router's policy compares. */
+static bool check_router(const struct plan *plan, struct error *error)
+{
+    for (size_t i = 0; i < plan->pool_count; i++)
+        if (plan->pools[i].kv.cache == KV_CACHE_NONE &&
+            (router_uses(&plan->router, false) >> ROUTER_KV & 1) != 0)
+            return node_error(node_get(plan->pools[i].kv_node, "cache"), error,
+                              "without a KV cache there are no blocks that router policy '%s' could compare; "
+                              "use another, such as 'least-requests'",
+                              router_policy_of(&plan->router, false)->name);
+    return true;
+}
+
 bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
 {
     *plan = (struct plan){0};
@@ -450,9 +481,9 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_output(plan, error) && parse_part("simulation", plan->simulation_node, plan, error) &&
                 model_parse(plan->model_node, &plan->model, error) &&
                 parse_part("cluster", plan->cluster_node, plan, error) &&
-                parse_part("router", plan->router_node, &plan->router, error) &&
+                router_parse(plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
-                parse_pools(plan, error) && set_ports(plan, error);
+                parse_pools(plan, error) && check_router(plan, error) && set_ports(plan, error);
     if (good)
         plan_warn(plan);
     return good;
@@ -462,6 +493,7 @@ void plan_clear(struct plan *plan)
 {
     mem_free(plan->pools);
     mem_free(plan->class_slos);
+    router_config_clear(&plan->router);
     plan->pools = NULL;
     plan->class_slos = NULL;
 }

@@ -158,8 +158,9 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports = router_policies[plan->router.policy]->uses_loads,
+        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
         .closed_loop = closed_loop,
+        .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
@@ -196,11 +197,15 @@ static void make_router(struct run *run)
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
     uint32_t *decodes = mem_array(plan->entities, sizeof(uint32_t));
+    struct router_kv *kv = mem_array(plan->entities, sizeof *kv);
     for (size_t p = 0; p < plan->pool_count; p++) {
         const struct plan_pool *pool = &plan->pools[p];
         int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
         *most = pool->most_tokens < *most ? pool->most_tokens : *most;
+        int64_t members = pool->layout.lanes * pool->layout.pipeline_parallel;
         for (uint32_t i = 0; i < pool->instances; i++) {
+            kv[pool->first_entity + i] =
+                (struct router_kv){pool->member_blocks * members, pool->kv.block_tokens};
             if (pool->role == ROLE_DECODE)
                 decodes[cluster.decode_count++] = pool->first_entity + i;
             else
@@ -209,9 +214,11 @@ static void make_router(struct run *run)
     }
     cluster.entries = entries;
     cluster.decodes = decodes;
+    cluster.kv = kv;
     run->router = router_create(run->engine, &plan->router, &cluster, run->workload, &run->metrics);
     mem_free(entries);
     mem_free(decodes);
+    mem_free(kv);
 }
 
 static void make_fabric(struct run *run)

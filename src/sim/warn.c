@@ -119,8 +119,11 @@ static void warn_about_scheduler(const struct plan_pool *pool)
     if (limits->chunked_prefill && pool->role != ROLE_PREFILL)
         log_warning("pool %s: scheduler.chunked_prefill has no effect in role %s", pool->name,
                     role_names[pool->role]);
-    if (strcmp(schedulers[limits->policy]->name, "static") == 0 &&
-        (limits->watermark > 0 || limits->watermark_high > 0))
+    bool fixed = strcmp(schedulers[limits->policy]->name, "static") == 0;
+    if (fixed && limits->preemption == PREEMPTION_SWAP)
+        log_warning("pool %s: scheduler.preemption has no effect on static batches: nobody is preempted",
+                    pool->name);
+    if (fixed && (limits->watermark > 0 || limits->watermark_high > 0))
         log_warning("pool %s: scheduler.%s has no effect on static batches: they start with all blocks free",
                     pool->name, limits->watermark > 0 ? "watermark" : "watermark_high");
     if (threshold > 0 && !chunks)
@@ -183,10 +186,24 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
     warn_about_memory(pool);
 }
 
+static void warn_about_router(const struct plan *plan)
+{
+    const struct router_config *router = &plan->router;
+    bool weighted = router_policy_of(router, false)->weighted ||
+                    (plan->disaggregated && router_policy_of(router, true)->weighted);
+    if (!plan->disaggregated && router->decode_choice > 0)
+        log_warning("cluster.router.decode_policy has no effect: %s has no prefill and decode pools",
+                    plan->cluster_name);
+    if (!weighted && router->weights_node && node_type(router->weights_node) != NODE_NULL)
+        log_warning("cluster.router.weights has no effect with policy %s",
+                    router_policy_of(router, false)->name);
+}
+
 void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
+    warn_about_router(plan);
     for (size_t i = 0; i < plan->pool_count; i++)
         plan_warn_pool(plan, &plan->pools[i]);
 }

@@ -119,6 +119,11 @@ bool fields_priority(const char *field, const char *column, int64_t *priority, s
     return whole_number(field, column, "class of priority", 0, WORKLOAD_PRIORITY_MAX, priority, error);
 }
 
+bool fields_session(const char *field, const char *column, int64_t *session, struct error *error)
+{
+    return whole_number(field, column, "number of a session", 0, WORKLOAD_SESSION_MAX, session, error);
+}
+
 /* --- time stamps
  * --------------------------------------------------------------------------------------------- */
 

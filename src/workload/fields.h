@@ -31,6 +31,9 @@ bool fields_tokens(const char *field, const char *column, int64_t least, int64_t
 /* A class of priority, from 0 to 255. Errors name the column. */
 bool fields_priority(const char *field, const char *column, int64_t *priority, struct error *error);
 
+/* A number of a conversation. Errors name the column. */
+bool fields_session(const char *field, const char *column, int64_t *session, struct error *error);
+
 /* A time stamp as in 2023-11-16 18:15:46.6805900: T or a blank between, up to nine fractional digits, then
  * nothing, Z or an offset such as +01:00. ns since 1970, exactly. */
 bool fields_timestamp(const char *field, const char *column, int64_t *time_ns, struct error *error);

@@ -7,6 +7,7 @@
 
 #define WORKLOAD_TOKENS_MAX   INT64_C(1000000000) /* of one request, prompt or output; fits 32 bits */
 #define WORKLOAD_PRIORITY_MAX INT64_C(255)        /* the last class; fits 8 bits */
+#define WORKLOAD_SESSION_MAX  INT64_C(1000000000000000)
 #define WORKLOAD_REQUESTS_MAX 1000000000.0 /* bound of the option "requests"; i x 10^9 ns fits 64 bits */
 
 /* --- lines.c: lines of a text file, plain or gzip

@@ -193,7 +193,8 @@ static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
 {
     hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
     hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
-    return hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
+    hash = hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
+    return row->session >= 0 ? hash_mix64(hash ^ (uint64_t)row->session) : hash;
 }
 
 /* Reads the whole trace once, and leaves it at its beginning: every row is checked, and what must be known
@@ -360,6 +361,7 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->output_tokens = row.output_tokens;
     request->max_tokens = row.max_tokens;
     request->priority = row.priority;
+    request->session = row.session;
 }
 
 static void give_synthetic(struct workload *workload, struct workload_request *request)
@@ -372,6 +374,7 @@ static void give_synthetic(struct workload *workload, struct workload_request *r
     request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
     request->max_tokens = 0;
     request->priority = priorities_draw(&workload->priorities, workload->seed, index);
+    request->session = -1;
 }
 
 bool workload_next(struct workload *workload, struct workload_request *request)

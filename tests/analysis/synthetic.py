@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
     "router",
     "control",
+    "router_queue",
     "prefill_queue",
     "prefill",
     "decode_queue",
@@ -150,6 +151,7 @@ class Synthetic:
         stages = {
             "router": 1_000_000 + 500 * prompt,
             "control": np.full(count, 5_000_000 if self.moved else 1_000_000),
+            "router_queue": np.zeros(count),
             "prefill_queue": random.exponential(30e6 * slow * growth, count),
             "prefill": (15e6 + prompt * 60e3) * slow,
             "decode_queue": random.exponential(4e6, count) * self.moved,
@@ -163,7 +165,8 @@ class Synthetic:
         }
         stages = {name: np.asarray(values).astype(np.int64) for name, values in stages.items()}
         ttft_prefill = (
-            stages["router"] + stages["control"] + stages["prefill_queue"] + stages["prefill"]
+            stages["router"] + stages["control"] + stages["router_queue"]
+            + stages["prefill_queue"] + stages["prefill"]
         )
         late = stages["decode_queue"] + stages["transfer"] + stages["admission"]
         e2e = sum(stages.values())
@@ -209,7 +212,7 @@ class Synthetic:
         if metric == "itl":
             return np.repeat(times[gaps > 0] // gaps[gaps > 0], gaps[gaps > 0] // 10 + 1)
         if metric == "queue":
-            return done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
+            return done["router_queue_ns"] + done["prefill_queue_ns"] + done["decode_queue_ns"] + done["admission_ns"]
         if metric == "transfer":
             return done["transfer_ns"][done["decode_instance"] >= 0]
         return done[f"{metric}_ns"]
@@ -242,6 +245,8 @@ class Synthetic:
             "refused": int((~done).sum()),
             "refused_model_length": 0,
             "refused_kv_capacity": int((~done).sum()),
+            "refused_queue_full": 0,
+            "refused_deadline": 0,
             "window_arrivals": count,
             "window_completed": int(done.sum()),
             "window_start_ns": 0,

@@ -10,16 +10,23 @@
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 + 1e-12 * (double)(expected))
 
 /* Iterations take 10 ms with a prompt in them and 5 ms without; all requests come at once, after 1 ms. */
-static struct outcome run(const struct experiment_request *requests, size_t count, const char *kv)
+static struct outcome run_with(const struct experiment_request *requests, size_t count, const char *kv,
+                               const char *scheduler)
 {
     struct experiment *experiment = experiment_new(experiment_unified);
     experiment_trace(experiment, requests, count);
     experiment_set(experiment, "cluster.pools[unified].timer={\"level\": \"fixed\", \"prefill_ms\": 10, "
                                "\"decode_ms\": 5, \"iteration_overhead_ms\": 0}");
     experiment_set(experiment, "cluster.pools[unified].kv=%s", kv);
-    struct outcome outcome = experiment_run_well(experiment);
+    experiment_set(experiment, "cluster.pools[unified].scheduler=%s", scheduler);
+    struct outcome outcome = experiment_run_modes(experiment, 1 * MS);
     experiment_free(experiment);
     return outcome;
+}
+
+static struct outcome run(const struct experiment_request *requests, size_t count, const char *kv)
+{
+    return run_with(requests, count, kv, "{}");
 }
 
 static int64_t copy_ns(int64_t blocks)
@@ -141,6 +148,42 @@ static void test_too_long_to_copy(void)
     outcome_clear(&outcome);
 }
 
+/* Prompts of 60 and 10 tokens with limits of 30 and 60: slots of 60 + 60 - 1 in one batch, each of which is
+ * an allocation. Where no place is that long they are two batches, of 89 and 69. */
+static void test_static(void)
+{
+    const struct experiment_request requests[] = {{0, 60, 3, 30, 0}, {0, 10, 3, 60, 0}};
+    const char *scheduler = "{\"policy\": \"static\", \"static_batch_size\": 2, \"static_timeout_ms\": 0}";
+    static const struct {
+        const char *kv;
+        uint64_t blocks; /* of a slot */
+    } together[] = {
+        {"{\"allocator\": \"contiguous-max\", \"max_length_tokens\": 119, \"blocks\": 40, \"alloc_us\": "
+         "1000}",
+         8},
+        {"{\"allocator\": \"contiguous-exact\", \"blocks\": 40, \"alloc_us\": 1000}", 8},
+        {"{\"allocator\": \"slab\", \"slab_classes_tokens\": [16, 144], \"blocks\": 40, \"alloc_us\": 1000}",
+         9}};
+    for (size_t i = 0; i < sizeof together / sizeof *together; i++) {
+        struct outcome outcome = run_with(requests, 2, together[i].kv, scheduler);
+        for (int k = 0; k < 2; k++) {
+            CU_ASSERT_EQUAL(outcome.rows[k].ttft_ns, (1 + 12) * MS);
+            CU_ASSERT_EQUAL(outcome.rows[k].e2e_ns, (1 + 12 + 2 * 5) * MS);
+        }
+        CU_ASSERT_EQUAL(outcome.instances[0].kv_peak_blocks, 2 * together[i].blocks);
+        CU_ASSERT_EQUAL(outcome.instances[0].kv_allocations, 2);
+        outcome_clear(&outcome);
+    }
+    struct outcome apart = run_with(requests, 2,
+                                    "{\"allocator\": \"contiguous-max\", \"max_length_tokens\": 118, "
+                                    "\"block_tokens\": 1, \"blocks\": 300, \"alloc_us\": 1000}",
+                                    scheduler);
+    CU_ASSERT_EQUAL(apart.rows[0].e2e_ns, (1 + 11 + 2 * 5) * MS);
+    CU_ASSERT_EQUAL(apart.rows[1].prefill_queue_ns, (11 + 2 * 5) * MS);
+    CU_ASSERT_EQUAL(apart.instances[0].kv_peak_blocks, 118);
+    outcome_clear(&apart);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -150,6 +193,7 @@ int main(int argc, char **argv)
         {"external fragmentation", test_stranded},
         {"compaction", test_compaction},
         {"no room for a copy", test_too_long_to_copy},
+        {"static batches", test_static},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("KV allocators by hand", cases, sizeof cases / sizeof *cases);

@@ -49,7 +49,8 @@ static void test_batch_of_eight(void)
     for (size_t i = 0; i < 8; i++)
         CU_ASSERT_EQUAL(outcome.rows[i].e2e_ns, times[i] * SECOND + LATENCY_NS);
     CU_ASSERT_EQUAL(outcome.summary.end_ns, 45 * SECOND + LATENCY_NS);
-    CU_ASSERT_DOUBLE_EQUAL(8e9 / (double)(outcome.summary.end_ns - LATENCY_NS), 0.178, 0.0005);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.completed_per_s, 8 / 45.0, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.completed_per_s, 0.178, 0.0005);
     finish(experiment, &outcome);
 }
 
@@ -77,6 +78,7 @@ static void test_batch_of_sixteen(void)
         CU_ASSERT_EQUAL(outcome.instances[0].padding_tokens, fixed ? 832 - 208 : 0);
         CU_ASSERT_EQUAL(slots_ns, (fixed ? 208 : 208 + 14) * SECOND);
         CU_ASSERT_EQUAL(lengthened_ns, fixed ? 0 : 14 * SECOND);
+        CU_ASSERT_EQUAL(outcome.rows[12].e2e_ns, (fixed ? 52 : 53) * SECOND + LATENCY_NS);
         CU_ASSERT_EQUAL(last->prefill_queue_ns, (fixed ? 52 : 5) * SECOND - 1);
         CU_ASSERT_EQUAL(last->blocked_ns, fixed ? 47 * SECOND : 0);
         CU_ASSERT_EQUAL(outcome.summary.end_ns, 53 * SECOND + LATENCY_NS);
@@ -114,6 +116,22 @@ static void test_timeout(void)
     CU_ASSERT_EQUAL(outcome.rows[2].prefill_queue_ns, SECOND / 2);
     CU_ASSERT_EQUAL(outcome.rows[3].prefill_queue_ns, 5 * SECOND / 2); /* the batch ended at 5.5 */
     CU_ASSERT_EQUAL(outcome.summary.end_ns, 15 * SECOND / 2 + LATENCY_NS);
+    finish(experiment, &outcome);
+}
+
+/* The lab's defaults, batches of 32 or what came within 100 ms: the last of 33 waits for its own timeout. A
+ * block is of 16 tokens. */
+static void test_defaults(void)
+{
+    struct experiment *experiment = experiment_new(experiment_unified);
+    experiment_synthetic(experiment, "{\"fixed\": 1}", "{\"fixed\": 1}", "\"all-at-once\"", 33);
+    experiment_set(experiment, "cluster.network.control_latency_us=1");
+    experiment_set(experiment, "cluster.pools[0].scheduler.policy=static");
+    experiment_set(experiment, "cluster.pools[0].timer={\"level\": \"fixed\", \"prefill_ms\": 10}");
+    struct outcome outcome = experiment_run_well(experiment);
+    for (size_t i = 0; i < 33; i++)
+        CU_ASSERT_EQUAL(outcome.rows[i].prefill_queue_ns, i < 32 ? 0 : SECOND / 10);
+    CU_ASSERT_EQUAL(outcome.pools[0].kv_block_tokens, 16);
     finish(experiment, &outcome);
 }
 
@@ -260,6 +278,7 @@ int main(int argc, char **argv)
         {"a static and a continuous batch of sixteen", test_batch_of_sixteen},
         {"head of the line", test_head_of_line},
         {"timeout of a static batch", test_timeout},
+        {"defaults", test_defaults},
         {"padding", test_padding},
         {"orders", test_orders},
         {"victims", test_victims},

@@ -1,6 +1,7 @@
 /* KV allocators beside a second calculation, written from src/serving/README.md alone: one unified instance
- * with scheduler chunked and iterations of fixed length, a map of who holds each block, every token walked
- * over. Rows, costs, fragmentation and peaks must agree to the nanosecond. */
+ * with scheduler chunked or continuous and iterations of fixed length, victims computed again or swapped, a
+ * map of who holds each block, every token walked over. Rows, costs, fragmentation and peaks must agree to
+ * the nanosecond. */
 #include "test.h"
 
 #include "experiment.h"
@@ -30,8 +31,11 @@ static const int64_t slab_tokens[SLAB_CLASSES] = {30, 80, LONGEST};
 
 struct settings {
     enum kind kind;
+    bool continuous, swaps;
     int64_t block_tokens, blocks, seqs, budget, alloc_us, growth_tokens;
     double watermark;
+    int64_t host_blocks; /* where victims are swapped */
+    double swap_gb_per_s;
 };
 
 struct job {
@@ -39,7 +43,7 @@ struct job {
     int64_t generated, computed, blocks, planned;
     bool decoding, admitted;
     int64_t waits_ns; /* since */
-    int64_t ttft_ns, e2e_ns, queue_ns, stalled_ns, preemptions;
+    int64_t ttft_ns, e2e_ns, queue_ns, stalled_ns, preemptions, swaps;
 };
 
 /* The instance, and what is measured. */
@@ -47,8 +51,9 @@ struct world {
     struct settings set;
     struct job jobs[REQUESTS];
     const struct job *map[MOST_BLOCKS]; /* who holds a block */
-    struct job *waiting[REQUESTS], *running[REQUESTS];
-    int waiting_count, running_count;
+    struct job *waiting[REQUESTS], *running[REQUESTS], *swapped[REQUESTS];
+    int waiting_count, running_count, swapped_count;
+    int64_t host_blocks, moved_blocks, swapped_out_blocks; /* in use; either way and not yet paid for */
     bool stranded;
     int64_t cost_ns, total_cost_ns, allocations, copies, compactions, copied_blocks;
     int64_t allocated_blocks, peak_blocks, peak_tokens;
@@ -198,16 +203,37 @@ static void move(struct world *world, struct job *job, int64_t blocks)
     job->blocks = blocks;
 }
 
+static void push_front(struct job **list, int *count, struct job *job)
+{
+    memmove(&list[1], list, (size_t)(*count)++ * sizeof *list);
+    list[0] = job;
+}
+
+static struct job *take_first(struct job **list, int *count)
+{
+    struct job *job = list[0];
+    memmove(list, &list[1], (size_t)-- * count * sizeof *list);
+    return job;
+}
+
 static void preempt(struct world *world, int64_t now_ns)
 {
     struct job *job = world->running[--world->running_count];
     drop(world, job, 0, world->set.blocks);
-    job->blocks = job->computed = job->planned = 0;
-    job->decoding = false;
+    job->planned = 0;
     job->preemptions++;
     job->waits_ns = now_ns;
-    memmove(&world->waiting[1], world->waiting, (size_t)world->waiting_count++ * sizeof *world->waiting);
-    world->waiting[0] = job;
+    if (world->set.swaps && world->host_blocks + job->blocks <= world->set.host_blocks) {
+        world->host_blocks += job->blocks;
+        world->moved_blocks += job->blocks;
+        world->swapped_out_blocks += job->blocks;
+        job->swaps++;
+        push_front(world->swapped, &world->swapped_count, job);
+        return;
+    }
+    job->blocks = job->computed = 0;
+    job->decoding = false;
+    push_front(world->waiting, &world->waiting_count, job);
 }
 
 /* Blocks that a running job lacks for so many tokens more: paged those, else a whole place. */
@@ -246,28 +272,81 @@ static bool plan_running(struct world *world, int64_t *budget, int64_t now_ns)
     return preempted;
 }
 
-static void plan_waiting(struct world *world, int64_t budget, int64_t now_ns)
+/* Blocks that who comes in leaves free. */
+static int64_t spare(const struct world *world)
 {
-    while (world->waiting_count > 0 && world->running_count < world->set.seqs && budget > 0) {
-        struct job *job = world->waiting[0];
-        int64_t spare =
-            world->running_count > 0 ? (int64_t)(world->set.watermark * (double)world->set.blocks) : 0;
-        int64_t blocks = length_for(world, known(job));
-        if (free_blocks(world) - spare < blocks)
+    bool holds = world->set.continuous || world->running_count > 0;
+    return holds ? (int64_t)(world->set.watermark * (double)world->set.blocks) : 0;
+}
+
+/* Whether the first of a queue may have so many. */
+static bool admits(struct world *world, int64_t blocks)
+{
+    if (free_blocks(world) - spare(world) < blocks)
+        return false;
+    world->stranded = !has_room(world, blocks);
+    return !world->stranded;
+}
+
+/* Swapped ones come back with the blocks that they had and those for what they lack; a place is for both. */
+static void plan_swapped(struct world *world, int64_t *budget, int64_t now_ns)
+{
+    while (world->swapped_count > 0 && world->running_count<world->set.seqs && * budget> 0) {
+        struct job *job = world->swapped[0];
+        int64_t own = job->blocks, whole = length_for(world, known(job));
+        if (!admits(world, whole > own ? whole : own))
             return;
-        if (!has_room(world, blocks)) {
-            world->stranded = true;
-            return;
+        world->running[world->running_count++] = take_first(world->swapped, &world->swapped_count);
+        job->stalled_ns += now_ns - job->waits_ns;
+        job->planned = least(known(job) - job->computed, *budget);
+        *budget -= job->planned;
+        world->host_blocks -= own;
+        world->moved_blocks += own;
+        job->blocks = world->set.kind == PAGED || whole < own ? own : whole;
+        take(world, job, job->blocks);
+        int64_t more = ceiling(job->computed + job->planned, world->set.block_tokens) - job->blocks;
+        if (more > 0) {
+            take(world, job, more);
+            job->blocks += more;
         }
+    }
+}
+
+/* Returns whether any was admitted. */
+static bool plan_waiting(struct world *world, int64_t budget, int64_t now_ns)
+{
+    const bool whole = world->set.continuous;
+    bool admitted = false;
+    while (world->waiting_count > 0 && world->swapped_count == 0 && world->running_count < world->set.seqs &&
+           (whole ? !admitted || known(world->waiting[0]) <= budget : budget > 0)) {
+        struct job *job = world->waiting[0];
+        int64_t blocks = length_for(world, known(job));
+        if (!admits(world, blocks))
+            break;
         *(job->admitted ? &job->stalled_ns : &job->queue_ns) += now_ns - job->waits_ns;
-        job->admitted = true;
-        memmove(world->waiting, &world->waiting[1], (size_t)--world->waiting_count * sizeof *world->waiting);
-        world->running[world->running_count++] = job;
-        job->planned = least(known(job), budget);
+        job->admitted = admitted = true;
+        world->running[world->running_count++] = take_first(world->waiting, &world->waiting_count);
+        job->planned = whole ? known(job) : least(known(job), budget);
         job->blocks = world->set.kind == PAGED ? ceiling(job->planned, world->set.block_tokens) : blocks;
         take(world, job, job->blocks);
         budget -= job->planned;
     }
+    return admitted;
+}
+
+/* Returns whether any was preempted. */
+static bool plan(struct world *world, int64_t now_ns)
+{
+    int64_t budget = world->set.budget;
+    world->stranded = false;
+    if (world->set.continuous && plan_waiting(world, budget, now_ns))
+        return false;
+    if (plan_running(world, &budget, now_ns))
+        return true;
+    plan_swapped(world, &budget, now_ns);
+    if (!world->set.continuous)
+        plan_waiting(world, budget, now_ns);
+    return false;
 }
 
 /* Length of the iteration that starts, 0 when there is none. */
@@ -275,11 +354,7 @@ static int64_t boundary(struct world *world, int64_t now_ns)
 {
     bool preempted, any = false, prompts = false;
     do {
-        int64_t budget = world->set.budget;
-        world->stranded = false;
-        preempted = plan_running(world, &budget, now_ns);
-        if (!preempted)
-            plan_waiting(world, budget, now_ns);
+        preempted = plan(world, now_ns);
         for (int i = 0; i < world->running_count; i++) {
             any |= world->running[i]->planned > 0;
             prompts |= world->running[i]->planned > 0 && !world->running[i]->decoding;
@@ -287,8 +362,10 @@ static int64_t boundary(struct world *world, int64_t now_ns)
     } while (!any && preempted);
     if (!any)
         return 0;
-    int64_t length_ns = (prompts ? PREFILL_NS : DECODE_NS) + world->cost_ns;
-    world->cost_ns = 0;
+    double block_ns = (double)(TOKEN_BYTES * world->set.block_tokens) / world->set.swap_gb_per_s;
+    int64_t length_ns = (prompts ? PREFILL_NS : DECODE_NS) + world->cost_ns +
+                        simtime_from_ns((double)world->moved_blocks * block_ns);
+    world->cost_ns = world->moved_blocks = 0;
     return length_ns;
 }
 
@@ -352,7 +429,8 @@ static void simulate(struct world *world, int64_t window_end_ns)
     }
 }
 
-static struct experiment *make_case(struct world *world, enum kind kind, uint64_t seed)
+static struct experiment *make_case(struct world *world, enum kind kind, bool continuous, bool swaps,
+                                    uint64_t seed)
 {
     static struct experiment_request requests[REQUESTS];
     struct dice dice = {seed, 0};
@@ -360,10 +438,16 @@ static struct experiment *make_case(struct world *world, enum kind kind, uint64_
     struct experiment *experiment = experiment_new(experiment_unified);
     int64_t now_ns = 0;
     *world = (struct world){.set = {.kind = kind,
+                                    .continuous = continuous,
+                                    .swaps = swaps,
                                     .block_tokens = (const int64_t[]){1, 5, 16}[roll(&dice, 3)],
                                     .seqs = (const int64_t[]){2, 5, 20}[roll(&dice, 3)],
                                     .alloc_us = (const int64_t[]){0, 0, 300}[roll(&dice, 3)],
                                     .watermark = (const double[]){0, 0.1}[roll(&dice, 2)]}};
+    if (continuous && set->watermark > 0 && kind != SLAB) /* room for the longest is left */
+        set->blocks += set->blocks / 8 + 1;
+    set->host_blocks = (const int64_t[]){3, 20, 1000}[seed / 2 % 3] * 16 / set->block_tokens;
+    set->swap_gb_per_s = seed % 2 ? (double)(TOKEN_BYTES * set->block_tokens) / 1e6 : 50;
     set->budget = set->seqs + (const int64_t[]){0, 9, 300}[roll(&dice, 3)];
     set->growth_tokens = kind == EXACT || kind == COMPACTING ? (const int64_t[]){0, 20}[roll(&dice, 2)] : 0;
     int64_t longest = ceiling(LONGEST, set->block_tokens);
@@ -396,18 +480,20 @@ static void set_experiment(struct experiment *experiment, const struct settings 
                    "cluster.pools[unified].kv={\"allocator\": \"%s\", \"block_tokens\": %d, \"blocks\": %d, "
                    "\"alloc_us\": %d%s}",
                    names[set->kind], (int)set->block_tokens, (int)set->blocks, (int)set->alloc_us, keys);
-    experiment_set(
-        experiment,
-        "cluster.pools[unified].scheduler={\"policy\": \"chunked\", \"max_num_batched_tokens\": %d, "
-        "\"max_num_seqs\": %d, \"watermark\": %g}",
-        (int)set->budget, (int)set->seqs, set->watermark);
+    experiment_set(experiment,
+                   "cluster.pools[unified].scheduler={\"policy\": \"%s\", \"max_num_batched_tokens\": %d, "
+                   "\"max_num_seqs\": %d, \"watermark\": %g, \"preemption\": \"%s\", \"swap_gb_per_s\": "
+                   "%.17g, \"swap_space_gib\": %.17g}",
+                   set->continuous ? "continuous" : "chunked", (int)set->budget, (int)set->seqs,
+                   set->watermark, set->swaps ? "swap" : "recompute", set->swap_gb_per_s,
+                   (double)(set->host_blocks * TOKEN_BYTES * set->block_tokens) / (1 << 30));
 }
 
 static bool row_is(const struct row *row, const struct job *job)
 {
     return row->ttft_ns == job->ttft_ns && row->e2e_ns == job->e2e_ns &&
            row->prefill_queue_ns == job->queue_ns && row->stalled_ns == job->stalled_ns &&
-           (int64_t)row->preemptions == job->preemptions;
+           (int64_t)row->preemptions == job->preemptions && (int64_t)row->swaps == job->swaps;
 }
 
 #define NEAR(actual, expected) CU_ASSERT_DOUBLE_EQUAL(actual, expected, 1e-12 + 1e-9 * (expected))
@@ -416,6 +502,8 @@ static void check_instance(const struct instance_row *instance, const struct wor
 {
     int64_t block_tokens = world->set.block_tokens;
     double capacity_ns = (double)world->set.blocks * window_ns;
+    CU_ASSERT_EQUAL(instance->swapped_out_bytes,
+                    (uint64_t)(world->swapped_out_blocks * block_tokens * TOKEN_BYTES));
     CU_ASSERT_EQUAL(instance->kv_allocated_blocks, (uint64_t)world->allocated_blocks);
     CU_ASSERT_EQUAL(instance->kv_peak_blocks, (uint64_t)world->peak_blocks);
     CU_ASSERT_EQUAL(instance->kv_peak_tokens, (uint64_t)world->peak_tokens);
@@ -430,11 +518,16 @@ static void check_instance(const struct instance_row *instance, const struct wor
     NEAR(instance->kv_internal_fragmentation, 1 - world->token_ns / (world->block_ns * (double)block_tokens));
 }
 
-/* Returns the preemptions. */
-static uint64_t run_case(enum kind kind, uint64_t seed)
+/* What happened in some runs. */
+struct happened {
+    uint64_t preemptions, swaps;
+};
+
+static void run_case(enum kind kind, bool continuous, bool swaps, uint64_t seed, struct happened *happened)
 {
     static struct world world;
-    struct experiment *experiment = make_case(&world, kind, seed);
+    unsigned failures = CU_get_number_of_failures();
+    struct experiment *experiment = make_case(&world, kind, continuous, swaps, seed);
     set_experiment(experiment, &world.set);
     struct outcome outcome = experiment_run_well(experiment);
     int64_t end_ns = outcome.summary.window_end_ns;
@@ -448,54 +541,45 @@ static uint64_t run_case(enum kind kind, uint64_t seed)
                    (long long)world.jobs[i].e2e_ns);
     CU_ASSERT_EQUAL(different, 0);
     check_instance(&outcome.instances[0], &world, (double)end_ns);
-    uint64_t preemptions = outcome.summary.preemptions;
+    if (CU_get_number_of_failures() > failures)
+        experiment_print(experiment);
+    happened->preemptions += outcome.summary.preemptions;
+    happened->swaps += outcome.summary.swaps;
     outcome_clear(&outcome);
     experiment_free(experiment);
-    return preemptions;
 }
 
-static void run_kind(enum kind kind)
+static void run_kind(enum kind kind, bool continuous)
 {
-    uint64_t preemptions = 0;
-    for (uint64_t seed = 1; seed <= SEEDS; seed++)
-        preemptions += run_case(kind, seed);
-    printf("\n    %s: %llu preemptions in %d runs", names[kind], (unsigned long long)preemptions, SEEDS);
-    CU_ASSERT_EQUAL(preemptions > SEEDS, kind != MAX);
+    for (int swaps = 0; swaps < 2; swaps++) {
+        struct happened happened = {0};
+        for (uint64_t seed = 1; seed <= SEEDS; seed++)
+            run_case(kind, continuous, swaps, seed, &happened);
+        printf("\n    %s: %llu preemptions, %llu of them swaps, in %d runs", names[kind],
+               (unsigned long long)happened.preemptions, (unsigned long long)happened.swaps, SEEDS);
+        CU_ASSERT_EQUAL(happened.preemptions > SEEDS, kind != MAX);
+        CU_ASSERT_EQUAL(happened.swaps > SEEDS, swaps && kind != MAX);
+        CU_ASSERT(happened.swaps < happened.preemptions || kind == MAX);
+    }
 }
 
-static void test_paged(void)
+static void test_chunked(void)
 {
-    run_kind(PAGED);
+    for (int kind = 0; kind < KINDS; kind++)
+        run_kind((enum kind)kind, false);
 }
 
-static void test_max(void)
+static void test_continuous(void)
 {
-    run_kind(MAX);
-}
-
-static void test_exact(void)
-{
-    run_kind(EXACT);
-}
-
-static void test_compacting(void)
-{
-    run_kind(COMPACTING);
-}
-
-static void test_slab(void)
-{
-    run_kind(SLAB);
+    for (int kind = 0; kind < KINDS; kind++)
+        run_kind((enum kind)kind, true);
 }
 
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
-        {"paged", test_paged},
-        {"contiguous-max", test_max},
-        {"contiguous-exact", test_exact},
-        {"contiguous-exact with compaction", test_compacting},
-        {"slab", test_slab},
+        {"chunked", test_chunked},
+        {"continuous", test_continuous},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("places of KV caches", cases, sizeof cases / sizeof *cases);

@@ -80,6 +80,21 @@ static void set_pool(struct experiment *experiment, const char *name, const stru
                    (long long)pool->block_tokens, (long long)pool->blocks);
 }
 
+/* Static batches whose slots lie in one run each; slabs have a third of the blocks for each class. */
+static void set_places(struct experiment *experiment, uint64_t seed, struct reference_pool *pool)
+{
+    static const char *const keys[] = {[REFERENCE_MAX] = "\"contiguous-max\", \"max_length_tokens\": 200",
+                                       [REFERENCE_EXACT] = "\"contiguous-exact\"",
+                                       [REFERENCE_SLAB] =
+                                           "\"slab\", \"slab_classes_tokens\": [70, 130, 200]"};
+    static const int64_t tokens[REFERENCE_CLASSES] = {70, 130, MOST_PROMPT + MOST_OUTPUT};
+    pool->places = (enum reference_places)(REFERENCE_MAX + seed / 2 % 3);
+    memcpy(pool->place_tokens, tokens, sizeof tokens);
+    experiment_set(experiment,
+                   "cluster.pools[unified].kv={\"allocator\": %s, \"block_tokens\": %lld, \"blocks\": %lld}",
+                   keys[pool->places], (long long)pool->block_tokens, (long long)pool->blocks);
+}
+
 /* Requests in bursts; whole milliseconds or any time. */
 static void roll_requests(struct dice *dice, bool whole_ms, struct experiment_request *requests)
 {
@@ -154,8 +169,10 @@ static void compare(struct experiment *experiment, struct reference_config *conf
         if (row_differs(&outcome.rows[i], &rows[i]) && different++ == 0)
             print_row(&outcome.rows[i], &rows[i]);
     }
-    if (different > 0)
+    if (different > 0) {
         printf("\n    seed %llu: %d rows differ", (unsigned long long)seed, different);
+        experiment_print(experiment);
+    }
     CU_ASSERT_EQUAL(different, 0);
     for (size_t i = 0; i < outcome.instance_count; i++)
         check_instance(&outcome.instances[i], &sums[i],
@@ -236,10 +253,12 @@ static void check_counts(const char *name, const struct counts *counts, bool swa
     CU_ASSERT(swaps ? counts->swaps > SEEDS : counts->swaps == 0);
 }
 
-static void unified(const char *policy, enum reference_policy reference_policy, bool divided, bool swaps)
+static void unified(const char *policy, enum reference_policy reference_policy, bool divided, bool swaps,
+                    bool placed)
 {
     struct counts counts = {0};
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    const int runs = placed ? SEEDS / 2 : SEEDS;
+    for (uint64_t seed = 1; seed <= (uint64_t)runs; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct experiment *experiment = experiment_new(experiment_unified);
@@ -251,63 +270,69 @@ static void unified(const char *policy, enum reference_policy reference_policy, 
         if (config.entry.policy == REFERENCE_CONTINUOUS)
             config.entry.threshold = 0;                                                /* V0 has none */
         config.decode = (struct reference_pool){.lanes = 1, .stages = 1, .blocks = 1}; /* there is none */
+        if (placed)
+            config.entry.blocks *= REFERENCE_CLASSES;
         if (divided)
             divide(&dice, experiment, "unified", &config.entry);
         set_timers(experiment, seed % 2, divided ? DIVIDED_MODEL : MODEL, "unified", &config.entry);
         set_pool(experiment, "unified", &config.entry, policy);
+        if (placed)
+            set_places(experiment, seed, &config.entry);
         roll_requests(&dice, seed % 2, requests);
         if (swaps)
             roll_swap(&dice, experiment, "unified", seed % 2, divided ? 4096 : 16384, &config.entry);
         compare(experiment, &config, requests, seed, &counts);
         free_timers(&config.entry);
     }
-    check_counts(policy, &counts, swaps, SEEDS);
+    check_counts(policy, &counts, swaps, runs);
 }
 
 static void test_chunked(void)
 {
-    unified("chunked", REFERENCE_CHUNKED, false, false);
-    unified("chunked", REFERENCE_CHUNKED, false, true);
+    unified("chunked", REFERENCE_CHUNKED, false, false, false);
+    unified("chunked", REFERENCE_CHUNKED, false, true, false);
 }
 
 static void test_continuous(void)
 {
-    unified("continuous", REFERENCE_CONTINUOUS, false, false);
-    unified("continuous", REFERENCE_CONTINUOUS, false, true);
+    unified("continuous", REFERENCE_CONTINUOUS, false, false, false);
+    unified("continuous", REFERENCE_CONTINUOUS, false, true, false);
 }
 
 static void test_adaptive(void)
 {
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, false);
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, true);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, false, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, false, true, false);
 }
 
 static void test_static(void)
 {
-    unified("static", REFERENCE_STATIC, false, false);
+    unified("static", REFERENCE_STATIC, false, false, false);
+    unified("static", REFERENCE_STATIC, false, false, true);
 }
 
 static void test_divided_adaptive(void)
 {
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, false);
-    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, true);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, false, false);
+    unified("adaptive-chunked", REFERENCE_ADAPTIVE, true, true, false);
 }
 
 static void test_divided_static(void)
 {
-    unified("static", REFERENCE_STATIC, true, false);
+    unified("static", REFERENCE_STATIC, true, false, false);
+    unified("static", REFERENCE_STATIC, true, false, true);
 }
 
 static void test_divided_chunked(void)
 {
-    unified("chunked", REFERENCE_CHUNKED, true, false);
-    unified("chunked", REFERENCE_CHUNKED, true, true);
+    unified("chunked", REFERENCE_CHUNKED, true, false, false);
+    unified("chunked", REFERENCE_CHUNKED, true, true, false);
 }
 
 static void test_divided_continuous(void)
 {
-    unified("continuous", REFERENCE_CONTINUOUS, true, false);
-    unified("continuous", REFERENCE_CONTINUOUS, true, true);
+    unified("continuous", REFERENCE_CONTINUOUS, true, false, false);
+    unified("continuous", REFERENCE_CONTINUOUS, true, true, false);
 }
 
 /* Transfers as if alone: the reference has no network. */

@@ -39,6 +39,7 @@ static bool read_line(void *state, const char *line, int64_t number, struct trac
         return error_set(error, "expected 3 fields as in the header, found %zu", fields->count);
     row->max_tokens = 0;
     row->priority = 0;
+    row->session = -1;
     return fields_timestamp(fields->at[0], "TIMESTAMP", &row->time_ns, error) &&
            fields_tokens(fields->at[1], "ContextTokens", 1, &row->prompt_tokens, error) &&
            fields_tokens(fields->at[2], "GeneratedTokens", 1, &row->output_tokens, error);

@@ -13,6 +13,7 @@ struct csv_options {
     const char *output_column;
     const char *max_tokens_column;
     const char *priority_column;
+    const char *session_column;
     int time_unit;
     int delimiter;
 };
@@ -36,21 +37,23 @@ static const struct option rows[] = {
      "header of the column with the visible limit of output tokens (empty: none)"},
     {"priority_column", OPTION_STRING, "\"\"", 0, 0, NULL, AT(priority_column),
      "header of the column with the class of priority, 0 the most urgent (empty: all are of class 0)"},
+    {"session_column", OPTION_STRING, "\"\"", 0, 0, NULL, AT(session_column),
+     "header of the column with the number of the conversation (empty: there are none)"},
     {"time_unit", OPTION_CHOICE, "\"s\"", 0, 0, units, AT(time_unit),
      "unit of the times; iso: time stamps such as 2023-11-16 18:15:46.68"},
     {"delimiter", OPTION_CHOICE, "\"comma\"", 0, 0, delimiters, AT(delimiter), "what separates the fields"},
 };
 static OPTION_TABLE(options_table, "trace (csv)", "columns of a CSV trace with a header line", rows);
 
-enum { TIME, PROMPT, OUTPUT, MAX_TOKENS, PRIORITY, COLUMNS };
-static const char *const column_keys[COLUMNS] = {"time_column", "prompt_column", "output_column",
-                                                 "max_tokens_column", "priority_column"};
+enum { TIME, PROMPT, OUTPUT, MAX_TOKENS, PRIORITY, SESSION, COLUMNS };
+static const char *const column_keys[COLUMNS] = {"time_column",       "prompt_column",   "output_column",
+                                                 "max_tokens_column", "priority_column", "session_column"};
 
 struct csv_state {
     int time_unit;
     char delimiter;
     struct fields fields;
-    char *names[COLUMNS]; /* of the columns; MAX_TOKENS and PRIORITY may be empty */
+    char *names[COLUMNS]; /* of the columns; from MAX_TOKENS on they may be empty */
     size_t positions[COLUMNS];
     size_t width; /* fields of the header; 0 before it was read */
 };
@@ -66,6 +69,7 @@ static void *start(const void *pointer)
     state->names[OUTPUT] = mem_string(options->output_column);
     state->names[MAX_TOKENS] = mem_string(options->max_tokens_column);
     state->names[PRIORITY] = mem_string(options->priority_column);
+    state->names[SESSION] = mem_string(options->session_column);
     return state;
 }
 
@@ -139,6 +143,9 @@ static bool read_row(struct csv_state *state, struct trace_row *row, struct erro
     row->priority = 0;
     if (good && *state->names[PRIORITY] && *field[PRIORITY])
         good = fields_priority(field[PRIORITY], state->names[PRIORITY], &row->priority, error);
+    row->session = -1;
+    if (good && *state->names[SESSION] && *field[SESSION])
+        good = fields_session(field[SESSION], state->names[SESSION], &row->session, error);
     return good;
 }
 
@@ -166,8 +173,7 @@ extern const struct trace_reader trace_reader_csv;
 const struct trace_reader trace_reader_csv = {
     .name = "csv",
     .doc = "CSV with a header line and columns of your own: send time, prompt and output tokens, optional "
-           "limit and "
-           "priority",
+           "limit, priority and session",
     .options = &options_table,
     .options_size = sizeof(struct csv_options),
     .recognizes = recognizes,

@@ -1,5 +1,6 @@
 /* What every router policy must keep to: it chooses in range, from the view and the draw alone, and every
- * request gets somewhere. And what the two first ones promise. A new policy is found by itself. */
+ * request gets somewhere; where all are equal, all get as many. And what single ones promise. A new policy is
+ * found by itself. */
 #include "test.h"
 
 #include "experiment.h"
@@ -20,32 +21,93 @@ static void test_table(void)
     }
 }
 
-/* The caller clears loads. */
-static struct router_view random_view(uint64_t seed, struct tournament *loads)
+/* What a policy is shown; the caller clears loads. */
+struct scene {
+    struct router_view view;
+    struct tournament loads[ROUTER_LOADS];
+    struct router_weights weights;
+};
+
+/* below: of the values, 1: all are equal. */
+static void make_scene(struct scene *scene, uint64_t seed, uint32_t count, int64_t below)
 {
-    uint32_t count = 1 + (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 0) % MOST);
-    int64_t below = 1 + (int64_t)(rng_bits(seed, 0, RNG_ROUTER, 1) % 5) * 1000; /* 1: all are equal */
-    tournament_init(loads, count);
-    for (uint32_t i = 0; i < count; i++)
-        tournament_set(loads, i, (int64_t)(rng_bits(seed, 1, RNG_ROUTER, i) % (uint64_t)below));
-    return (struct router_view){count, loads, (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 2) % count)};
+    for (uint32_t load = 0; load < ROUTER_LOADS; load++) {
+        tournament_init(&scene->loads[load], count);
+        for (uint32_t i = 0; i < count; i++)
+            tournament_set(&scene->loads[load], i,
+                           (int64_t)(rng_bits(seed, 1 + load, RNG_ROUTER, i) % (uint64_t)below));
+    }
+    scene->weights = (struct router_weights){(double)(seed % 3), (double)(seed % 5), 1};
+    scene->view = (struct router_view){.count = count,
+                                       .next = (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 2) % count),
+                                       .previous = (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 3) % (count + 1)),
+                                       .loads = scene->loads,
+                                       .kv_whole = 1000,
+                                       .weights = &scene->weights};
 }
 
+static void random_scene(struct scene *scene, uint64_t seed)
+{
+    uint32_t count = 1 + (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 0) % MOST);
+    int64_t below = 1 + (int64_t)(rng_bits(seed, 0, RNG_ROUTER, 1) % 5) * 1000;
+    make_scene(scene, seed, count, seed % 7 == 0 ? 3 : below);
+}
+
+static void clear_scene(struct scene *scene)
+{
+    for (int load = 0; load < ROUTER_LOADS; load++)
+        tournament_clear(&scene->loads[load]);
+}
+
+static int64_t value(const struct scene *scene, enum router_load load, uint32_t instance)
+{
+    return tournament_value(&scene->loads[load], instance);
+}
+
+/* In range and from view and draw alone; loads that the policy does not say it uses do not matter. */
 static void test_choice(void)
 {
     for (int i = 0; router_policies[i]; i++)
         for (uint64_t seed = 1; seed <= 2000; seed++) {
-            struct tournament loads, copy;
-            struct router_view view = random_view(seed, &loads), other = random_view(seed, &copy);
-            uint64_t random = rng_bits(seed, 2, RNG_ROUTER, 0);
-            uint32_t first = router_policies[i]->choose(&view, random);
-            CU_ASSERT(first < view.count);
-            CU_ASSERT_EQUAL(router_policies[i]->choose(&other, random), first);
-            for (uint32_t k = 0; k < view.count; k++)
-                CU_ASSERT_EQUAL(tournament_value(&loads, k), tournament_value(&copy, k));
-            tournament_clear(&loads);
-            tournament_clear(&copy);
+            struct scene scene, other;
+            random_scene(&scene, seed);
+            random_scene(&other, seed);
+            uint64_t random = router_policies[i]->draws ? rng_bits(seed, 20, RNG_ROUTER, 0) : 0;
+            for (int load = 0; load < ROUTER_LOADS; load++)
+                if ((router_policies[i]->uses >> load & 1) == 0)
+                    tournament_clear(&other.loads[load]);
+            uint32_t first = router_policies[i]->choose(&scene.view, random);
+            CU_ASSERT(first < scene.view.count);
+            CU_ASSERT_EQUAL(router_policies[i]->choose(&other.view, random), first);
+            for (int load = 0; load < ROUTER_LOADS; load++)
+                for (uint32_t k = 0; k < scene.view.count && other.loads[load].values; k++)
+                    CU_ASSERT_EQUAL(value(&scene, load, k), value(&other, load, k));
+            clear_scene(&scene);
+            clear_scene(&other);
         }
+}
+
+/* Where all instances are equal and there are no sessions, all get as many requests: within five standard
+ * deviations of a fair draw. */
+static void test_fair(void)
+{
+    enum { INSTANCES = 7, DRAWS = 7000 };
+    for (int i = 0; router_policies[i]; i++) {
+        struct scene scene;
+        int64_t counts[INSTANCES] = {0};
+        make_scene(&scene, 1, INSTANCES, 1);
+        scene.view.previous = INSTANCES;
+        for (uint64_t draw = 0; draw < DRAWS; draw++) {
+            uint64_t random = router_policies[i]->draws ? rng_bits(5, 0, RNG_ROUTER, draw) : 0;
+            uint32_t chosen = router_policies[i]->choose(&scene.view, random);
+            counts[chosen]++;
+            scene.view.next = (chosen + 1) % INSTANCES;
+        }
+        for (int k = 0; k < INSTANCES; k++)
+            CU_ASSERT_DOUBLE_EQUAL((double)counts[k], (double)DRAWS / INSTANCES,
+                                   5 * sqrt((double)DRAWS / INSTANCES * (1 - 1.0 / INSTANCES)));
+        clear_scene(&scene);
+    }
 }
 
 static const struct router_policy *policy_named(const char *name)
@@ -60,30 +122,138 @@ static const struct router_policy *policy_named(const char *name)
 static void test_round_robin_choice(void)
 {
     const struct router_policy *policy = policy_named("round-robin");
-    CU_ASSERT_FALSE(policy->uses_loads);
+    CU_ASSERT_EQUAL(policy->uses, 0);
     for (uint64_t seed = 1; seed <= 200; seed++) {
-        struct tournament loads;
-        struct router_view view = random_view(seed, &loads);
-        CU_ASSERT_EQUAL(policy->choose(&view, seed), view.next);
-        tournament_clear(&loads);
+        struct scene scene;
+        random_scene(&scene, seed);
+        CU_ASSERT_EQUAL(policy->choose(&scene.view, seed), scene.view.next);
+        clear_scene(&scene);
     }
 }
 
-static void test_least_loaded_choice(void)
+static void check_least(const struct scene *scene, enum router_load load, uint32_t chosen)
 {
-    const struct router_policy *policy = policy_named("least-loaded");
-    CU_ASSERT_TRUE(policy->uses_loads);
+    int64_t least = value(scene, load, chosen);
+    for (uint32_t i = 0; i < scene->view.count; i++)
+        CU_ASSERT(least <= value(scene, load, i));
+    /* Of equal ones, the first from next on. */
+    for (uint32_t i = scene->view.next; i != chosen; i = (i + 1) % scene->view.count)
+        CU_ASSERT(value(scene, load, i) > least);
+}
+
+static void test_least_choice(void)
+{
+    static const struct {
+        const char *name;
+        enum router_load load;
+    } policies[] = {{"least-loaded", ROUTER_WORK},
+                    {"least-requests", ROUTER_REQUESTS},
+                    {"least-tokens", ROUTER_TOKENS},
+                    {"least-kv", ROUTER_KV}};
+    for (size_t p = 0; p < sizeof policies / sizeof policies[0]; p++) {
+        const struct router_policy *policy = policy_named(policies[p].name);
+        CU_ASSERT_EQUAL(policy->uses, 1U << policies[p].load);
+        for (uint64_t seed = 1; seed <= 2000; seed++) {
+            struct scene scene;
+            random_scene(&scene, seed);
+            check_least(&scene, policies[p].load, policy->choose(&scene.view, seed));
+            clear_scene(&scene);
+        }
+    }
+}
+
+/* Each instance for an equal share of all draws, in order. */
+static void test_random_choice(void)
+{
+    const struct router_policy *policy = policy_named("random");
+    for (uint32_t count = 1; count <= 100; count++) {
+        struct router_view view = {.count = count};
+        CU_ASSERT_EQUAL(policy->choose(&view, 0), 0);
+        CU_ASSERT_EQUAL(policy->choose(&view, UINT64_MAX), count - 1);
+        for (uint32_t i = 1; i < count; i++) {
+            uint64_t from = (uint64_t)(((wide_t)i << 64) / count);
+            CU_ASSERT_EQUAL(policy->choose(&view, from), ((wide_t)i << 64) % count == 0 ? i : i - 1);
+            CU_ASSERT_EQUAL(policy->choose(&view, from + 1), i);
+        }
+    }
+}
+
+/* Every ordered pair of different instances is as likely, and the one with fewer requests of it is chosen: of
+ * n different ones in order of load the k-th least is for 2 (n - 1 - k) of n (n - 1) draws. */
+static void test_power_of_two_choice(void)
+{
+    const struct router_policy *policy = policy_named("power-of-two");
+    for (uint32_t count = 2; count <= 12; count++) {
+        uint32_t pairs = count * (count - 1), chosen[12] = {0}, equal[12] = {0};
+        struct scene scene;
+        make_scene(&scene, 1, count, 1);
+        for (uint32_t pair = 0; pair < pairs; pair++)
+            equal[policy->choose(&scene.view, (uint64_t)(((wide_t)pair << 64) / pairs) + 1)]++;
+        for (uint32_t i = 0; i < count; i++)
+            tournament_set(&scene.loads[ROUTER_REQUESTS], i, 5 * i);
+        for (uint32_t pair = 0; pair < pairs; pair++)
+            chosen[policy->choose(&scene.view, (uint64_t)(((wide_t)pair << 64) / pairs) + 1)]++;
+        for (uint32_t i = 0; i < count; i++) {
+            CU_ASSERT_EQUAL(chosen[i], 2 * (count - 1 - i));
+            CU_ASSERT_EQUAL(equal[i], count - 1); /* ties: the first drawn */
+        }
+        clear_scene(&scene);
+    }
+}
+
+/* The sum as src/serving/README.md has it, instance by instance. */
+static double weighted_sum(const struct scene *scene, uint32_t instance)
+{
+    int64_t requests = 0, tokens = 0;
+    for (uint32_t i = 0; i < scene->view.count; i++) {
+        requests = value(scene, ROUTER_REQUESTS, i) > requests ? value(scene, ROUTER_REQUESTS, i) : requests;
+        tokens = value(scene, ROUTER_TOKENS, i) > tokens ? value(scene, ROUTER_TOKENS, i) : tokens;
+    }
+    return (requests > 0 ? scene->weights.requests *
+                               ((double)value(scene, ROUTER_REQUESTS, instance) / (double)requests)
+                         : 0) +
+           (tokens > 0
+                ? scene->weights.tokens * ((double)value(scene, ROUTER_TOKENS, instance) / (double)tokens)
+                : 0) +
+           scene->weights.kv * ((double)value(scene, ROUTER_KV, instance) / 1000);
+}
+
+static void test_weighted_choice(void)
+{
+    const struct router_policy *policy = policy_named("weighted");
     for (uint64_t seed = 1; seed <= 2000; seed++) {
-        struct tournament loads;
-        struct router_view view = random_view(seed, &loads);
-        uint32_t chosen = policy->choose(&view, seed);
-        int64_t least = tournament_value(&loads, chosen);
-        for (uint32_t i = 0; i < view.count; i++)
-            CU_ASSERT(least <= tournament_value(&loads, i));
-        /* Of equal ones, the first from next on. */
-        for (uint32_t i = view.next; i != chosen; i = (i + 1) % view.count)
-            CU_ASSERT(tournament_value(&loads, i) > least);
-        tournament_clear(&loads);
+        struct scene scene;
+        random_scene(&scene, seed);
+        uint32_t chosen = policy->choose(&scene.view, seed);
+        double least = weighted_sum(&scene, chosen);
+        for (uint32_t i = 0; i < scene.view.count; i++)
+            CU_ASSERT(least <= weighted_sum(&scene, i));
+        for (uint32_t i = scene.view.next; i != chosen; i = (i + 1) % scene.view.count)
+            CU_ASSERT(weighted_sum(&scene, i) > least);
+        /* One score alone is that policy. */
+        scene.weights = (struct router_weights){.requests = 2};
+        check_least(&scene, ROUTER_REQUESTS, policy->choose(&scene.view, seed));
+        scene.weights = (struct router_weights){.tokens = 0.1};
+        check_least(&scene, ROUTER_TOKENS, policy->choose(&scene.view, seed));
+        scene.weights = (struct router_weights){.kv = 1};
+        check_least(&scene, ROUTER_KV, policy->choose(&scene.view, seed));
+        clear_scene(&scene);
+    }
+}
+
+static void test_session_choice(void)
+{
+    const struct router_policy *policy = policy_named("session-affinity");
+    CU_ASSERT_TRUE(policy->sessions);
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        struct scene scene;
+        random_scene(&scene, seed);
+        uint32_t chosen = policy->choose(&scene.view, seed);
+        if (scene.view.previous < scene.view.count)
+            CU_ASSERT_EQUAL(chosen, scene.view.previous)
+        else
+            check_least(&scene, ROUTER_REQUESTS, chosen);
+        clear_scene(&scene);
     }
 }
 
@@ -98,6 +268,9 @@ static void test_runs(void)
                                  "{\"uniform\": {\"min\": 1, \"max\": 100}}",
                                  "{\"gamma\": {\"rate_per_s\": 40, \"cv\": 2}}", 300);
             experiment_set(experiment, "cluster.router.policy=%s", router_policies[i]->name);
+            if (router_policies[i]->weighted)
+                experiment_set(experiment,
+                               "cluster.router.weights={\"requests\": 1, \"tokens\": 1, \"kv\": 1}");
             experiment_set(experiment, "cluster.pools[0].instances=4");
             if (disaggregated)
                 experiment_set(experiment, "cluster.pools[1].instances=3");
@@ -185,7 +358,12 @@ int main(int argc, char **argv)
         {"names and docs", test_table},
         {"choices: in range, from the view alone", test_choice},
         {"round-robin: next in rotation", test_round_robin_choice},
-        {"least-loaded: the least, ties in rotation", test_least_loaded_choice},
+        {"least: the least, ties in rotation", test_least_choice},
+        {"random: equal shares", test_random_choice},
+        {"power-of-two: every pair", test_power_of_two_choice},
+        {"weighted: the least sum", test_weighted_choice},
+        {"session-affinity: where it was", test_session_choice},
+        {"fair where all are equal", test_fair},
         {"runs", test_runs},
         {"round-robin: who gets what", test_round_robin_run},
         {"least-loaded: who gets what", test_least_loaded_run},

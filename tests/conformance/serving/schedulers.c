@@ -138,23 +138,10 @@ static uint64_t run_case(const struct scheduler *scheduler, int role, uint64_t s
 {
     int64_t latency_ns;
     struct experiment *experiment = make_case(scheduler, role, seed, &latency_ns);
-    struct outcome leaping = experiment_run_well(experiment);
-    CU_ASSERT_EQUAL(leaping.summary.completed, REQUESTS);
-    CU_ASSERT_EQUAL(leaping.summary.refused, 0);
-    outcome_check_conserved(&leaping, latency_ns);
-    for (int i = 0; i < 2; i++) {
-        const char *mode = i == 0 ? "aggregate" : "naive";
-        experiment_set(experiment, "simulation.mode=%s", mode);
-        struct outcome other = experiment_run_well(experiment);
-        const char *difference = outcome_difference(&leaping, &other);
-        if (difference)
-            printf("\n    %s as %s, seed %llu: leaping and %s differ in %s\n", scheduler->name,
-                   role_names[role], (unsigned long long)seed, mode, difference);
-        CU_ASSERT_PTR_NULL(difference);
-        outcome_clear(&other);
-    }
-    uint64_t preemptions = leaping.summary.preemptions;
-    outcome_clear(&leaping);
+    struct outcome outcome = experiment_run_modes(experiment, latency_ns);
+    uint64_t preemptions = outcome.summary.preemptions;
+    CU_ASSERT_EQUAL(outcome.summary.completed, REQUESTS);
+    outcome_clear(&outcome);
     experiment_free(experiment);
     return preemptions;
 }

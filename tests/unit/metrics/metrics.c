@@ -114,16 +114,17 @@ static void stages_are_summed(void)
     struct row row = {
         .output_tokens = 2,
         .ttft_ns = 100,
-        .e2e_ns = 1 + 2 + 4 + 8 + 16 + 32 + 64 + 128 + 256,
+        .e2e_ns = 1 + 2 + 4 + 8 + 16 + 32 + 64 + 128 + 256 + 512,
         .router_ns = 1,
         .control_ns = 2,
-        .prefill_queue_ns = 4,
-        .prefill_ns = 8,
-        .decode_queue_ns = 16,
-        .transfer_ns = 32,
-        .admission_ns = 64,
-        .decode_ns = 128,
-        .stalled_ns = 256,
+        .router_queue_ns = 4,
+        .prefill_queue_ns = 8,
+        .prefill_ns = 16,
+        .decode_queue_ns = 32,
+        .transfer_ns = 64,
+        .admission_ns = 128,
+        .decode_ns = 256,
+        .stalled_ns = 512,
         .decode_instance = 1,
         .kv_transfer_bytes = 5000,
     };
@@ -131,9 +132,9 @@ static void stages_are_summed(void)
     metrics_row(&metrics, &row);
     for (int i = 0; i < STAGE_COUNT; i++)
         CU_ASSERT(metrics.counts.window_stage_ns[i] == (wide_t)2 << i);
-    CU_ASSERT_EQUAL(metrics.histograms[METRIC_QUEUE].max, 4 + 16 + 64);
-    CU_ASSERT_EQUAL(metrics.histograms[METRIC_TRANSFER].max, 32);
-    CU_ASSERT(metrics.counts.third_wait_ns[0] == 2 * (4 + 16 + 64 + 256));
+    CU_ASSERT_EQUAL(metrics.histograms[METRIC_QUEUE].max, 4 + 8 + 32 + 128);
+    CU_ASSERT_EQUAL(metrics.histograms[METRIC_TRANSFER].max, 64);
+    CU_ASSERT(metrics.counts.third_wait_ns[0] == 2 * (4 + 8 + 32 + 128 + 512));
     CU_ASSERT_EQUAL(metrics.counts.moved_requests, 2);
     CU_ASSERT_EQUAL(metrics.counts.kv_transfer_bytes, 10000);
     metrics_clear(&metrics);

@@ -4,6 +4,7 @@
 #include "tandem/config.h"
 #include "tandem/replica.h"
 #include "tandem/request.h"
+#include "tandem/rng.h"
 #include "tandem/router.h"
 #include "tandem/simtime.h"
 
@@ -165,10 +166,10 @@ static void take_dispatch(void *state, struct engine *engine, const struct event
     engine_body_free(engine, event->body);
 }
 
-static int least_loaded(void)
+static int policy_named(const char *name)
 {
     int index = 0;
-    while (strcmp(router_policies[index]->name, "least-loaded") != 0)
+    while (strcmp(router_policies[index]->name, name) != 0)
         index++;
     return index;
 }
@@ -177,10 +178,14 @@ static int least_loaded(void)
 struct script {
     int64_t time_us;
     uint32_t instance;
-    int64_t queued_tokens, running, waiting, received;
+    int64_t queued_tokens, running, waiting, received, free_blocks;
 };
 
-static void run_router(bool disaggregated, int requests, const struct script *script, size_t count)
+/* KV caches of the two instances: as many tokens, blocks of 16 and of 40. */
+static const struct router_kv caches[5] = {[2] = {100, 16}, [3] = {40, 40}};
+
+static void run_router(const char *policy, bool disaggregated, int requests, const struct script *script,
+                       size_t count)
 {
     static const uint32_t entries[] = {2, 3}, decodes[] = {4};
     char json[256];
@@ -195,11 +200,13 @@ static void run_router(bool disaggregated, int requests, const struct script *sc
     CU_ASSERT_FATAL(config_parse(json, "test", &tree, &error) &&
                     workload_create(config_root(tree), 1, &workload, &error));
     struct engine *engine = make_engine(5);
-    struct router_config config = {.policy = least_loaded()};
+    struct router_config config = {.policy = policy_named(policy),
+                                   .weights = {.requests = 1, .tokens = 2, .kv = 3}};
     struct router_cluster cluster = {.entry_count = 2,
                                      .entries = entries,
                                      .decode_count = disaggregated,
                                      .decodes = decodes,
+                                     .kv = caches,
                                      .latency_ns = LATENCY_NS,
                                      .entry_max_tokens = INT64_MAX,
                                      .decode_max_tokens = INT64_MAX};
@@ -214,6 +221,7 @@ static void run_router(bool disaggregated, int requests, const struct script *sc
         words[REPORT_RUNNING] = script[i].running;
         words[REPORT_WAITING] = script[i].waiting;
         words[REPORT_RECEIVED] = script[i].received;
+        words[REPORT_FREE_BLOCKS] = script[i].free_blocks;
         engine_send(engine, entries[script[i].instance], ENTITY_ROUTER, script[i].time_us * 1000,
                     MESSAGE_REPORT, words, NULL);
     }
@@ -237,9 +245,9 @@ static void check_chosen(const uint32_t *expected, size_t count)
 static void test_router_requests(void)
 {
     static const struct script script[] = {
-        {3500, 0, 0, 0, 0, 1},  /* 0 of 1 is left, and 1 dispatch since: load 1 */
-        {5500, 1, 0, 2, 3, 3},  /* all counted: load 5 */
-        {9500, 0, 900, 0, 0, 2} /* 4 of its 6 dispatches are not in it: load 4; the tokens do not matter */
+        {3500, 0, 0, 0, 0, 1, 0},  /* 0 of 1 is left, and 1 dispatch since: load 1 */
+        {5500, 1, 0, 2, 3, 3, 0},  /* all counted: load 5 */
+        {9500, 0, 900, 0, 0, 2, 0} /* 4 of its 6 dispatches are not in it: load 4; the tokens do not matter */
     };
     static const uint32_t expected[] = {
         0, 1, 0, 1,    /* (1,0) (1,1) (2,1) (2,2), then (1,2) */
@@ -247,7 +255,13 @@ static void test_router_requests(void)
         0, 0, 0, 1,    /* (3,5) (4,5) (5,5) (5,6), then (4,6) */
         0, 0, 1, 0, 1, /* (5,6) (6,6) (6,7) (7,7) (7,8) */
     };
-    run_router(false, 15, script, 3);
+    run_router("least-loaded", false, 15, script, 3);
+    check_chosen(expected, 15);
+    run_router("least-requests", false, 15, script, 3);
+    check_chosen(expected, 15);
+    run_router("least-requests", true, 15, script, 3); /* of prefill instances, too */
+    check_chosen(expected, 15);
+    run_router("session-affinity", false, 15, script, 3); /* there are no sessions */
     check_chosen(expected, 15);
 }
 
@@ -255,8 +269,8 @@ static void test_router_requests(void)
 static void test_router_tokens(void)
 {
     static const struct script script[] = {
-        {1500, 0, 350, 1, 0, 1}, /* sequences do not matter: load 350 */
-        {4500, 1, 50, 9, 9, 3},  /* 50 + one dispatch of 100 */
+        {1500, 0, 350, 1, 0, 1, 0}, /* sequences do not matter: load 350 */
+        {4500, 1, 50, 9, 9, 3, 0},  /* 50 + one dispatch of 100 */
     };
     static const uint32_t expected[] = {
         0, 1,       /* (100,0) (100,100), then (350,100) */
@@ -264,8 +278,62 @@ static void test_router_tokens(void)
         1, 1, 0, 1, /* (350,250) (350,350) (450,350) (450,450) */
         0, 1,
     };
-    run_router(true, 11, script, 2);
+    run_router("least-loaded", true, 11, script, 2);
     check_chosen(expected, 11);
+    run_router("least-tokens", true, 11, script, 2);
+    check_chosen(expected, 11);
+    run_router("least-tokens", false, 11, script, 2); /* of unified instances, too */
+    check_chosen(expected, 11);
+}
+
+/* Shares of KV blocks: a dispatch takes 7 of the 100 blocks of instance 0 and 3 of the 40 of instance 1. */
+static void test_router_kv(void)
+{
+    static const struct script script[] = {
+        {4500, 1, 9, 9, 9, 1, 3},    /* 37 in use, and one of its two dispatches is not in it: 40 of 40 */
+        {9500, 0, 0, 0, 0, 4, 30},   /* 70, and 4 of 8 dispatches: 98 of 100 */
+        {13500, 0, 0, 0, 0, 10, 65}, /* all are in it: 35 of 100 */
+        {13500, 1, 0, 0, 0, 4, 26},  /* likewise 14 of 40, just as much */
+        {16500, 0, 0, 0, 0, 12, 65}, {16500, 1, 0, 0, 0, 5, 26}, /* again, after instance 0 was chosen */
+    };
+    static const uint32_t expected[] = {
+        0, 1, 0, 1, 0, /* (.07,0) (.07,.075) (.14,.075) (.14,.15) (.21,.15), then (.21,1) */
+        0, 0, 0, 0, 0, /* up to .56, then (.98,1) */
+        0, 1, 0, 1,    /* (1.05,1) (1.05,1.075) (1.12,1.075) (1.12,1.15), then equal */
+        0, 1, 0,       /* (.42,.35) (.42,.425) (.49,.425), then equal */
+        1, 0,          /* (.35,.425) */
+    };
+    run_router("least-kv", false, 19, script, 6);
+    check_chosen(expected, 19);
+}
+
+/* 1 x requests / most + 2 x tokens / most + 3 x share of KV. */
+static void test_router_weighted(void)
+{
+    static const struct script script[] = {{3500, 1, 2000, 1, 0, 2, 40}}; /* no blocks in use */
+    static const uint32_t expected[] = {
+        0, 1, /* 0 and 0; 1 + 2 + .21 and 0 */
+        0, 1, /* 3 + .21 and 3 + .225; 3 + .42 and .5 + 1 + .225 */
+        0, 0, /* 1 + .2 + .42 and .5 + 2; 1 + .3 + .63 and .33 + 2 */
+        0, 1, /* 1 + .4 + .84 and .25 + 2; 1 + .5 + 1.05 and .2 + 2 */
+        0,    /* 1 + 1000 / 2100 + 1.05 and .4 + 2 + .225 */
+    };
+    run_router("weighted", false, 9, script, 1);
+    check_chosen(expected, 9);
+}
+
+/* Draws: number 2 i for the first choice of request i; what else uses them would repeat it. */
+static void test_router_draws(void)
+{
+    run_router("random", false, 60, NULL, 0);
+    for (uint64_t i = 0; i < 60; i++)
+        CU_ASSERT_EQUAL(chosen[i], rng_bits(0, 0, RNG_ROUTER, 2 * i) >> 63);
+    run_router("power-of-two", false, 60, NULL, 0);
+    for (uint64_t i = 0; i < 60; i += 2) { /* equal: the first drawn; then the other */
+        uint32_t first = (uint32_t)(rng_bits(0, 0, RNG_ROUTER, 2 * i) >> 63);
+        CU_ASSERT_EQUAL(chosen[i], first);
+        CU_ASSERT_EQUAL(chosen[i + 1], 1 - first);
+    }
 }
 
 int main(int argc, char **argv)
@@ -273,7 +341,8 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"instance: when it reports", test_when},      {"instance: what it reports", test_what},
         {"instance: no reports", test_none},           {"router: requests", test_router_requests},
-        {"router: prompt tokens", test_router_tokens},
+        {"router: prompt tokens", test_router_tokens}, {"router: KV blocks", test_router_kv},
+        {"router: weighted", test_router_weighted},    {"router: draws", test_router_draws},
     };
     MPI_Init(&argc, &argv);
     int code = test_main("load reports", cases, sizeof cases / sizeof cases[0]);

@@ -199,6 +199,7 @@ static void test_csv_columns(void)
     CU_ASSERT_TRUE(workload_next(workload, &request));
     CU_ASSERT_EQUAL(request.prompt_tokens, 10);
     CU_ASSERT_EQUAL(request.max_tokens, 50);
+    CU_ASSERT_EQUAL(request.session, -1);
     CU_ASSERT_TRUE(workload_next(workload, &request));
     CU_ASSERT_EQUAL(request.send_ns, 1000000000);
     CU_ASSERT_EQUAL(request.prompt_tokens, 20);
@@ -210,6 +211,13 @@ static void test_csv_columns(void)
     for (int64_t i = 0; i < 3; i++) {
         CU_ASSERT_TRUE(workload_next(workload, &request));
         CU_ASSERT_EQUAL(request.priority, ((const int64_t[]){255, 0, 3})[i]);
+    }
+    workload_free(workload);
+    workload = csv_workload("time,prompt_tokens,output_tokens,chat\n0,1,1,70000000000\n1,1,1,\n2,1,1,0\n",
+                            ", \"session_column\": \"chat\"", "");
+    for (int64_t i = 0; i < 3; i++) {
+        CU_ASSERT_TRUE(workload_next(workload, &request));
+        CU_ASSERT_EQUAL(request.session, ((const int64_t[]){70000000000, -1, 0})[i]);
     }
     workload_free(workload);
     check_times(
@@ -240,6 +248,8 @@ static void test_csv_refused(void)
                 "no column 'm'");
     csv_refused("time,prompt_tokens,output_tokens,p\n1,1,1,256\n", ", \"priority_column\": \"p\"",
                 "own.csv:2: p: expected a class of priority from 0 to 255, found '256'");
+    csv_refused("time,prompt_tokens,output_tokens,s\n1,1,1,x\n", ", \"session_column\": \"s\"",
+                "own.csv:2: s: expected a number of a session from 0 to 1000000000000000, found 'x'");
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 

@@ -1,0 +1,144 @@
+#include "targets.h"
+
+/* Shares as integers: blocks x whole / all. Different ones of at most C blocks differ by 1 / C^2 or more, so
+ * that with C^2 for the whole they stay different. Beyond 2^28 blocks (of an instance) only nearly so. */
+static int64_t whole_of(const struct target_set *set)
+{
+    int64_t most = 1;
+    for (uint32_t i = 0; i < set->count; i++)
+        most = set->targets[i].kv.blocks > most ? set->targets[i].kv.blocks : most;
+    return most < INT64_C(1) << 28 ? most * most : INT64_C(1) << 56;
+}
+
+static int64_t share_of(const struct target *target, int64_t blocks)
+{
+    wide_t share = (wide_t)blocks * (wide_t)target->set->kv_whole / (wide_t)target->kv.blocks;
+    return share < INT64_MAX ? (int64_t)share
+                             : INT64_MAX - 1; /* no player of a tournament has the largest value */
+}
+
+/* What a dispatch adds; KV in blocks. */
+static int64_t cost_of(const struct target *target, enum router_load measure, int64_t prompt_tokens)
+{
+    if (measure == ROUTER_REQUESTS)
+        return 1;
+    if (measure == ROUTER_TOKENS)
+        return prompt_tokens;
+    return prompt_tokens / target->kv.block_tokens + 1; /* ceil((P + 1) / B) */
+}
+
+static int64_t reported_load(const struct target *target, enum router_load measure, const int64_t *words)
+{
+    if (measure == ROUTER_REQUESTS)
+        return words[REPORT_RUNNING] + words[REPORT_WAITING];
+    if (measure == ROUTER_TOKENS)
+        return words[REPORT_QUEUED_TOKENS];
+    return target->kv.blocks - words[REPORT_FREE_BLOCKS];
+}
+
+/* The k-th load in use has changed. */
+static void set_load(struct target *target, uint32_t k)
+{
+    struct target_set *set = target->set;
+    const struct used_load *used = &set->used[k];
+    int64_t value = target->loads[k].reported + target->loads[k].beyond;
+    tournament_set(&set->loads[used->load], (uint32_t)(target - set->targets),
+                   used->measure == ROUTER_KV ? share_of(target, value) : value);
+}
+
+static void use_load(struct target_set *set, enum router_load load, bool prefill)
+{
+    enum router_load work = prefill ? ROUTER_TOKENS : ROUTER_REQUESTS;
+    set->used[set->used_count++] = (struct used_load){load, load == ROUTER_WORK ? work : load};
+    tournament_init(&set->loads[load], set->count);
+    for (uint32_t i = 0; i < set->count; i++)
+        tournament_set(&set->loads[load], i, 0);
+}
+
+void targets_init(struct target_set *set, const struct router_config *config,
+                  const struct router_cluster *cluster, bool handoffs, struct target **by_entity)
+{
+    const uint32_t *entities = handoffs ? cluster->decodes : cluster->entries;
+    unsigned uses = router_uses(config, handoffs);
+    set->policy = router_policy_of(config, handoffs);
+    set->weights = &config->weights;
+    set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
+    set->count = handoffs ? cluster->decode_count : cluster->entry_count;
+    set->targets = mem_array(set->count, sizeof(struct target));
+    for (uint32_t i = 0; i < set->count; i++) {
+        struct target *target = &set->targets[i];
+        target->set = set;
+        target->entity = entities[i];
+        if ((uses >> ROUTER_KV & 1) != 0)
+            target->kv = cluster->kv[entities[i]];
+        by_entity[entities[i]] = target;
+    }
+    set->kv_whole = whole_of(set);
+    for (int load = 0; load < ROUTER_LOADS; load++)
+        if ((uses >> load & 1) != 0)
+            use_load(set, load, !handoffs && cluster->decode_count > 0);
+}
+
+void targets_clear(struct target_set *set)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        mem_free(set->targets[i].prompts.slots);
+    mem_free(set->targets);
+    for (int load = 0; load < ROUTER_LOADS; load++)
+        tournament_clear(&set->loads[load]);
+    sessions_clear(&set->sessions);
+}
+
+static uint32_t previous_of(const struct target_set *set, int64_t session)
+{
+    uint32_t previous = session >= 0 ? sessions_find(&set->sessions, session) : SESSIONS_NONE;
+    return previous != SESSIONS_NONE ? previous : set->count;
+}
+
+uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_tokens, uint64_t random)
+{
+    const struct router_policy *policy = set->policy;
+    struct router_view view = {.count = set->count,
+                               .next = set->next,
+                               .previous = policy->sessions ? previous_of(set, session) : set->count,
+                               .loads = set->loads,
+                               .kv_whole = set->kv_whole,
+                               .weights = set->weights};
+    uint32_t index = policy->choose(&view, random);
+    CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
+    const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
+    if (set->most_requests > 0 && tournament_value(requests, index) >= set->most_requests)
+        index = tournament_winner_from(requests, set->next);
+    set->next = (index + 1) % set->count;
+    if (policy->sessions && session >= 0)
+        sessions_set(&set->sessions, session, index);
+    struct target *target = &set->targets[index];
+    if (set->used_count > 0)
+        ring_push_back(&target->prompts, (uint32_t)prompt_tokens);
+    for (uint32_t k = 0; k < set->used_count; k++) {
+        target->loads[k].beyond += cost_of(target, set->used[k].measure, prompt_tokens);
+        set_load(target, k);
+    }
+    return target->entity;
+}
+
+bool targets_have_room(const struct target_set *set)
+{
+    const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
+    return set->most_requests == 0 ||
+           tournament_value(requests, tournament_winner_from(requests, 0)) < set->most_requests;
+}
+
+void targets_report(struct target *target, const int64_t *words)
+{
+    struct target_set *set = target->set;
+    for (; target->counted < words[REPORT_RECEIVED]; target->counted++) {
+        int64_t prompt_tokens = ring_pop_front(&target->prompts);
+        for (uint32_t k = 0; k < set->used_count; k++)
+            target->loads[k].beyond -= cost_of(target, set->used[k].measure, prompt_tokens);
+    }
+    for (uint32_t k = 0; k < set->used_count; k++) {
+        target->loads[k].reported = reported_load(target, set->used[k].measure, words);
+        set_load(target, k);
+    }
+}

@@ -1,0 +1,56 @@
+/* Instances among which the router makes one of its choices, and what it knows of them. */
+#ifndef TANDEM_SERVING_TARGETS_H
+#define TANDEM_SERVING_TARGETS_H
+
+#include "internal.h"
+#include "sessions.h"
+
+#include "tandem/router.h"
+
+struct target_set;
+
+/* One instance as the router knows it: the reported loads and the costs of dispatches that the report does
+ * not count. */
+struct target {
+    struct target_set *set;
+    uint32_t entity;
+    int64_t counted;     /* dispatches that the report had seen */
+    struct ring prompts; /* tokens of later ones, oldest first */
+    struct {
+        int64_t reported, beyond; /* beyond: sum of costs of later ones; KV in blocks */
+    } loads[ROUTER_LOADS];        /* as set->used */
+    struct router_kv kv;          /* where it is in use */
+};
+
+struct target_set {
+    const struct router_policy *policy;
+    const struct router_weights *weights; /* borrowed */
+    struct target *targets;
+    struct tournament loads[ROUTER_LOADS]; /* of those in use */
+    struct used_load {
+        enum router_load load, measure; /* measure: not ROUTER_WORK but what that is here */
+    } used[ROUTER_LOADS];
+    uint32_t used_count;
+    uint32_t count;
+    uint32_t next; /* in rotation */
+    int64_t kv_whole;
+    int64_t most_requests;    /* that an instance gets, 0: no limit */
+    struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
+};
+
+/* The instances that new requests go to, or hand-offs; fills by_entity for them. config is borrowed. The
+ * caller: targets_clear. */
+void targets_init(struct target_set *set, const struct router_config *config,
+                  const struct router_cluster *cluster, bool handoffs, struct target **by_entity);
+void targets_clear(struct target_set *set);
+
+/* Chooses an instance for a request (session -1: none), books the dispatch, and returns its entity. */
+uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_tokens, uint64_t random);
+
+/* Whether any instance may get one more. */
+bool targets_have_room(const struct target_set *set);
+
+/* A report came: words of enum report_word. */
+void targets_report(struct target *target, const int64_t *words);
+
+#endif
