@@ -36,7 +36,7 @@ bool config_compose(const char *text, const char *name, const struct config_refe
 bool config_set(struct config *config, const char *argument, struct error *error);
 
 /* Sets the value at a path of keys ("scheduler.order") below an object of this configuration to a copy of a
- * value, where nothing is yet; objects on the way are made. */
+ * value, which is of it too, where nothing is yet; objects on the way are made. */
 bool config_default(struct config *config, const struct node *object, const char *path,
                     const struct node *value, struct error *error);
 
