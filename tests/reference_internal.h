@@ -69,6 +69,32 @@ struct site {
     struct reference_sums *sums;
 };
 
+struct world {
+    const struct reference_config *config;
+    struct job *jobs;
+    size_t count;
+    struct list handing;  /* handed off by the prefill instance, not yet at the decode instance */
+    struct list granted;  /* before prefill: blocks are reserved, the prefill instance does not know yet */
+    struct list returns;  /* preempted, not yet again where new ones come */
+    struct list moving;   /* all transfers, in the order in which the last of each to end began */
+    uint64_t flows;       /* begun */
+    struct site sites[2]; /* entry, decode */
+};
+
+static inline bool before_prefill(const struct world *world)
+{
+    return world->config->handoff.reserve == RESERVE_BEFORE_PREFILL;
+}
+
+/* Prefill instance or fabric: the rest of a prompt begins to move now. */
+void transfer(struct world *world, struct job *job, int64_t now_ns);
+
+/* While a prompt is computed: the iteration is over, or begins and takes so long; so many tokens are there
+ * then.
+ */
+void overlap(struct world *world, struct job *job, enum overlap kind, int64_t tokens, int64_t iteration_ns,
+             int64_t now_ns);
+
 void push(struct list *list, size_t at, struct job *job);
 struct job *take_out(struct list *list, size_t at);
 void take_out_job(struct list *list, const struct job *job);

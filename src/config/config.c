@@ -1,6 +1,5 @@
 #include "tandem/config.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #include "json.h"
@@ -190,29 +189,27 @@ bool config_compose(const char *text, const char *name, const struct config_refe
 bool config_default(struct config *config, const struct node *object, const char *path,
                     const struct node *value, struct error *error)
 {
-    const struct node *above = object; /* of this tree, which is the caller's to change */
-    while (above->parent)
-        above = above->parent;
-    CHECK(above == config->root, "an object of another configuration");
+    struct node *at = object->parent ? object->parent->children[object->index] : config->root;
+    CHECK(at == object, "an object of another configuration");
     while (true) {
         size_t length = strcspn(path, ".");
         char key[64];
         CHECK(length > 0 && length < sizeof key, "a path %s", path);
         memcpy(key, path, length);
         key[length] = '\0';
-        if (object->type != NODE_OBJECT)
-            return node_error(object, error, "expected an object, not %s", node_type_name(object->type));
-        struct node *child = tree_get(object, key);
+        if (at->type != NODE_OBJECT)
+            return node_error(at, error, "expected an object, not %s", node_type_name(at->type));
+        struct node *child = tree_get(at, key);
         bool last = path[length] == '\0';
         if (last && child)
             return true;
         if (!child) {
             child = last ? tree_copy(value) : tree_create(NODE_OBJECT, value->source);
-            tree_append((struct node *)(uintptr_t)object, child, key);
+            tree_append(at, child, key);
         }
         if (last)
             return true;
-        object = child;
+        at = child;
         path += length + 1;
     }
 }

@@ -20,8 +20,8 @@ static const struct option engine_rows[] = {
     {"source", OPTION_STRING, NULL, 0, 0, NULL, PRESET(source), "which version of what it stands for"},
     {"values", OPTION_NODE, NULL, 0, 0, NULL, PRESET(values_node), "list of engine-value"},
 };
-const OPTION_TABLE(engine_options, "engine",
-                   "a preset of hand-off, scheduler and KV cache; what is written wins", engine_rows);
+OPTION_TABLE(engine_options, "engine", "a preset of hand-off, scheduler and KV cache; what is written wins",
+             engine_rows);
 
 #define VALUE(member) offsetof(struct engine_value, member)
 
@@ -33,7 +33,7 @@ static const struct option value_rows[] = {
     {"value", OPTION_NODE, NULL, 0, 0, NULL, VALUE(value_node), "what it is with this engine"},
     {"source", OPTION_STRING, NULL, 0, 0, NULL, VALUE(source), "where that is from"},
 };
-const OPTION_TABLE(engine_value_options, "engine-value", "one value of an engine", value_rows);
+OPTION_TABLE(engine_value_options, "engine-value", "one value of an engine", value_rows);
 
 /* The first word of a path says what it is of. */
 static bool path_of(const char *path, const char *word)
@@ -47,8 +47,12 @@ static bool check_path(const struct node *node, const char *path, struct error *
     bool known = path_of(path, "handoff") || path_of(path, "pool");
     for (int role = 0; role < ROLE_COUNT; role++)
         known |= path_of(path, role_names[role]);
-    return known || node_error(node_get(node, "path"), error,
-                               "'%s' begins with none of handoff., pool., unified., prefill., decode.", path);
+    if (!known)
+        return node_error(node_get(node, "path"), error,
+                          "'%s' begins with none of handoff., pool., unified., prefill., decode.", path);
+    bool keys = path[strspn(path, "abcdefghijklmnopqrstuvwxyz_.")] == '\0' && !strstr(path, "..") &&
+                path[strlen(path) - 1] != '.' && strlen(path) < 64;
+    return keys || node_error(node_get(node, "path"), error, "'%s' is no path of keys", path);
 }
 
 /* Calls a function with each value, in order. */
@@ -94,7 +98,7 @@ static bool fill_in(void *context, const struct engine_value *value)
 
 static bool apply(const struct node *engine, struct target target)
 {
-    struct engine_preset preset;
+    struct engine_preset preset = {0};
     return !engine || node_type(engine) == NODE_NULL ||
            each_value(engine, &preset, fill_in, &target, target.error);
 }
@@ -140,7 +144,7 @@ static bool describe(void *context, const struct engine_value *value)
 
 bool sim_describe_engine(const struct node *engine, struct text *text, struct error *error)
 {
-    struct engine_preset preset;
+    struct engine_preset preset = {0};
     struct text values = {0};
     bool good = each_value(engine, &preset, describe, &values, error);
     if (good)

@@ -50,8 +50,8 @@ static void test_values(void)
 {
     static const char *const sglang[] = {"cluster.engine=sglang", NULL};
     static const char *const as_sglang[] = {
-        "cluster.handoff={\"first_token\": \"relay\", \"reserve\": \"before-prefill\", \"reserve_tokens\": "
-        "\"prompt+headroom\", \"headroom_tokens\": 512, \"overlap\": \"chunk\"}",
+        ("cluster.handoff={\"first_token\": \"relay\", \"reserve\": \"before-prefill\", \"reserve_tokens\": "
+         "\"prompt+headroom\", \"headroom_tokens\": 512, \"overlap\": \"chunk\"}"),
         BLOCKS(1), "cluster.pools[0].scheduler={\"chunked_prefill\": true, \"max_num_batched_tokens\": 8192}",
         "cluster.pools[1].scheduler.preemption=swap", NULL};
     static const char *const trt[] = {"cluster.engine=trt-llm", NULL};
@@ -62,8 +62,8 @@ static void test_values(void)
     static const char *const distserve[] = {"cluster.engine=distserve", NULL};
     static const char *const as_distserve[] = {"cluster.handoff.first_token=prefill", NULL};
     static const char *const splitwise[] = {"cluster.engine=splitwise", NULL};
-    static const char *const as_splitwise[] = {"cluster.handoff={\"first_token\": \"prefill\", \"reserve\": "
-                                               "\"before-prefill\", \"overlap\": \"layer\"}",
+    static const char *const as_splitwise[] = {("cluster.handoff={\"first_token\": \"prefill\", \"reserve\": "
+                                                "\"before-prefill\", \"overlap\": \"layer\"}"),
                                                NULL};
     check_same(experiment_disaggregated, sglang, as_sglang);
     check_same(experiment_disaggregated, trt, as_trt);
@@ -82,8 +82,8 @@ static void test_order(void)
         "cluster.pools[0].kv.block_tokens=8",
         "cluster.pools[1].kv.block_tokens=1",
         "cluster.pools[0].scheduler={\"max_num_batched_tokens\": 8192, \"max_num_seqs\": 2048}",
-        "cluster.pools[1].scheduler={\"max_num_batched_tokens\": 8192, \"max_num_seqs\": 2048, "
-        "\"preemption\": \"swap\"}",
+        ("cluster.pools[1].scheduler={\"max_num_batched_tokens\": 8192, \"max_num_seqs\": 2048, "
+         "\"preemption\": \"swap\"}"),
         NULL};
     check_same(experiment_disaggregated, some, others);
 }

@@ -57,7 +57,7 @@ static void check_reserved(const char *reserve_tokens, int64_t blocks, bool wait
     CU_ASSERT_EQUAL(outcome.rows[0].e2e_ns, (waits ? 35 : 37) * MS);
     CU_ASSERT_EQUAL(outcome.rows[1].decode_queue_ns, (waits ? 22 : 0) * MS);
     CU_ASSERT_EQUAL(outcome.rows[1].e2e_ns, (waits ? 57 : 37) * MS);
-    CU_ASSERT_EQUAL(outcome.instances[1].kv_peak_blocks, peak_blocks);
+    CU_ASSERT_EQUAL((int64_t)outcome.instances[1].kv_peak_blocks, peak_blocks);
     outcome_clear(&outcome);
 }
 
@@ -261,8 +261,8 @@ static void test_different_pools(void)
         CU_ASSERT_EQUAL(outcome.rows[0].kv_transfer_bytes, (uint64_t)bytes);
         CU_ASSERT_EQUAL(outcome.rows[0].transfer_ns, 3 * MS + ends->layers * ends->pieces * 1000 +
                                                          simtime_from_seconds((double)bytes / rate));
-        CU_ASSERT_EQUAL(outcome.instances[0].kv_peak_blocks, sent_tokens / ends->prefill_block);
-        CU_ASSERT_EQUAL(outcome.instances[1].kv_peak_blocks,
+        CU_ASSERT_EQUAL((int64_t)outcome.instances[0].kv_peak_blocks, sent_tokens / ends->prefill_block);
+        CU_ASSERT_EQUAL((int64_t)outcome.instances[1].kv_peak_blocks,
                         (10 + ends->decode_block - 1) / ends->decode_block);
         outcome_clear(&outcome);
     }
