@@ -120,6 +120,24 @@ void experiment_sessions(struct experiment *experiment, const struct experiment_
                    experiment->trace);
 }
 
+void experiment_hashes(struct experiment *experiment, const struct experiment_request *requests,
+                       const char *const *hashes, size_t count, int64_t block_tokens)
+{
+    struct text text = {0};
+    for (size_t i = 0; i < count; i++)
+        text_append(&text,
+                    "{\"timestamp\": %.6f, \"input_length\": %lld, \"output_length\": %lld, \"hash_ids\": "
+                    "[%s]}\n",
+                    (double)requests[i].send_ns / 1e6, (long long)requests[i].prompt_tokens,
+                    (long long)requests[i].output_tokens, hashes[i]);
+    write_file(experiment->trace, text_string(&text));
+    text_clear(&text);
+    experiment_set(
+        experiment,
+        "workload={\"trace\": {\"format\": \"mooncake\", \"path\": \"%s\", \"block_tokens\": %lld}}",
+        experiment->trace, (long long)block_tokens);
+}
+
 void experiment_synthetic(struct experiment *experiment, const char *prompt, const char *output,
                           const char *arrivals, int64_t requests)
 {
@@ -173,6 +191,14 @@ static void take(void *context, const struct results *results)
     }
     outcome->series_interval_ns = results->series_interval_ns;
     outcome->series_count = results->series_count;
+    outcome->link_count = results->link_count;
+    outcome->links = copy_of(results->links, results->link_count, sizeof(struct link_row));
+    outcome->link_bins = mem_array(outcome->link_count * outcome->series_count, sizeof(struct link_bin_row));
+    for (size_t i = 0; i < outcome->link_count && outcome->series_count > 0; i++)
+        memcpy(outcome->link_bins + i * outcome->series_count, results->link_series[i],
+               outcome->series_count * sizeof(struct link_bin_row));
+    for (size_t i = 0; i < outcome->link_count; i++)
+        outcome->links[i].pool = NULL;
     outcome->series = mem_array(results->pool_count, sizeof *outcome->series);
     for (size_t i = 0; i < results->pool_count; i++)
         outcome->series[i] =
@@ -231,6 +257,8 @@ void outcome_clear(struct outcome *outcome)
     mem_free(outcome->rows);
     mem_free(outcome->instances);
     mem_free(outcome->pools);
+    mem_free(outcome->links);
+    mem_free(outcome->link_bins);
     for (int metric = 0; metric < METRIC_COUNT; metric++)
         mem_free(outcome->histograms[metric]);
     *outcome = (struct outcome){0};
@@ -264,12 +292,16 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(stalled_ns);
     COMPARE(interference_ns);
     COMPARE(blocked_ns);
+    COMPARE(congestion_ns);
     COMPARE(kv_transfer_bytes);
     COMPARE(prefill_instance);
     COMPARE(decode_instance);
     COMPARE(preemptions);
     COMPARE(swaps);
     COMPARE(swapped_bytes);
+    COMPARE(cached_prompt_tokens);
+    COMPARE(host_prompt_tokens);
+    COMPARE(ssd_prompt_tokens);
     COMPARE(status);
     COMPARE(reason);
     COMPARE(priority);
@@ -307,6 +339,10 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(moving_request_ns);
     COMPARE(sent_bytes);
     COMPARE(received_bytes);
+    COMPARE(cached_tokens);
+    COMPARE(cached_host_tokens);
+    COMPARE(cached_ssd_tokens);
+    COMPARE(evicted_blocks);
 #undef COMPARE
 #define COMPARE(field)                                                                                       \
     if (a->field < b->field || a->field > b->field)                                                          \
@@ -319,6 +355,14 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(mbu);
     return NULL;
 #undef COMPARE
+}
+
+static bool same_links(const struct outcome *a, const struct outcome *b)
+{
+    bool same = a->link_count == b->link_count && a->series_count == b->series_count;
+    for (size_t i = 0; same && i < a->link_count * a->series_count; i++)
+        same = a->link_bins[i].bytes == b->link_bins[i].bytes;
+    return same;
 }
 
 static bool same_histogram(const struct outcome *a, const struct outcome *b, int metric)
@@ -367,12 +411,15 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
     /* The only one of its metrics that is not a figure of rows. */
     if (memcmp(&a->summary.itl, &b->summary.itl, sizeof a->summary.itl) != 0)
         return "mean, a percentile or the longest of ITL";
+    if (!same_links(a, b))
+        return "bytes of a link in a bin";
     return a->checksum == b->checksum ? NULL : "checksum";
 }
 
 /* Sums over the rows, to be met by the instances' own sums. */
 struct row_sums {
-    uint64_t prompt_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved, bytes;
+    uint64_t prompt_tokens, cached_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved,
+        bytes;
     int64_t waiting_ns, running_ns, moving_ns;
     int64_t moving_slack_ns; /* that moving_ns could be more: rows do not say where a request stalled */
 };
@@ -424,6 +471,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         bool moved = row->decode_instance >= 0;
         sums.completed++;
         sums.prompt_tokens += row->prompt_tokens;
+        sums.cached_tokens += row->cached_prompt_tokens;
         sums.output_tokens += row->output_tokens;
         sums.preemptions += row->preemptions;
         sums.swaps += row->swaps;
@@ -449,6 +497,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         CU_ASSERT(row->interference_ns >= 0 && row->interference_ns <= row->decode_ns);
         CU_ASSERT(row->blocked_ns >= 0 &&
                   row->blocked_ns <= row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns);
+        CU_ASSERT(row->congestion_ns >= 0 && (row->congestion_ns <= row->transfer_ns || first < 5));
         CU_ASSERT(row->swaps <= row->preemptions && (row->swaps > 0) == (row->swapped_bytes > 0));
     }
     return sums;
@@ -549,7 +598,8 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
     CU_ASSERT_EQUAL(summary->swapped_bytes, rows.swapped_bytes);
     /* A recompute also runs the last sampled token, which was in no cache before: one more for each preempted
      * decode, none for a preempted partial prefill. */
-    uint64_t needed = rows.prompt_tokens + sums.recomputed_tokens;
+    uint64_t needed = rows.prompt_tokens - rows.cached_tokens + sums.recomputed_tokens;
+    CU_ASSERT_EQUAL(summary->cached_prompt_tokens, rows.cached_tokens);
     CU_ASSERT(sums.prefill_tokens >= needed && sums.prefill_tokens <= needed + sums.preemptions - sums.swaps);
     CU_ASSERT_EQUAL(summary->moved_requests, rows.moved);
     CU_ASSERT_EQUAL(sums.sent_bytes, rows.bytes);

@@ -20,6 +20,12 @@ struct event {
     void *body;                  /* moved with the message: the receiver owns it now; NULL: none */
 };
 
+/* Bytes that belong to a body and move with it, as many as each needs. */
+struct engine_tail {
+    void *bytes; /* NULL: none */
+    size_t count;
+};
+
 struct engine;
 
 /* How an entity reacts. Handlers run on the rank that owns the entity and may only send and wake. */
@@ -37,6 +43,7 @@ struct engine_config {
     const uint32_t *owners; /* rank of each entity; copied */
     int64_t lookahead_ns;   /* > 0: a message to another entity takes at least that */
     size_t body_bytes;      /* size of every body */
+    size_t tail_at;         /* where in a body its struct engine_tail is; 0: no body has one */
     int exchange;           /* enum engine_exchange; auto: fused up to 8 ranks */
 };
 
@@ -87,6 +94,9 @@ void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns);
 /* A zeroed body, and giving one back. Local. */
 void *engine_body_new(struct engine *engine);
 void engine_body_free(struct engine *engine, void *body);
+
+/* Gives a body without a tail one of so many bytes, which hold anything. Local. */
+void *engine_body_extend(struct engine *engine, void *body, size_t count);
 
 /* Adds to this rank's progress counter (requests done). Local. */
 void engine_count(struct engine *engine, uint64_t n);

@@ -21,6 +21,15 @@ struct swap_config {
     double ns_per_block;     /* either way, all GPUs at the same time */
 };
 
+/* Blocks that requests share, or that are in the cache whatever they hold. */
+struct caching_config {
+    bool on;
+    int64_t hash_tokens;               /* of a block that hashes name; 0: requests share nothing */
+    int64_t tier_blocks[PREFIX_TIERS]; /* room of those below the GPUs, of a member, in such blocks */
+    double ns_per_block[PREFIX_TIERS]; /* from there to all GPUs at the same time */
+    double hit_share;                  /* of a prompt that is in the cache whatever it is */
+};
+
 /* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members
  * (replica.h). */
 struct instance_config {
@@ -42,6 +51,7 @@ struct instance_config {
     int64_t kv_bytes_per_token; /* of the model, each KV head once */
     int64_t kv_bytes_per_block; /* of all GPUs: B x bytes per token x copies */
     struct swap_config swap;
+    struct caching_config caching;
     struct activation_rule activations;
     int64_t setup_ns;       /* of a transfer */
     struct wire_end wire;   /* this end of a transfer */

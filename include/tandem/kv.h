@@ -11,6 +11,7 @@
 #include "tandem/error.h"
 #include "tandem/node.h"
 #include "tandem/option.h"
+#include "tandem/prefix.h"
 
 /* none: every iteration computes whole sequences again. */
 enum kv_cache { KV_CACHE_KEPT, KV_CACHE_NONE };
@@ -60,6 +61,10 @@ struct kv_config {
     double margin_gib;        /* of a GPU that is left free; with activations that are not the engine's */
     double alloc_us;          /* of an allocation */
     double copy_ns_per_block; /* resolved: read and written once, by all GPUs at the same time */
+    bool prefix_caching;      /* blocks with contents that a request has are shared and kept */
+    double prefix_hit_share;  /* of each prompt, that is in the cache whatever it is */
+    double host_tier_gib, host_tier_gb_per_s; /* of each GPU; a rate of 0 is automatic */
+    double ssd_tier_gib, ssd_tier_gb_per_s;
     _Alignas(max_align_t) unsigned char settings[KV_SETTINGS_BYTES]; /* the allocator's own */
 };
 
@@ -119,6 +124,9 @@ struct kv {
     int64_t capacity_blocks;
     int64_t used_blocks; /* taken, whether tokens are in them or not */
     int64_t peak_blocks;
+    int64_t kept_blocks;       /* free, but what they hold may be wanted again: taken last */
+    struct prefix *prefix;     /* what they hold; NULL: nothing is kept. Borrowed. */
+    int64_t prefix_blocks;     /* of ours, of one of its blocks */
     uint64_t allocated_blocks; /* since the start, as all below */
     uint64_t freed_blocks;
     uint64_t allocations, copies, compactions, copied_blocks;
@@ -182,6 +190,14 @@ static inline void kv_take_each(struct kv *kv, int64_t blocks)
 
 /* Gives such blocks back; aborts when more are given than are used. */
 void kv_give(struct kv *kv, int64_t blocks);
+
+/* From now on blocks that are given with kv_keep are kept for prefix, as many at a time as one of its blocks
+ * is long. It evicts where others are taken instead. Without places; prefix is borrowed. */
+void kv_share(struct kv *kv, struct prefix *prefix, int64_t prefix_blocks);
+
+/* Gives blocks back that are kept; takes such blocks again. */
+void kv_keep(struct kv *kv, int64_t blocks);
+void kv_reuse(struct kv *kv, int64_t blocks);
 
 /* Whether so many blocks can be taken: as many are free, and where it matters there is a place for them,
  * maybe after a compaction that is done then and there. 0 always can. */

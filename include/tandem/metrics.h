@@ -108,7 +108,10 @@ struct usage {
     uint64_t swapped_out_bytes, swapped_in_bytes;
     uint64_t kv_peak_blocks, kv_peak_tokens, kv_allocated_blocks, kv_freed_blocks;
     uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_blocks, kv_cost_ns; /* kv.h */
-    uint64_t sent_bytes, received_bytes;                                              /* KV transfers */
+    uint64_t cached_tokens; /* of prompts (and of what came again after a preemption), found in the cache */
+    uint64_t cached_host_tokens, cached_ssd_tokens; /* of them, where */
+    uint64_t evicted_blocks;                        /* that were kept, from the GPUs */
+    uint64_t sent_bytes, received_bytes;            /* KV transfers */
 };
 
 /* Adds; peaks are the higher of both. */
@@ -141,10 +144,11 @@ struct metrics_counts {
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
-    uint64_t window_prompt_tokens;                    /* of completed window requests */
-    wide_t e2e_ns;                                    /* sum over completed requests (Little's law) */
-    wide_t window_stage_ns[STAGE_COUNT];              /* of completed window requests */
-    wide_t window_interference_ns, window_blocked_ns; /* likewise */
+    uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
+    uint64_t window_prompt_tokens;       /* of completed window requests */
+    wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
+    wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
+    wide_t window_interference_ns, window_blocked_ns, window_congestion_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
     wide_t third_wait_ns[3]; /* their router_queue + prefill_queue + decode_queue + admission + stalled */

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "tandem/engine.h"
 #include "tandem/handoff.h"
 #include "tandem/row.h"
 
@@ -29,7 +30,18 @@ struct request {
     int64_t prefill_place;     /* where the prefill instance holds its blocks */
     int64_t decode_place;      /* where blocks are reserved for it, before prefill */
     uint32_t user;             /* closed loop: who sent it */
+    struct engine_tail hashes; /* of its blocks, where some pool shares them: see workload.h */
 };
+
+static inline const uint64_t *request_hashes(const struct request *request)
+{
+    return request->hashes.bytes;
+}
+
+static inline size_t request_hash_count(const struct request *request)
+{
+    return request->hashes.count / sizeof(uint64_t);
+}
 
 /* Message types. */
 enum serving_message {
@@ -40,13 +52,14 @@ enum serving_message {
     MESSAGE_FLOW,    /* decode -> fabric: words of enum flow_word */
     MESSAGE_PUSH,    /* prefill -> fabric: the same; body, where layers are sent: two times, for the fabric */
     MESSAGE_PREFILLED, /* prefill -> decode that has reserved: word 0 is the place, body the request */
-    MESSAGE_KV_DONE,   /* fabric -> both ends: word 0 is the place, word 1 the bytes */
+    MESSAGE_KV_DONE,   /* fabric -> both ends: words of enum kv_done_word */
     MESSAGE_REPORT,    /* instance -> router: words of enum report_word */
     MESSAGE_ENDED      /* instance -> router: a closed-loop user's request ended; word 0 is the user */
 };
 
 /* A place in an instance: member << 32 | slot. */
 enum flow_word { FLOW_PEER, FLOW_BYTES, FLOW_PREFILL_PLACE, FLOW_DECODE_PLACE, FLOW_LATENCY_NS };
+enum kv_done_word { KV_DONE_PLACE, KV_DONE_BYTES, KV_DONE_CONGESTION_NS };
 /* Waiting: queued, offered or on their way in. */
 enum report_word {
     REPORT_QUEUED_TOKENS,

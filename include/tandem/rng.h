@@ -12,7 +12,8 @@ enum rng_purpose {
     RNG_OUTPUT_TOKENS = 3,
     RNG_THINK_TIME = 4,
     RNG_ROUTER = 5,
-    RNG_PRIORITY = 6
+    RNG_PRIORITY = 6,
+    RNG_TIE = 7
 };
 
 /* 64 random bits. */

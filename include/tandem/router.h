@@ -40,6 +40,8 @@ struct router_view {
         *loads;       /* by load, of those that the policy uses: value of each instance, none below 0 */
     int64_t kv_whole; /* ROUTER_KV of an instance with all its blocks in use */
     const struct router_weights *weights;
+    uint64_t prefix; /* names the request's first blocks; 0: it has none */
+    double prefix_bound;
 };
 
 struct router_policy {
@@ -48,6 +50,7 @@ struct router_policy {
     unsigned uses; /* loads, as bits 1 << ROUTER_x; instances send reports only where there is one */
     bool draws;    /* asks for the random number, which is 0 otherwise */
     bool sessions; /* asks for previous */
+    bool prefixes; /* asks for prefix, which is 0 otherwise */
     bool weighted; /* asks for weights, which then have to be given; uses those loads alone that have one */
     /* Index of the chosen instance. Only view and the random draw (seeded by the request) may matter. */
     uint32_t (*choose)(const struct router_view *view, uint64_t random);
@@ -60,6 +63,8 @@ struct router_config {
     int decode_choice; /* 0: the same, else index + 1 */
     const struct node *weights_node;
     struct router_weights weights;
+    int64_t prefix_blocks; /* that prefix is of */
+    double prefix_bound;   /* most requests of an instance that is chosen by it, relative to the mean */
     int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
     int64_t max_queued_requests;       /* that the router holds; 0: no limit */
     const struct node *deadline_node;
@@ -109,6 +114,7 @@ struct router_cluster {
      * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;
     struct handoff_config handoff;
+    bool keeps_hashes; /* requests carry the hashes of their blocks */
     uint64_t seed;
 };
 

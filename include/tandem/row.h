@@ -41,15 +41,19 @@ struct row {
     int64_t stalled_ns;      /* preempted until scheduled again */
     int64_t interference_ns; /* of decoding: what others' prefills made it longer; not a stage */
     int64_t blocked_ns;      /* of the queues: while the one ahead did not fit; not a stage */
+    int64_t congestion_ns;   /* of the transfer: what others' made it longer; not a stage */
     uint64_t kv_transfer_bytes;
     int32_t prefill_instance; /* row of /instances; -1: none */
     int32_t decode_instance;  /* -1: stayed on the prefill instance */
     uint32_t preemptions;
     uint32_t swaps;         /* of them: its blocks went to the host, and came back */
     uint64_t swapped_bytes; /* both ways */
-    uint8_t status;         /* enum row_status */
-    uint8_t reason;         /* enum row_reason */
-    uint8_t priority;       /* class, 0 the most urgent */
+    /* Of the prompt: never computed for this request, since it was in the cache; of them, of the host or the
+     * SSD. */
+    uint32_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
+    uint8_t status;   /* enum row_status */
+    uint8_t reason;   /* enum row_reason */
+    uint8_t priority; /* class, 0 the most urgent */
 };
 
 /* The sum of all stages. */

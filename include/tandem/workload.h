@@ -26,6 +26,11 @@ struct workload_request {
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
     int64_t session;  /* number of the conversation, -1: none */
+    /* What its blocks of workload_hash_tokens() hold, the prompt's first: equal hashes are equal blocks with
+     * the same blocks before them. Of full blocks only; there may be fewer (the rest is like no other) or
+     * more (they go on over the output). Borrowed until the next request is asked for. */
+    const uint64_t *hashes;
+    size_t hash_count;
 };
 
 struct workload;
@@ -50,6 +55,9 @@ bool workload_next(struct workload *workload, struct workload_request *request);
 
 /* Number of requests that it will give. */
 int64_t workload_count(const struct workload *workload);
+
+/* Tokens of the blocks that requests' hashes name; 0: requests have none. */
+int64_t workload_hash_tokens(const struct workload *workload);
 
 /* Classes of priority, from 0 to the highest that it has; at least 1. */
 int64_t workload_classes(const struct workload *workload);
@@ -85,6 +93,9 @@ struct trace_row {
     int64_t max_tokens; /* 0: not given */
     int64_t priority;   /* class, 0 the most urgent and where there is none */
     int64_t session;    /* number of the conversation, -1: none */
+    /* Of its blocks, as in struct workload_request; borrowed from the reader until its next line. */
+    const uint64_t *hashes;
+    size_t hash_count;
 };
 
 struct trace_reader {
@@ -103,6 +114,8 @@ struct trace_reader {
      * frees it. */
     void *(*start)(const void *options);
     void (*stop)(void *state);
+    /* Tokens of the blocks that rows have hashes of. NULL: rows have none. */
+    int64_t (*hash_tokens)(const void *state);
 };
 
 extern const struct trace_reader *const trace_readers[]; /* generated from src/workload/readers, NULL-ended */

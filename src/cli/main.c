@@ -120,12 +120,10 @@ static bool parse_arguments(int count, char **values, bool is_run, struct argume
 }
 
 /* A window's messages to one rank are a few dozen KiB. Open MPI's shared memory sends those of up to 4 KiB at
- * once and has a conversation about larger ones, which doubles the time of an exchange. Started without
- * mpirun, it brings up a daemon for processes that nobody will spawn, which takes longer than a small run.
- * Other libraries do not look at these variables; what the user has set stays. */
-static void tune_mpi(void)
+ * once and has a conversation about larger ones, which doubles the time of an exchange. Other libraries do
+ * not look at these variables; what the user has set stays. */
+static void send_at_once(void)
 {
-    setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
     setenv("OMPI_MCA_btl_vader_eager_limit", "65536", 0);
     setenv("OMPI_MCA_btl_sm_eager_limit", "65536", 0); /* its name from 5.0 on */
 }
@@ -135,7 +133,7 @@ static int command_run(int count, char **values)
     struct arguments arguments = {0};
     struct error error = {0};
     int rank, status;
-    tune_mpi();
+    send_at_once();
     MPI_Init(NULL, NULL);
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (parse_arguments(count, values, true, &arguments, &error))
@@ -244,7 +242,7 @@ static int command_list(int count, char **values)
         found = true;
         printf("routers:\n");
         for (int i = 0; router_policies[i]; i++)
-            printf("  %-14s %s\n", router_policies[i]->name, router_policies[i]->doc);
+            printf("  %-16s %s\n", router_policies[i]->name, router_policies[i]->doc);
     }
     if (!topic || strcmp(topic, "allocators") == 0) {
         found = true;

@@ -6,6 +6,7 @@
 #include "tandem/simtime.h"
 
 #define BODIES_PER_CHUNK 256
+#define TAIL_CHUNK_BYTES (1 << 16)
 #define FETCH_BYTES      768 /* of an entity's state: what most events look at */
 #define FETCH_ENTITIES   512
 #define EVENTS_PER_LOOK  65536 /* events between two looks at the hooks */
@@ -86,14 +87,19 @@ void engine_attach(struct engine *engine, uint32_t entity, const struct engine_h
     engine->slots[entity].state = state;
 }
 
+static void add_chunk(struct engine *engine, void *chunk)
+{
+    if (engine->body_chunk_count == engine->body_chunk_capacity)
+        engine->body_chunks = mem_grow(engine->body_chunks, &engine->body_chunk_capacity,
+                                       engine->body_chunk_count + 1, sizeof(void *));
+    engine->body_chunks[engine->body_chunk_count++] = chunk;
+}
+
 void *body_take(struct engine *engine)
 {
     if (!engine->free_bodies) {
-        if (engine->body_chunk_count == engine->body_chunk_capacity)
-            engine->body_chunks = mem_grow(engine->body_chunks, &engine->body_chunk_capacity,
-                                           engine->body_chunk_count + 1, sizeof(void *));
         char *chunk = mem_array(BODIES_PER_CHUNK, engine->config.body_bytes);
-        engine->body_chunks[engine->body_chunk_count++] = chunk;
+        add_chunk(engine, chunk);
         for (size_t i = BODIES_PER_CHUNK; i-- > 0;) {
             void *body = chunk + i * engine->config.body_bytes;
             memcpy(body, &engine->free_bodies, sizeof(void *));
@@ -111,8 +117,47 @@ void *engine_body_new(struct engine *engine)
     return memset(body_take(engine), 0, engine->config.body_bytes);
 }
 
+static size_t tail_class(size_t count)
+{
+    size_t class = 0;
+    while (((size_t)TAIL_BYTES << class) < count)
+        class ++;
+    CHECK(class < TAIL_CLASSES, "a tail of %zu bytes", count);
+    return class;
+}
+
+void *engine_body_extend(struct engine *engine, void *body, size_t count)
+{
+    struct engine_tail *tail = body_tail(engine, body);
+    CHECK(tail && !tail->bytes && count > 0, "a body cannot have a tail of %zu bytes", count);
+    size_t class = tail_class(count), size = (size_t)TAIL_BYTES << class;
+    if (!engine->free_tails[class]) {
+        size_t tails = size < TAIL_CHUNK_BYTES ? TAIL_CHUNK_BYTES / size : 1;
+        char *chunk = mem_array(tails, size);
+        add_chunk(engine, chunk);
+        for (size_t i = tails; i-- > 0;) {
+            void *place = chunk + i * size;
+            memcpy(place, &engine->free_tails[class], sizeof(void *));
+            engine->free_tails[class] = place;
+        }
+    }
+    *tail = (struct engine_tail){engine->free_tails[class], count};
+    memcpy(&engine->free_tails[class], tail->bytes, sizeof(void *));
+    return tail->bytes;
+}
+
+static void free_tail(struct engine *engine, const struct engine_tail *tail)
+{
+    size_t class = tail_class(tail->count);
+    memcpy(tail->bytes, &engine->free_tails[class], sizeof(void *));
+    engine->free_tails[class] = tail->bytes;
+}
+
 void engine_body_free(struct engine *engine, void *body)
 {
+    const struct engine_tail *tail = body_tail(engine, body);
+    if (tail && tail->bytes)
+        free_tail(engine, tail);
     memcpy(body, &engine->free_bodies, sizeof(void *));
     engine->free_bodies = body;
     engine->live_bodies--;

@@ -69,6 +69,9 @@ void exchange_add(struct engine *engine, int rank, const struct queue_item *item
     memcpy(buffer_extend(buffer, sizeof *item), item, sizeof *item);
     if (event->body) {
         memcpy(buffer_extend(buffer, engine->config.body_bytes), event->body, engine->config.body_bytes);
+        const struct engine_tail *tail = body_tail(engine, event->body);
+        if (tail && tail->count > 0)
+            memcpy(buffer_extend(buffer, tail->count), tail->bytes, tail->count);
         engine_body_free(engine, event->body);
     }
     if (event->time_ns < engine->exchange.min_sent_ns)
@@ -76,8 +79,21 @@ void exchange_add(struct engine *engine, int rank, const struct queue_item *item
     engine->stats.remote_messages++;
 }
 
+/* A body that has come gets its tail, which the bytes begin with. Returns its size. */
+static size_t take_tail(struct engine *engine, void *body, const char *bytes, size_t left)
+{
+    struct engine_tail *tail = body_tail(engine, body);
+    if (!tail || tail->count == 0)
+        return 0;
+    size_t count = tail->count;
+    CHECK(count <= left, "cut tail of a body");
+    *tail = (struct engine_tail){0};
+    memcpy(engine_body_extend(engine, body, count), bytes, count);
+    return count;
+}
+
 /* On the wire an event is a queue_item; where it has a body (whose address means nothing here), body_bytes of
- * it follow. */
+ * it follow, and then its tail. */
 static void take_events(struct engine *engine, int rank, const char *bytes, size_t count)
 {
     const char *end = bytes + count;
@@ -91,6 +107,7 @@ static void take_events(struct engine *engine, int rank, const char *bytes, size
             item.event.body = body_take(engine);
             memcpy(item.event.body, bytes, engine->config.body_bytes);
             bytes += engine->config.body_bytes;
+            bytes += take_tail(engine, item.event.body, bytes, (size_t)(end - bytes));
         }
         queue_push(&engine->queue, rank, &item);
     }

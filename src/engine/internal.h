@@ -49,6 +49,10 @@ void queue_drop_top(struct queue *queue);
 const struct queue_item *queue_ahead(const struct queue *queue);
 void queue_clear(struct queue *queue);
 
+/* Tails have TAIL_BYTES << class bytes. */
+#define TAIL_BYTES   64
+#define TAIL_CLASSES 24
+
 /* Growing bytes for one peer. */
 struct buffer {
     char *bytes;
@@ -100,6 +104,7 @@ struct engine {
     void *free_bodies; /* singly linked through their first bytes */
     void **body_chunks;
     size_t body_chunk_count, body_chunk_capacity, live_bodies;
+    void *free_tails[TAIL_CLASSES]; /* by size, likewise */
     int64_t now_ns;
     uint64_t counted, total_counted;
     struct engine_stats stats;
@@ -107,6 +112,12 @@ struct engine {
 
 /* A body as it was left. */
 void *body_take(struct engine *engine);
+
+/* Its tail; NULL where bodies have none. */
+static inline struct engine_tail *body_tail(const struct engine *engine, void *body)
+{
+    return engine->config.tail_at > 0 ? (struct engine_tail *)((char *)body + engine->config.tail_at) : NULL;
+}
 
 void exchange_init(struct engine *engine);
 void exchange_clear(struct engine *engine);

@@ -45,6 +45,22 @@ static const struct option options[] = {
     {"margin_gib", OPTION_NUMBER, "1", 0, 1e5, NULL, FIELD(margin_gib),
      "memory of a GPU that activations padded and packed leave free beside weights and cache (as much as the "
      "engine keeps for itself)"},
+    {"prefix_caching", OPTION_BOOL, "false", 0, 0, NULL, FIELD(prefix_caching),
+     "blocks are shared by requests whose prompts begin alike, and kept after them until their room is "
+     "wanted "
+     "(allocator paged; the trace must say what is alike, as Mooncake's do)"},
+    {"prefix_hit_share", OPTION_NUMBER, "0", 0, 1, NULL, FIELD(prefix_hit_share),
+     "instead of prefix_caching: of each prompt so much, in whole blocks, is in the cache, whatever it is; "
+     "it "
+     "takes the room of any prompt"},
+    {"host_tier_gib", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(host_tier_gib),
+     "prefix_caching: host memory for blocks that leave the GPU, of each GPU; 0: none"},
+    {"host_tier_gb_per_s", OPTION_NUMBER, "0", 0, 1e6, NULL, FIELD(host_tier_gb_per_s),
+     "from there to a GPU; 0: as scheduler.swap_gb_per_s has it by itself"},
+    {"ssd_tier_gib", OPTION_NUMBER, "0", 0, 1e9, NULL, FIELD(ssd_tier_gib),
+     "prefix_caching: SSD for blocks that leave the host's memory, of each GPU; 0: none"},
+    {"ssd_tier_gb_per_s", OPTION_NUMBER, "6", 0.001, 1e6, NULL, FIELD(ssd_tier_gb_per_s),
+     "from there to a GPU (assumed: a drive on PCIe 4 for each)"},
 };
 
 static OPTION_TABLE(table, "kv", "the KV cache of an instance", options);
@@ -207,6 +223,15 @@ int64_t kv_most_sequences(const struct kv_config *config, int64_t capacity_block
     return kv_most_places(config, capacity_blocks, kv_size(&empty, tokens), most);
 }
 
+/* What is kept makes room for what is used. */
+static void drop_kept(struct kv *kv)
+{
+    while (kv->used_blocks + kv->kept_blocks > kv->capacity_blocks) {
+        prefix_evict(kv->prefix);
+        kv->kept_blocks -= kv->prefix_blocks;
+    }
+}
+
 /* Blocks change hands; what that costs is for the caller to say. */
 static void take(struct kv *kv, int64_t blocks)
 {
@@ -216,6 +241,8 @@ static void take(struct kv *kv, int64_t blocks)
     kv->allocated_blocks += (uint64_t)blocks;
     if (kv->used_blocks > kv->peak_blocks)
         kv->peak_blocks = kv->used_blocks;
+    if (kv->used_blocks + kv->kept_blocks > kv->capacity_blocks)
+        drop_kept(kv);
 }
 
 static void add_cost(struct kv *kv, int64_t cost_ns)
@@ -248,6 +275,27 @@ void kv_give(struct kv *kv, int64_t blocks)
           kv->used_blocks);
     kv->used_blocks -= blocks;
     kv->freed_blocks += (uint64_t)blocks;
+}
+
+void kv_share(struct kv *kv, struct prefix *prefix, int64_t prefix_blocks)
+{
+    CHECK(!kv->placed && prefix_blocks > 0, "%" PRId64 " blocks that are shared", prefix_blocks);
+    kv->prefix = prefix;
+    kv->prefix_blocks = prefix_blocks;
+}
+
+void kv_keep(struct kv *kv, int64_t blocks)
+{
+    kv_give(kv, blocks);
+    kv->kept_blocks += blocks;
+}
+
+void kv_reuse(struct kv *kv, int64_t blocks)
+{
+    CHECK(blocks <= kv->kept_blocks, "%" PRId64 " blocks wanted again, %" PRId64 " kept", blocks,
+          kv->kept_blocks);
+    kv->kept_blocks -= blocks;
+    take(kv, blocks);
 }
 
 int64_t kv_take_cost(struct kv *kv)

@@ -70,12 +70,21 @@ static const struct column requests[] = {
         "Head-of-line blocking, in no stage: time in queues, seats being free, behind a request that did not "
         "fit for "
         "want of KV blocks; in a static batch while slots of ended requests wait for its end."),
+    COLUMN(
+        congestion_ns, "ns",
+        "Congestion, in no stage: time of transfer_ns by which the transfer drained longer, or waited at its "
+        "sender's "
+        "port, than if it had had the network to itself."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache moved to the decode instance."),
     COLUMN(prefill_instance, "1", "Row of /instances that computed the prompt; -1: none."),
     COLUMN(decode_instance, "1", "Row of /instances that the request moved to; -1: it did not move."),
     COLUMN(preemptions, "1", "How often the request was preempted."),
     COLUMN(swaps, "1", "Of them: its blocks went to the host's memory and came back."),
     COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
+    COLUMN(cached_prompt_tokens, "tokens",
+           "Prompt tokens that were not computed for the request, since they were in the cache."),
+    COLUMN(host_prompt_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(ssd_prompt_tokens, "tokens", "Of them: on the SSD."),
     COLUMN(priority, "1", "Class of priority, 0 the most urgent."),
     NAMED("status", row, status, "1", "How the request ended.", row_status_names),
     NAMED("reason", row, reason, "1", "Why the request was refused.", row_reason_names),
@@ -116,6 +125,12 @@ static const struct column instances[] = {
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
     COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
     COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
+    COLUMN(cached_tokens, "tokens",
+           "Tokens that a request did not have computed (on decode instances: sent), since they were in the "
+           "cache; after preemptions too, over the whole run."),
+    COLUMN(cached_host_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(cached_ssd_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(evicted_blocks, "blocks", "KV blocks that were kept for later requests, and lost to others."),
     COLUMN(kv_capacity_blocks, "blocks", "KV blocks of the instance."),
     COLUMN(kv_peak_blocks, "blocks", "Most KV blocks in use at once."),
     COLUMN(kv_peak_tokens, "tokens", "Most tokens cached at once."),
@@ -195,6 +210,12 @@ static const struct column pools[] = {
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory."),
     COLUMN(swapped_out_bytes, "bytes", "KV cache copied to the host, of all GPUs."),
     COLUMN(swapped_in_bytes, "bytes", "KV cache copied back, of all GPUs; as many bytes."),
+    COLUMN(cached_tokens, "tokens",
+           "Tokens that a request did not have computed (on decode instances: sent), since they were in the "
+           "cache; after preemptions too, over the whole run."),
+    COLUMN(cached_host_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(cached_ssd_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(evicted_blocks, "blocks", "KV blocks that were kept for later requests, and lost to others."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
     COLUMN(
@@ -249,6 +270,38 @@ static const struct column timeseries[] = {
 TABLE(timeseries, "/timeseries/<pool>",
       "One row per bin of the attribute interval_ns, from time 0 to the end of the run; the last bin is cut "
       "there. At most 4,096 bins: pairs are merged when they are full.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, link_row, member, unit, doc, NULL)
+static const struct column links[] = {
+    COLUMN(kind, "",
+           "nic: ports of the pool's instances to the network; local: those inside nodes or NVLink domains; "
+           "uplink: of a leaf to the spine."),
+    COLUMN(direction, "", "send (prefill) or receive (decode); up or down."),
+    COLUMN(pool, "", "Name of the pool; empty for uplinks."),
+    COLUMN(leaf, "1", "Number of the leaf; -1 for ports."),
+    COLUMN(links, "1", "Ports that are counted together: one for each lane of an instance; 1 for uplinks."),
+    COLUMN(bytes_per_s, "bytes/s", "Capacity of all of them in this direction, efficiency included."),
+    COLUMN(bytes, "bytes", "KV cache that passed, over the whole run."),
+    COLUMN(utilization, "1", "bytes / (bytes_per_s x time to the end of the run)."),
+    COLUMN(
+        peak_utilization, "1",
+        "The same of the bin of /link_timeseries in which it was highest. With sharing none, which knows no "
+        "limits, more than 1 is possible."),
+};
+TABLE(links, "/links",
+      "One row per group of links that KV transfers pass; missing without prefill and decode pools.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, link_bin_row, member, unit, doc, NULL)
+static const struct column link_timeseries[] = {
+    COLUMN(start_ns, "ns", "Start of the bin."),
+    COLUMN(bytes, "bytes", "KV cache that passed in it; a transfer counts while it drains."),
+    COLUMN(utilization, "1", "Share of what could have passed; the last bin is cut at the end of the run."),
+};
+TABLE(link_timeseries, "/link_timeseries",
+      "One group per row of /links, named by its number: 0, 1, ... The bins are those of /timeseries; the "
+      "attribute interval_ns of each group is their width.");
 #undef COLUMN
 
 #define COLUMN(member, unit, doc) NAMED(#member, histogram_row, member, unit, doc, NULL)
@@ -350,12 +403,17 @@ static const struct column summary[] = {
     MEAN(mean_stalled_ns, "stalled"),
     COLUMN(mean_interference_ns, "ns", "Mean of interference_ns over completed window requests."),
     COLUMN(mean_blocked_ns, "ns", "Mean of blocked_ns over completed window requests."),
+    COLUMN(mean_congestion_ns, "ns", "Mean of congestion_ns over completed window requests."),
     COLUMN(gpus, "GPUs", "GPUs of all pools."),
     COLUMN(moved_requests, "requests", "Requests that moved to a decode instance."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache that they moved."),
     COLUMN(preemptions, "1", "Preemptions of completed requests."),
     COLUMN(swaps, "1", "Of them: blocks went to the host's memory and came back."),
     COLUMN(swapped_bytes, "bytes", "KV cache copied to the host and back, of all GPUs."),
+    COLUMN(cached_prompt_tokens, "tokens", "Prompt tokens of completed requests that were in the cache."),
+    COLUMN(host_prompt_tokens, "tokens", "Of them: in the host's memory."),
+    COLUMN(ssd_prompt_tokens, "tokens", "Of them: on the SSD."),
+    COLUMN(prefix_hit_share, "1", "cached_prompt_tokens / prompt_tokens."),
     COLUMN(kv_allocated_blocks, "blocks", "KV blocks taken, over the whole run."),
     COLUMN(kv_freed_blocks, "blocks", "KV blocks given back, over the whole run; equal to those taken."),
     COLUMN(utilization, "1", "Busy time / window, averaged over GPUs."),

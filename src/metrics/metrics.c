@@ -138,6 +138,7 @@ static void count_window(struct metrics *metrics, const struct row *row)
     count_stages(metrics, row);
     counts->window_interference_ns += (uint64_t)row->interference_ns;
     counts->window_blocked_ns += (uint64_t)row->blocked_ns;
+    counts->window_congestion_ns += (uint64_t)row->congestion_ns;
     count_slo(metrics, row, tpot_ns, queue_ns);
     int third = third_of(&metrics->config, row);
     counts->third_count[third]++;
@@ -166,6 +167,9 @@ static void count_completed(struct metrics *metrics, const struct row *row)
     counts->preemptions += row->preemptions;
     counts->swaps += row->swaps;
     counts->swapped_bytes += row->swapped_bytes;
+    counts->cached_prompt_tokens += row->cached_prompt_tokens;
+    counts->host_prompt_tokens += row->host_prompt_tokens;
+    counts->ssd_prompt_tokens += row->ssd_prompt_tokens;
     counts->e2e_ns += (uint64_t)row->e2e_ns;
     counts->window_completions += metrics_in_window(metrics, row->arrival_ns + row->e2e_ns);
 }
@@ -247,6 +251,10 @@ void usage_add(struct usage *into, const struct usage *from)
     into->kv_compactions += from->kv_compactions;
     into->kv_copied_blocks += from->kv_copied_blocks;
     into->kv_cost_ns += from->kv_cost_ns;
+    into->cached_tokens += from->cached_tokens;
+    into->cached_host_tokens += from->cached_host_tokens;
+    into->cached_ssd_tokens += from->cached_ssd_tokens;
+    into->evicted_blocks += from->evicted_blocks;
     into->sent_bytes += from->sent_bytes;
     into->received_bytes += from->received_bytes;
 }

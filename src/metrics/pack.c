@@ -126,12 +126,16 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->preemptions += from->preemptions;
     into->swaps += from->swaps;
     into->swapped_bytes += from->swapped_bytes;
+    into->cached_prompt_tokens += from->cached_prompt_tokens;
+    into->host_prompt_tokens += from->host_prompt_tokens;
+    into->ssd_prompt_tokens += from->ssd_prompt_tokens;
     into->window_prompt_tokens += from->window_prompt_tokens;
     into->e2e_ns += from->e2e_ns;
     for (int i = 0; i < STAGE_COUNT; i++)
         into->window_stage_ns[i] += from->window_stage_ns[i];
     into->window_interference_ns += from->window_interference_ns;
     into->window_blocked_ns += from->window_blocked_ns;
+    into->window_congestion_ns += from->window_congestion_ns;
     into->checksum += from->checksum;
 }
 

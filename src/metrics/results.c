@@ -172,6 +172,10 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .swaps = usage->swaps,
         .swapped_out_bytes = usage->swapped_out_bytes,
         .swapped_in_bytes = usage->swapped_in_bytes,
+        .cached_tokens = usage->cached_tokens,
+        .cached_host_tokens = usage->cached_host_tokens,
+        .cached_ssd_tokens = usage->cached_ssd_tokens,
+        .evicted_blocks = usage->evicted_blocks,
         .kv_capacity_blocks = pool->kv_capacity_blocks,
         .kv_peak_blocks = usage->kv_peak_blocks,
         .kv_peak_tokens = usage->kv_peak_tokens,
@@ -252,6 +256,10 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .swaps = usage->swaps,
         .swapped_out_bytes = usage->swapped_out_bytes,
         .swapped_in_bytes = usage->swapped_in_bytes,
+        .cached_tokens = usage->cached_tokens,
+        .cached_host_tokens = usage->cached_host_tokens,
+        .cached_ssd_tokens = usage->cached_ssd_tokens,
+        .evicted_blocks = usage->evicted_blocks,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
         .usd_per_million_prefill_tokens =
@@ -434,6 +442,11 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->preemptions = counts->preemptions;
     summary->swaps = counts->swaps;
     summary->swapped_bytes = counts->swapped_bytes;
+    summary->cached_prompt_tokens = counts->cached_prompt_tokens;
+    summary->host_prompt_tokens = counts->host_prompt_tokens;
+    summary->ssd_prompt_tokens = counts->ssd_prompt_tokens;
+    summary->prefix_hit_share =
+        build_ratio((double)counts->cached_prompt_tokens, (double)counts->prompt_tokens);
     summary->saturated = saturated(build);
 }
 
@@ -467,6 +480,8 @@ static void summarize_times(const struct build *build, struct summary *summary)
         build_ratio(wide_to_double(counts->window_interference_ns), (double)counts->window_completed);
     summary->mean_blocked_ns =
         build_ratio(wide_to_double(counts->window_blocked_ns), (double)counts->window_completed);
+    summary->mean_congestion_ns =
+        build_ratio(wide_to_double(counts->window_congestion_ns), (double)counts->window_completed);
 }
 
 static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)
@@ -551,6 +566,7 @@ void results_clear(struct results *results)
         mem_free(results->series[i]);
     mem_free(results->series);
     mem_free(results->pools);
+    results_clear_links(results);
     mem_free(results->classes);
     for (int i = 0; i < METRIC_COUNT; i++)
         mem_free(results->histograms[i]);

@@ -281,7 +281,8 @@ static int64_t walk_tokens(const struct instance *instance)
         const struct sequence *sequence = &instance->sequences[i];
         if (sequence->state == SEQUENCE_DECODE || sequence->state == SEQUENCE_PARKED)
             tokens += sequence->cached_tokens;
-        else if (sequence->state == SEQUENCE_PREFILL || sequence->state == SEQUENCE_HELD)
+        else if (sequence->state == SEQUENCE_PREFILL || sequence->state == SEQUENCE_HELD ||
+                 sequence->state == SEQUENCE_MOVING)
             tokens += sequence->computed_tokens;
         else if (sequence->state == SEQUENCE_READY)
             tokens += sequence->request->prompt_tokens + sequence->request->generated_tokens - 1;
@@ -314,7 +315,8 @@ static void naive_step(struct instance *instance, int64_t now_ns)
           "the batch's sums are off: %lld sequences, %lld of the window, %lld tokens", (long long)count,
           (long long)window_count, (long long)cached_tokens);
     instance->batch.sliding_tokens = sliding_tokens;
-    CHECK(instance->config->no_cache || walk_tokens(instance) == tokens_cached(instance),
+    CHECK(instance->config->no_cache ||
+              walk_tokens(instance) - instance->caching.shared_tokens == tokens_cached(instance),
           "%lld tokens are in the cache, not %lld", (long long)walk_tokens(instance),
           (long long)tokens_cached(instance));
 }

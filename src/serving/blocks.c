@@ -30,7 +30,9 @@ void blocks_give(struct instance *instance, uint32_t slot)
 {
     struct sequence *sequence = &instance->sequences[slot];
     cache_outside(instance, slot, 0);
-    if (!instance->kv.placed)
+    if (instance->caching.prefix)
+        caching_give(instance, slot);
+    else if (!instance->kv.placed)
         kv_give(&instance->kv, sequence->blocks);
     else if (sequence->blocks > 0)
         kv_remove(&instance->kv, slot);

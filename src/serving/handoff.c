@@ -44,7 +44,7 @@ static void describe_flow(const struct instance_config *config, struct request *
     const struct wire_end *sender = sends ? &config->wire : &request->other_end;
     const struct wire_end *receiver = sends ? &request->other_end : &config->wire;
     int32_t peer = sends ? request->row.decode_instance : request->row.prefill_instance;
-    int64_t block = sender->block_tokens, from = request->sent_tokens;
+    int64_t block = sender->block_tokens, from = request->sent_tokens - request->sent_tokens % block;
     int64_t bytes =
         ((tokens + block - 1) / block * block - from) * config->kv_bytes_per_token * receiver->copies;
     request->row.kv_transfer_bytes += (uint64_t)bytes;
@@ -162,7 +162,8 @@ static void grant(struct instance *instance, uint32_t slot, int64_t now_ns)
     struct request *request = sequence->request;
     int64_t words[ENGINE_WORDS];
     request->decode_place = instance_place(instance, slot);
-    request->sent_tokens = request->flows = 0;
+    request->sent_tokens = sequence->computed_tokens; /* it has them already */
+    request->flows = 0;
     if (config->handoff.reserve == RESERVE_AFTER_PREFILL) {
         describe_flow(config, request, request->context_tokens, words);
         engine_send(instance->engine, instance->entity, ENTITY_FABRIC, now_ns + config->latency_ns,
@@ -219,11 +220,15 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
            instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
+        if (instance->config->caching.on)
+            caching_look_up(instance, slot, sequence->request->context_tokens);
         int64_t blocks = kv_size(&instance->kv, reserved_tokens(instance, sequence->request));
-        if (!reservation_fits(instance, slot, blocks))
+        if (!reservation_fits(instance, slot, blocks - sequence->spared_blocks))
             return;
         blocked_leave(instance, sequence->request);
-        blocks_take(instance, slot, blocks);
+        if (instance->config->caching.on)
+            caching_admit(instance, slot, false);
+        blocks_take(instance, slot, blocks - sequence->blocks);
         ring_pop_front(&instance->offered);
         sequence->state = SEQUENCE_MOVING;
         instance->moving++;
@@ -253,17 +258,22 @@ static void come(struct instance *instance, uint32_t slot, int64_t now_ns)
     int64_t control_ns = (open ? 1 : 2) * instance->config->latency_ns;
     request->row.control_ns += control_ns;
     request->row.transfer_ns += request_stage(request, now_ns) - control_ns;
+    request->row.congestion_ns += sequence->congestion_ns;
     cache_outside(instance, slot, moved_tokens(request));
+    if (instance->caching.prefix)
+        caching_fill(instance, slot, moved_tokens(request));
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
     instance->boundary_due = true;
 }
 
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
+void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *words, int64_t now_ns)
 {
-    CHECK(instance->sequences[slot].state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
-    instance->meter.usage.received_bytes += bytes;
-    instance->sequences[slot].flows++;
+    struct sequence *sequence = &instance->sequences[slot];
+    CHECK(sequence->state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
+    instance->meter.usage.received_bytes += (uint64_t)words[KV_DONE_BYTES];
+    sequence->congestion_ns += words[KV_DONE_CONGESTION_NS];
+    sequence->flows++;
     come(instance, slot, now_ns);
 }
 

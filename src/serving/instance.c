@@ -102,7 +102,7 @@ void instance_receive(struct instance *instance, const struct event *event)
         if (instance->config->role == ROLE_PREFILL)
             handoff_done(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
         else
-            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
+            handoff_arrived(instance, (uint32_t)event->words[0], event->words, now_ns);
         break;
     default:
         CHECK(false, "instance %u got message type %u", instance->entity, event->type);
@@ -125,7 +125,7 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
         return;
     struct timer *timer = instance->config->timers[0];
     int64_t length_ns = timer_iteration_ns(timer, &work), alone_ns = length_ns;
-    int64_t copy_ns = kv_take_cost(&instance->kv) + swap_copy_ns(instance);
+    int64_t copy_ns = kv_take_cost(&instance->kv) + swap_copy_ns(instance) + caching_load_ns(instance);
     if (work.prefill_tokens > 0 && work.decode_sequences > 0) {
         work_keep_decodes(&work, &alone);
         alone_ns = timer_iteration_ns(timer, &alone);
@@ -196,6 +196,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
         kv_init_none(&instance->kv);
     else
         kv_init(&instance->kv, &config->kv, config->capacity_blocks);
+    caching_init(instance);
     batch_init(instance);
     return instance;
 }
@@ -203,6 +204,7 @@ struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_
 void instance_free(struct instance *instance)
 {
     batch_clear(instance);
+    caching_clear(instance);
     kv_clear(&instance->kv);
     mem_free(instance->sequences);
     waiting_clear(instance);
@@ -239,4 +241,6 @@ void instance_close(struct instance *instance, int64_t end_ns)
     usage->kv_compactions = kv->compactions;
     usage->kv_copied_blocks = kv->copied_blocks;
     usage->kv_cost_ns = kv->total_cost_ns;
+    if (kv->prefix)
+        usage->evicted_blocks = kv->prefix->evicted[PREFIX_GPU] * (uint64_t)kv->prefix_blocks;
 }

@@ -39,6 +39,7 @@ struct sequence {
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
     uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
     uint32_t flows;          /* prefill instance: that have not ended; decode instance: that have */
+    int64_t congestion_ns;   /* of its flows that have ended */
     uint64_t admission;      /* rises with every admission to the running list */
     int64_t blocks;          /* held; while in the batch: held when it joined */
     /* In the decode batch: */
@@ -52,6 +53,23 @@ struct sequence {
     int64_t highest_computed_tokens; /* ever: below it, work is repeated */
     int64_t stall_start_ns;          /* while preempted; else -1 */
     int64_t outside_tokens;          /* cached while it is not in the batch, as cache_outside was told */
+    int64_t spared_blocks; /* while it waits: of its hits, those that others use, which take no room */
+};
+
+/* A sequence's leading blocks that the cache knows by name; PREFIX_NONE: one that it does not. */
+struct chain {
+    uint32_t *blocks;
+    size_t count, capacity;
+    size_t named;
+};
+
+/* Blocks that requests share (kv.prefix_caching). */
+struct caching {
+    struct prefix *prefix; /* owned; NULL: they share none */
+    struct chain *chains;  /* by slot */
+    size_t chain_count, chain_capacity;
+    int64_t loaded_blocks[PREFIX_TIERS]; /* of hashes, since an iteration began */
+    int64_t shared_tokens; /* that sequences count beyond the first of each block; taken off outside_tokens */
 };
 
 /* A queue of slots with both ends open. */
@@ -190,6 +208,7 @@ struct instance {
     uint32_t *ended; /* slots whose last token came in this step */
     size_t ended_count, ended_capacity;
     int64_t held; /* prefill role: sequences whose blocks are kept for a transfer */
+    struct caching caching;
 };
 
 /* sequence.c: slots, lists. */
@@ -362,6 +381,26 @@ int64_t blocks_for_chunk(const struct instance *instance, const struct sequence 
 /* Gives all blocks of a sequence back; sequence->blocks stays. */
 void blocks_give(struct instance *instance, uint32_t slot);
 
+/* caching.c: blocks that requests share */
+void caching_init(struct instance *instance);
+void caching_clear(struct instance *instance);
+/* What of a sequence that waits, which has so many known tokens, is in the cache: computed_tokens becomes
+ * that, and spared_blocks what others use of it. Nothing is taken. */
+void caching_look_up(struct instance *instance, uint32_t slot, int64_t tokens);
+/* It uses what was just found. computes: the rest is computed here, so that this is not, unless it was
+ * before. */
+void caching_admit(struct instance *instance, uint32_t slot, bool computes);
+/* So many of its tokens are in the cache, or will be after the iteration that is planned. */
+void caching_fill(struct instance *instance, uint32_t slot, int64_t tokens);
+/* It gives all its blocks back: those with a name are kept. */
+void caching_give(struct instance *instance, uint32_t slot);
+/* What loading from the tiers below, since it was asked last, adds to the iteration that begins now. */
+int64_t caching_loaded_ns(struct instance *instance);
+static inline int64_t caching_load_ns(struct instance *instance)
+{
+    return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
+}
+
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
  * where not, and nothing has changed. */
@@ -409,7 +448,7 @@ void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int6
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
 void handoff_reserve(struct instance *instance, int64_t now_ns);
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *words, int64_t now_ns);
 void handoff_prefilled(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 void handoff_join(struct instance *instance, int64_t now_ns);
 /* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a

@@ -15,7 +15,7 @@
 struct resource {
     double capacity, left;
     uint32_t first; /* place of the first of its flows */
-    uint32_t unfixed;
+    uint32_t flows, unfixed;
     uint64_t visited;
     int64_t demand; /* wide: sum of its flows' */
 };
@@ -27,6 +27,7 @@ struct flow {
     bool active, fixed;
     bool wide; /* a resource on the path is */
     double cap, rate;
+    double bound;   /* the cap, or less: what resources that are not tight have */
     int64_t demand; /* what caps and resources that are not wide allow it, rounded up: sums are exact */
     uint64_t visited;
 };
@@ -36,13 +37,14 @@ struct maxmin {
     uint32_t resource_count, first_wide;
     struct flow *flows;
     size_t flow_capacity;
-    struct heap
-        shares;     /* of the resources with unfixed flows, while rates are computed; then caps of flows */
-    uint64_t visit; /* stamp of the current search */
-    uint32_t *component; /* resources found */
+    uint64_t visit;      /* stamp of the current search */
+    uint32_t *component; /* tight resources found */
     size_t component_count;
     uint32_t *changed; /* flows found */
-    size_t changed_count, changed_capacity;
+    size_t changed_count, changed_capacity, unfixed;
+    double least_bound; /* of them */
+    struct heap shares; /* of tight resources with unfixed flows; once they could matter, bounds of flows */
+    bool bounds_ranked;
 };
 
 struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide)
@@ -77,19 +79,17 @@ static uint32_t next_place(const struct maxmin *maxmin, uint32_t place)
     return flow_at(maxmin, place)->next[place % MAXMIN_RESOURCES];
 }
 
-/* Whether a resource could be a bottleneck. */
+/* Whether a resource could be a bottleneck that flows share. */
 static bool is_tight(const struct maxmin *maxmin, uint32_t number)
 {
     const struct resource *resource = &maxmin->resources[number];
-    return number < maxmin->first_wide || (double)resource->demand > resource->capacity;
+    return number < maxmin->first_wide ? resource->flows > 1 : (double)resource->demand > resource->capacity;
 }
 
 /* Bit k: number k of the flow's path is tight. */
 static uint32_t tight_part(const struct maxmin *maxmin, const struct flow *flow)
 {
     uint32_t part = 0;
-    if (!flow->wide)
-        return (1U << flow->count) - 1;
     for (uint32_t k = 0; k < flow->count; k++)
         part |= (uint32_t)is_tight(maxmin, flow->resources[k]) << k;
     return part;
@@ -122,10 +122,16 @@ static void visit_flow(struct maxmin *maxmin, uint32_t number)
         return;
     flow->visited = maxmin->visit;
     flow->fixed = false;
+    flow->bound = flow->cap;
     list_changed(maxmin, number);
-    for (uint32_t k = 0; k < flow->count; k++)
-        if (!flow->wide || is_tight(maxmin, flow->resources[k]))
-            visit_resource(maxmin, flow->resources[k]);
+    for (uint32_t k = 0; k < flow->count; k++) {
+        uint32_t resource = flow->resources[k];
+        if (is_tight(maxmin, resource))
+            visit_resource(maxmin, resource);
+        else if (maxmin->resources[resource].capacity < flow->bound)
+            flow->bound = maxmin->resources[resource].capacity;
+    }
+    maxmin->least_bound = flow->bound < maxmin->least_bound ? flow->bound : maxmin->least_bound;
 }
 
 /* The resources that are found, from a part of the path of start on, join the component's list, which is also
@@ -135,6 +141,7 @@ static void find_component(struct maxmin *maxmin, const struct flow *start, uint
     maxmin->visit++;
     maxmin->component_count = 0;
     maxmin->changed_count = 0;
+    maxmin->least_bound = MAXMIN_NO_CAP;
     for (uint32_t k = 0; k < start->count; k++)
         if (part >> k & 1)
             visit_resource(maxmin, start->resources[k]);
@@ -145,6 +152,7 @@ static void find_component(struct maxmin *maxmin, const struct flow *start, uint
             visit_flow(maxmin, place / MAXMIN_RESOURCES);
         }
     }
+    maxmin->unfixed = maxmin->changed_count;
 }
 
 /* Doubles that are not negative sort as their bits do. Resources come before the caps of flows. */
@@ -170,43 +178,54 @@ static void rank_resource(struct maxmin *maxmin, uint32_t number)
 static void fix(struct maxmin *maxmin, struct flow *flow, double share, uint32_t full)
 {
     flow->fixed = true;
-    flow->rate = share < flow->cap ? share : flow->cap;
+    flow->rate = share < flow->bound ? share : flow->bound;
+    maxmin->unfixed--;
     for (uint32_t k = 0; k < flow->count; k++) {
-        struct resource *resource = &maxmin->resources[flow->resources[k]];
-        if (flow->wide && !is_tight(maxmin, flow->resources[k]))
+        uint32_t number = flow->resources[k];
+        if (!is_tight(maxmin, number))
             continue;
-        resource->left -= flow->rate;
-        resource->unfixed--;
-        if (flow->resources[k] != full)
-            rank_resource(maxmin, flow->resources[k]);
+        maxmin->resources[number].left -= flow->rate;
+        maxmin->resources[number].unfixed--;
+        if (number != full)
+            rank_resource(maxmin, number);
     }
-    if (flow->cap < MAXMIN_NO_CAP)
+    if (maxmin->bounds_ranked)
         heap_remove(&maxmin->shares, maxmin->resource_count + (uint32_t)(flow - maxmin->flows));
 }
 
-static void rank_all(struct maxmin *maxmin)
+static void rank_resources(struct maxmin *maxmin)
 {
     for (size_t i = 0; i < maxmin->component_count; i++)
         if (is_tight(maxmin, maxmin->component[i])) /* the start may have been until now */
             rank_resource(maxmin, maxmin->component[i]);
-    for (size_t i = 0; i < maxmin->changed_count; i++) {
-        const struct flow *flow = &maxmin->flows[maxmin->changed[i]];
-        if (flow->cap < MAXMIN_NO_CAP)
-            rank(maxmin, maxmin->resource_count + maxmin->changed[i], flow->cap);
-    }
+    maxmin->bounds_ranked = false;
 }
 
-/* The tightest resource's flows get its share; then the tightest of the rest, with what is left. A cap is a
- * resource that the flow has to itself. */
+static void rank_bounds(struct maxmin *maxmin)
+{
+    for (size_t i = 0; i < maxmin->changed_count; i++)
+        if (!maxmin->flows[maxmin->changed[i]].fixed)
+            rank(maxmin, maxmin->resource_count + maxmin->changed[i],
+                 maxmin->flows[maxmin->changed[i]].bound);
+    maxmin->bounds_ranked = true;
+}
+
+/* The tightest resource's flows get its share; then the tightest of the rest, with what is left. A bound is a
+ * resource that the flow has to itself; none matters before the share reaches the least. */
 static void fill(struct maxmin *maxmin)
 {
-    const struct heap_entry *top;
     double share = 0;
-    rank_all(maxmin);
-    while ((top = heap_top(&maxmin->shares))) {
+    rank_resources(maxmin);
+    while (maxmin->unfixed > 0) {
+        const struct heap_entry *top = heap_top(&maxmin->shares);
+        double next = MAXMIN_NO_CAP;
+        if (top)
+            memcpy(&next, &top->key, sizeof next);
+        if (!maxmin->bounds_ranked && next > maxmin->least_bound) {
+            rank_bounds(maxmin);
+            continue;
+        }
         uint32_t id = top->id;
-        double next;
-        memcpy(&next, &top->key, sizeof next);
         heap_remove(&maxmin->shares, id);
         share = next > share ? next : share; /* shares only rise; rounding must not say otherwise */
         if (id >= maxmin->resource_count) {
@@ -218,15 +237,6 @@ static void fill(struct maxmin *maxmin)
             if (!flow_at(maxmin, place)->fixed)
                 fix(maxmin, flow_at(maxmin, place), share, id);
     }
-}
-
-/* No other flow has a resource of this part of its path. */
-static bool is_alone(const struct flow *flow, uint32_t part)
-{
-    for (uint32_t k = 0; k < flow->count; k++)
-        if ((part >> k & 1) && (flow->next[k] != NO_PLACE || flow->previous[k] != NO_PLACE))
-            return false;
-    return true;
 }
 
 /* What a flow could get if it had those of its resources to itself whose number is below end. */
@@ -259,7 +269,7 @@ static void update(struct maxmin *maxmin, uint32_t number, uint32_t part)
         add_demand(maxmin, flow, flow->demand);
     }
     part |= tight_part(maxmin, flow);
-    if (!is_alone(flow, part)) {
+    if (part != 0) {
         find_component(maxmin, flow, part);
         fill(maxmin);
         return;
@@ -278,17 +288,22 @@ void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resource
     CHECK(!flow->active, "flow %u is active already", number);
     CHECK(count > 0 && count <= MAXMIN_RESOURCES && cap > 0, "flow %u: %u resources, cap %g", number, count,
           cap);
-    *flow = (struct flow){.count = count, .active = true, .cap = cap};
+    flow->count = count;
+    flow->active = true;
+    flow->wide = false;
+    flow->cap = cap;
+    flow->demand = 0;
     for (uint32_t k = 0; k < count; k++) {
-        uint32_t place = number * MAXMIN_RESOURCES + k;
-        uint32_t *first = &maxmin->resources[resources[k]].first;
+        struct resource *resource = &maxmin->resources[resources[k]];
+        uint32_t place = number * MAXMIN_RESOURCES + k, first = resource->first;
         flow->resources[k] = resources[k];
         flow->wide |= resources[k] >= maxmin->first_wide;
         flow->previous[k] = NO_PLACE;
-        flow->next[k] = *first;
-        if (*first != NO_PLACE)
-            flow_at(maxmin, *first)->previous[*first % MAXMIN_RESOURCES] = place;
-        *first = place;
+        flow->next[k] = first;
+        if (first != NO_PLACE)
+            flow_at(maxmin, first)->previous[first % MAXMIN_RESOURCES] = place;
+        resource->first = place;
+        resource->flows++;
     }
     update(maxmin, number, 0);
 }
@@ -319,12 +334,13 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t number)
             maxmin->resources[flow->resources[k]].first = next;
         if (next != NO_PLACE)
             flow_at(maxmin, next)->previous[next % MAXMIN_RESOURCES] = previous;
+        maxmin->resources[flow->resources[k]].flows--;
     }
     flow->active = false;
     if (flow->wide)
         add_demand(maxmin, flow, -flow->demand);
     maxmin->changed_count = 0;
-    if (is_alone(flow, part)) /* it was */
+    if (part == 0)
         return;
     find_component(maxmin, flow, part);
     fill(maxmin);

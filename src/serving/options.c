@@ -85,6 +85,12 @@ static const struct option router_rows[] = {
      offsetof(struct router_config, decode_choice), "how decode instances are chosen; same: by policy"},
     {"weights", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, weights_node),
      "of the scores of policy weighted: {\"requests\", \"tokens\", \"kv\"}"},
+    {"prefix_blocks", OPTION_INTEGER, "2", 1, 1e6, NULL, offsetof(struct router_config, prefix_blocks),
+     "prefix-affinity: blocks, as the workload names them, that send a prompt to an instance; where all "
+     "begin with one "
+     "system prompt, more than that has"},
+    {"prefix_bound", OPTION_NUMBER, "1.25", 1, 1e6, NULL, offsetof(struct router_config, prefix_bound),
+     "prefix-affinity: most requests of the instance that gets one, relative to the mean"},
     {"max_requests_per_instance", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
      offsetof(struct router_config, max_requests_per_instance),
      "running and waiting, as the router knows them: more than so many are not sent to an instance, the "

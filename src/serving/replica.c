@@ -182,7 +182,8 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
             ;
         if (!schedule_any(&lanes[i]->schedule))
             continue;
-        copy_ns = later(copy_ns, kv_take_cost(&lanes[i]->kv) + swap_copy_ns(lanes[i]));
+        copy_ns =
+            later(copy_ns, kv_take_cost(&lanes[i]->kv) + swap_copy_ns(lanes[i]) + caching_load_ns(lanes[i]));
         working++;
     }
     if (working == 0)

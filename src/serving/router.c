@@ -3,6 +3,8 @@
  * else. */
 #include "tandem/router.h"
 
+#include <string.h>
+
 #include "gate.h"
 #include "internal.h"
 #include "targets.h"
@@ -37,7 +39,7 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
 {
     uint64_t draw = 2 * request->row.id + (set == &router->decodes);
     uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
-    return targets_choose(set, request->session, request->context_tokens, random);
+    return targets_choose(set, request, random);
 }
 
 /* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
@@ -144,6 +146,18 @@ static uint32_t pending_place(struct router *router)
     return (uint32_t)router->pending_count++;
 }
 
+/* The request gets the hashes of the blocks that it will fill. */
+static void keep_hashes(struct router *router, struct request *request, const struct workload_request *item)
+{
+    if (item->hash_count == 0)
+        return;
+    int64_t filled = (item->prompt_tokens + item->output_tokens - 1) / workload_hash_tokens(router->workload);
+    size_t count = item->hash_count < (size_t)filled ? item->hash_count : (size_t)filled;
+    if (count > 0)
+        memcpy(engine_body_extend(router->engine, request, count * sizeof(uint64_t)), item->hashes,
+               count * sizeof(uint64_t));
+}
+
 /* A client sends: the request goes through the frontend. */
 static void send_request(struct router *router, const struct workload_request *item, uint32_t user,
                          int64_t now_ns)
@@ -162,6 +176,8 @@ static void send_request(struct router *router, const struct workload_request *i
     request->last_token_ns = -1;
     request->user = user;
     request->session = item->session;
+    if (router->cluster.keeps_hashes)
+        keep_hashes(router, request, item);
     request->deadline_ns = deadline_ns(router, request);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;

@@ -281,10 +281,24 @@ static void walk_running(struct schedule *schedule)
     schedule->decode = schedule->decodes > 0;
 }
 
+/* Blocks that chunks fill can be found from now on: when all have theirs, so that neither what blocks for
+ * others evict nor a victim's chunk depends on the order. */
+static void fill_chunks(const struct schedule *schedule)
+{
+    struct instance *instance = schedule->instance;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        uint32_t slot = schedule->items[i];
+        const struct sequence *sequence = &instance->sequences[slot];
+        caching_fill(instance, slot, sequence->computed_tokens + sequence->chunk_tokens);
+    }
+}
+
 int64_t schedule_running(struct schedule *schedule)
 {
     if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
         walk_running(schedule);
+    if (schedule->instance->caching.prefix)
+        fill_chunks(schedule);
     if (schedule->preempted == 0 && schedule->instance->swapped.count > 0)
         swap_in_all(schedule);
     return schedule->preempted;
@@ -300,12 +314,18 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     running_append(instance, slot);
     partial_append(instance, slot);
     sequence->state = SEQUENCE_PREFILL;
+    if (instance->config->caching.on) {
+        instance->queued_tokens -= sequence->computed_tokens;
+        caching_admit(instance, slot, true);
+    }
     if (sequence->stall_start_ns >= 0)
         request->stalled_ns += now_ns - sequence->stall_start_ns;
     else
         request->row.prefill_queue_ns += request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
     add_chunk(schedule, slot, chunk);
+    if (instance->caching.prefix)
+        caching_fill(instance, slot, sequence->computed_tokens + chunk);
 }
 
 /* Whether blocks for the whole sequence are there, and room for a chunk of it in this iteration. */
@@ -313,8 +333,17 @@ static bool admits(const struct schedule *schedule, uint32_t slot, int64_t chunk
 {
     const struct instance *instance = schedule->instance;
     const struct sequence *sequence = &instance->sequences[slot];
-    return admission_fits(schedule, slot, kv_size(&instance->kv, sequence->known_tokens),
-                          chunk_item(sequence, chunk));
+    int64_t blocks = kv_size(&instance->kv, sequence->known_tokens) - sequence->spared_blocks;
+    return admission_fits(schedule, slot, blocks, chunk_item(sequence, chunk));
+}
+
+/* The next to be admitted, with what of it is in the cache. */
+static uint32_t first_waiting(struct instance *instance)
+{
+    uint32_t slot = waiting_first(instance);
+    if (instance->config->caching.on)
+        caching_look_up(instance, slot, instance->sequences[slot].known_tokens);
+    return slot;
 }
 
 int64_t schedule_waiting_chunks(struct schedule *schedule)
@@ -323,7 +352,7 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
     int64_t admitted = 0;
     while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
-        uint32_t slot = waiting_first(instance);
+        uint32_t slot = first_waiting(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);
         if (!admits(schedule, slot, chunk))
@@ -340,13 +369,14 @@ int64_t schedule_waiting_whole(struct schedule *schedule)
     int64_t admitted = 0;
     while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
            instance->running < instance->config->limits.max_num_seqs) {
-        uint32_t slot = waiting_first(instance);
+        uint32_t slot = first_waiting(instance);
         const struct sequence *sequence = &instance->sequences[slot];
-        if (schedule->item_count > 0 && sequence->known_tokens > schedule->budget_tokens)
+        int64_t rest = sequence->known_tokens - sequence->computed_tokens;
+        if (schedule->item_count > 0 && rest > schedule->budget_tokens)
             break;
-        if (!admits(schedule, slot, sequence->known_tokens))
+        if (!admits(schedule, slot, rest))
             break;
-        schedule_admit(schedule, slot, sequence->known_tokens);
+        schedule_admit(schedule, slot, rest);
         admitted++;
     }
     return admitted;

@@ -1,5 +1,7 @@
 #include "targets.h"
 
+#include "tandem/hash.h"
+
 /* Shares as integers: blocks x whole / all. Different ones of at most C blocks differ by 1 / C^2 or more, so
  * that with C^2 for the whole they stay different. Beyond 2^28 blocks (of an instance) only nearly so. */
 static int64_t whole_of(const struct target_set *set)
@@ -61,7 +63,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
     const uint32_t *entities = handoffs ? cluster->decodes : cluster->entries;
     unsigned uses = router_uses(config, handoffs);
     set->policy = router_policy_of(config, handoffs);
-    set->weights = &config->weights;
+    set->config = config;
     set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
     set->count = handoffs ? cluster->decode_count : cluster->entry_count;
     set->targets = mem_array(set->count, sizeof(struct target));
@@ -76,7 +78,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
     set->kv_whole = whole_of(set);
     for (int load = 0; load < ROUTER_LOADS; load++)
         if ((uses >> load & 1) != 0)
-            use_load(set, load, !handoffs && cluster->decode_count > 0);
+            use_load(set, (enum router_load)load, !handoffs && cluster->decode_count > 0);
 }
 
 void targets_clear(struct target_set *set)
@@ -95,15 +97,28 @@ static uint32_t previous_of(const struct target_set *set, int64_t session)
     return previous != SESSIONS_NONE ? previous : set->count;
 }
 
-uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_tokens, uint64_t random)
+/* A block's hash names those before it too. */
+static uint64_t prefix_of(const struct target_set *set, const struct request *request)
+{
+    size_t blocks = request_hash_count(request), most = (size_t)set->config->prefix_blocks;
+    if (blocks == 0)
+        return 0;
+    uint64_t prefix = hash_mix64(request_hashes(request)[(blocks < most ? blocks : most) - 1]);
+    return prefix > 0 ? prefix : 1;
+}
+
+uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random)
 {
     const struct router_policy *policy = set->policy;
+    int64_t session = request->session, prompt_tokens = request->context_tokens;
     struct router_view view = {.count = set->count,
                                .next = set->next,
                                .previous = policy->sessions ? previous_of(set, session) : set->count,
                                .loads = set->loads,
                                .kv_whole = set->kv_whole,
-                               .weights = set->weights};
+                               .weights = &set->config->weights,
+                               .prefix = policy->prefixes ? prefix_of(set, request) : 0,
+                               .prefix_bound = set->config->prefix_bound};
     uint32_t index = policy->choose(&view, random);
     CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
     const struct tournament *requests = &set->loads[ROUTER_REQUESTS];

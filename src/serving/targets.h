@@ -24,7 +24,7 @@ struct target {
 
 struct target_set {
     const struct router_policy *policy;
-    const struct router_weights *weights; /* borrowed */
+    const struct router_config *config; /* borrowed */
     struct target *targets;
     struct tournament loads[ROUTER_LOADS]; /* of those in use */
     struct used_load {
@@ -44,8 +44,8 @@ void targets_init(struct target_set *set, const struct router_config *config,
                   const struct router_cluster *cluster, bool handoffs, struct target **by_entity);
 void targets_clear(struct target_set *set);
 
-/* Chooses an instance for a request (session -1: none), books the dispatch, and returns its entity. */
-uint32_t targets_choose(struct target_set *set, int64_t session, int64_t prompt_tokens, uint64_t random);
+/* Chooses an instance for a request, books the dispatch, and returns its entity. */
+uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random);
 
 /* Whether any instance may get one more. */
 bool targets_have_room(const struct target_set *set);

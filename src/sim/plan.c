@@ -36,6 +36,8 @@ static void resolve_limits(struct plan_pool *pool, const struct scheduler *polic
         limits->watermark = policy->default_watermark;
     if (limits->swap_gb_per_s <= 0)
         limits->swap_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
+    if (pool->kv.host_tier_gb_per_s <= 0)
+        pool->kv.host_tier_gb_per_s = gpu_host_bandwidth(&pool->gpu) / 1e9;
 }
 
 static int policy_by_name(const char *name)
@@ -165,14 +167,9 @@ static int64_t most_tokens(const struct plan_pool *pool)
 static bool resolve_allocator(const struct plan *plan, struct plan_pool *pool, const struct node *node,
                               struct error *error)
 {
-    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
     int64_t length = pool->max_model_len > 0 ? pool->max_model_len : plan->model.max_context_tokens;
-    for (int64_t stage = 0; stage < stages; stage++) {
-        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
-        most_bytes = bytes > most_bytes ? bytes : most_bytes;
-    }
-    pool->kv.copy_ns_per_block =
-        2e9 * (double)(most_bytes * pool->kv.block_tokens) / pool->gpu.bandwidth; /* read and written */
+    int64_t block_bytes = plan_most_kv_bytes(plan, pool) * pool->kv.block_tokens;
+    pool->kv.copy_ns_per_block = 2e9 * (double)block_bytes / pool->gpu.bandwidth; /* read and written */
     node = pool->kv_node ? pool->kv_node : node;
     if (!kv_resolve(&pool->kv, pool->member_blocks, length, node, error))
         return false;
@@ -307,7 +304,8 @@ bool plan_read_pool(struct plan *plan, struct plan_pool *pool, const struct node
            parse_part("power", pool->power_node, &pool->power, error) &&
            power_check(&pool->power, pool->gpu.tdp_watts, pool->power_node, error) &&
            kv_parse(pool->kv_node, &pool->kv, error) && parse_scheduler(pool, node, error) &&
-           check_cache(plan, pool, error) && resolve_layout(plan, pool, node, error);
+           check_cache(plan, pool, error) && plan_check_prefix(pool, error) &&
+           resolve_layout(plan, pool, node, error);
 }
 
 bool plan_resolve_pool(struct plan *plan, struct plan_pool *pool, const struct node *node,
@@ -424,7 +422,11 @@ bool plan_parse_network(struct plan *plan, struct error *error)
     plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
     kv = plan->network.kv_link_node;
     between = plan->network.node_link_node ? plan->network.node_link_node : kv;
+    if (plan->network.topology_node && !parse_part("topology", plan->network.topology_node, plan, error))
+        return false;
     return (!kv || link_parse(kv, &plan->link, error)) &&
+           (!plan->network.local_link_node ||
+            link_parse(plan->network.local_link_node, &plan->local_link, error)) &&
            (!between || link_parse(between, &plan->node_link, error));
 }
 
@@ -437,13 +439,19 @@ static bool set_ports(struct plan *plan, struct error *error)
                           "%skv_link is missing: prefill and decode pools need a link to move KV over; see "
                           "`tandem list links`",
                           plan->network_node ? "" : "network.");
+    plan->network.local_setup_ms =
+        plan->network.setup_ms < 0 ? plan->local_link.setup_ms : plan->network.setup_ms;
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
-    for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate =
-            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
-    return true;
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        struct plan_pool *pool = &plan->pools[i];
+        int64_t gpus = pool->gpus / pool->layout.lanes;
+        pool->port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+                          (double)(plan->network.nics_per_gpu * gpus);
+        pool->local_rate =
+            plan->local_link.bandwidth_gb_per_s * 1e9 * plan->local_link.efficiency * (double)gpus;
+    }
+    return plan_check_topology(plan, error);
 }
 
 static bool parse_output(struct plan *plan, struct error *error)

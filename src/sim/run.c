@@ -1,6 +1,7 @@
 /* Entities from a plan, and the run itself. */
 #include "run.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "tandem/check.h"
@@ -12,6 +13,8 @@
 /* Finished rows that a rank holds when all hand theirs to output: each rank then has about one chunk to pack.
  */
 #define COLLECT_ROWS OUTPUT_CHUNK_ROWS
+
+#define GIB (1024.0 * 1024.0 * 1024.0)
 
 /* The model's limit, where no pool has one that refuses requests; 0 where one has. */
 static int64_t longest_context(const struct run *run)
@@ -42,6 +45,8 @@ bool run_load(struct run *run, struct error *error)
         return node_error(node_get(config_root(run->config), "warm_up_s"), error,
                           "no request arrives after a warm-up of %g s; the last arrives at %g s",
                           run->plan.warm_up_s, (double)last_ns * 1e-9);
+    if (!plan_check_hashes(&run->plan, workload_hash_tokens(run->workload), error))
+        return false;
     if (longest_context(run) > 0)
         workload_count_longer(run->workload, longest_context(run));
     return true;
@@ -58,7 +63,7 @@ void run_unload(struct run *run)
 
 /* Facts of the workload that every rank needs; only rank 0 has it. */
 struct workload_facts {
-    int64_t requests, last_send_ns, users, classes;
+    int64_t requests, last_send_ns, users, classes, hash_tokens;
 };
 
 static void make_metrics(struct run *run, const struct workload_facts *facts)
@@ -116,15 +121,10 @@ static int64_t rank_descriptors(const struct plan *plan, const struct plan_pool 
  * time, those of the fullest stage the most. */
 static struct swap_config swap_config(const struct plan *plan, const struct plan_pool *pool)
 {
-    const double gib = 1024.0 * 1024.0 * 1024.0;
-    int64_t stages = pool->layout.pipeline_parallel, most_bytes = 0;
-    for (int64_t stage = 0; stage < stages; stage++) {
-        int64_t bytes = model_kv_bytes_per_token_and_gpu(&plan->model, &pool->layout, stage);
-        most_bytes = bytes > most_bytes ? bytes : most_bytes;
-    }
-    double block_bytes = (double)(most_bytes * pool->kv.block_tokens);
+    int64_t stages = pool->layout.pipeline_parallel;
+    double block_bytes = (double)(plan_most_kv_bytes(plan, pool) * pool->kv.block_tokens);
     return (struct swap_config){.capacity_blocks =
-                                    (int64_t)(pool->limits.swap_space_gib * gib / block_bytes) / stages,
+                                    (int64_t)(pool->limits.swap_space_gib * GIB / block_bytes) / stages,
                                 .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
 }
 
@@ -140,7 +140,7 @@ static struct wire_end wire_end(const struct plan *plan, const struct plan_pool 
     };
 }
 
-static void configure_pool(struct run *run, size_t index, bool closed_loop)
+static void configure_pool(struct run *run, size_t index, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
@@ -159,7 +159,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
         .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
-        .closed_loop = closed_loop,
+        .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
@@ -171,6 +171,7 @@ static void configure_pool(struct run *run, size_t index, bool closed_loop)
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .swap = swap_config(plan, pool),
+        .caching = plan_caching(plan, pool, facts->hash_tokens),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
         .wire = wire_end(plan, pool),
         .layers = plan->model.layers,
@@ -193,6 +194,7 @@ static void make_router(struct run *run)
         .entry_max_tokens = INT64_MAX,
         .decode_max_tokens = INT64_MAX,
         .handoff = plan->handoff,
+        .keeps_hashes = plan_shares_blocks(plan),
         .seed = (uint64_t)plan->seed,
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
@@ -221,9 +223,43 @@ static void make_router(struct run *run)
     mem_free(kv);
 }
 
+/* Where each entity is, for the fabric. */
+static void set_places(const struct run *run, const struct plan_site *sites, struct fabric_place *places)
+{
+    const struct plan *plan = &run->plan;
+    for (size_t p = 0; p < plan->pool_count; p++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++) {
+            const struct plan_pool *pool = &plan->pools[p];
+            const struct plan_site *site = &sites[pool->first_entity + i];
+            places[pool->first_entity + i] = (struct fabric_place){
+                .pool = (uint32_t)p,
+                .domain = (uint32_t)site->domain,
+                .leaf = (uint32_t)site->leaf,
+                .local_rate = pool->local_rate,
+                .block_bytes = run->configs[p].kv_bytes_per_block,
+                .local_ns_per_block = (double)rank_descriptors(plan, pool) * plan->local_link.descriptor_ns};
+        }
+}
+
+struct fabric_config run_fabric_config(const struct plan *plan, int64_t nodes)
+{
+    return (struct fabric_config){.sharing = plan->network.sharing,
+                                  .latency_ns = plan->latency_ns,
+                                  .entities = plan->entities,
+                                  .pools = (uint32_t)plan->pool_count,
+                                  .local = plan->network.local_link_node,
+                                  .local_setup_ns = simtime_from_ns(plan->network.local_setup_ms * 1e6),
+                                  .leaves = (uint32_t)plan_leaves(plan, nodes),
+                                  .interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6)};
+}
+
 static void make_fabric(struct run *run)
 {
     const struct plan *plan = &run->plan;
+    struct plan_site *sites = mem_array(plan->entities, sizeof *sites);
+    struct fabric_place *places = mem_array(plan->entities, sizeof *places);
+    int64_t nodes = plan_locate(plan, sites);
+    struct fabric_config config = run_fabric_config(plan, nodes);
     double *rates = mem_array(plan->entities, sizeof *rates);
     int64_t *lanes = mem_array(plan->entities, sizeof *lanes);
     for (size_t p = 0; p < plan->pool_count; p++)
@@ -231,12 +267,18 @@ static void make_fabric(struct run *run)
             rates[plan->pools[p].first_entity + i] = plan->pools[p].port_rate;
             lanes[plan->pools[p].first_entity + i] = plan->pools[p].layout.lanes;
         }
-    struct fabric_config config = {.sharing = plan->network.sharing,
-                                   .latency_ns = plan->latency_ns,
-                                   .entities = plan->entities,
-                                   .rates = rates,
-                                   .lanes = lanes};
+    double *leaf_rates = mem_array(config.leaves, sizeof *leaf_rates);
+    if (config.leaves > 0)
+        plan_leaf_rates(plan, sites, nodes, leaf_rates);
+    set_places(run, sites, places);
+    config.rates = rates;
+    config.lanes = lanes;
+    config.places = places;
+    config.leaf_rates = leaf_rates;
     run->fabric = fabric_create(run->engine, &config);
+    mem_free(sites);
+    mem_free(places);
+    mem_free(leaf_rates);
     mem_free(rates);
     mem_free(lanes);
 }
@@ -250,12 +292,13 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
                                    .owners = run->owners,
                                    .lookahead_ns = plan->latency_ns,
                                    .body_bytes = sizeof(struct request),
+                                   .tail_at = plan_shares_blocks(plan) ? offsetof(struct request, hashes) : 0,
                                    .exchange = plan->simulation.exchange};
     run->engine = engine_create(run->comm, &config);
     run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
     run->instances = mem_array(plan->entities, sizeof(struct replica *));
     for (size_t p = 0; p < plan->pool_count; p++) {
-        configure_pool(run, p, facts->users > 0);
+        configure_pool(run, p, facts);
         for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
             uint32_t entity = plan->pools[p].first_entity + i;
             if (engine_is_local(run->engine, entity))
@@ -314,8 +357,9 @@ bool run_simulate(struct run *run)
     struct workload_facts facts = {0};
     if (run->rank == 0)
         facts = (struct workload_facts){workload_count(run->workload), workload_last_send_ns(run->workload),
-                                        workload_users(run->workload), workload_classes(run->workload)};
-    MPI_Bcast(&facts, 4, MPI_INT64_T, 0, run->comm);
+                                        workload_users(run->workload), workload_classes(run->workload),
+                                        workload_hash_tokens(run->workload)};
+    MPI_Bcast(&facts, 5, MPI_INT64_T, 0, run->comm);
     make_metrics(run, &facts);
     if (!run->in_memory && run->options->output)
         open_output(run, facts.requests);

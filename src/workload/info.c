@@ -71,8 +71,10 @@ static bool choose_reader(const char *path, const char *format, const struct tra
 
 /* All rows, which quantiles need. */
 struct table {
-    struct trace_row *rows;
+    struct trace_rows held;
+    const struct trace_row *rows; /* held.rows */
     size_t count;
+    int64_t hash_tokens; /* 0: they have no hashes */
     char sha256[65];
 };
 
@@ -82,8 +84,11 @@ static bool load(const char *path, const struct trace_reader *reader, const stru
     struct trace trace = {0};
     void *options = mem_array(1, reader->options_size);
     bool good = (!reader->options || option_parse(reader->options, settings, options, error)) &&
-                trace_open(&trace, path, reader, options, false, error) &&
-                trace_collect(&trace, &table->rows, &table->count, error);
+                trace_open(&trace, path, reader, options, &(struct trace_order){0}, error) &&
+                trace_collect(&trace, &table->held, error);
+    table->rows = table->held.rows;
+    table->count = table->held.count;
+    table->hash_tokens = good && reader->hash_tokens ? reader->hash_tokens(trace.state) : 0;
     memcpy(table->sha256, trace.sha256, sizeof table->sha256);
     trace_close(&trace);
     mem_free(options);
@@ -187,6 +192,26 @@ static void append_lengths(const struct table *table, const char *name, bool pro
     mem_free(lengths);
 }
 
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* A hash names its block and all before it: whatever is not seen for the first time, a cache without limit
+ * has. */
+static void append_sharing(struct table *table, struct text *text)
+{
+    uint64_t *hashes = table->held.hashes;
+    size_t count = table->held.hash_count, distinct = 0;
+    qsort(hashes, count, sizeof *hashes, compare_hashes);
+    for (size_t i = 0; i < count; i++)
+        distinct += i == 0 || hashes[i] != hashes[i - 1];
+    text_append(text, "\nprompt blocks  %zu of %lld tokens, %zu distinct: %.2f %% were there before\n", count,
+                (long long)table->hash_tokens, distinct,
+                count > 0 ? 100 * (double)(count - distinct) / (double)count : 0);
+}
+
 bool workload_trace_info(const char *path, const char *format, const struct node *settings, struct text *text,
                          struct error *error)
 {
@@ -202,7 +227,9 @@ bool workload_trace_info(const char *path, const char *format, const struct node
                     "p50", "p90", "p99", "p99.9", "min", "max");
         append_lengths(&table, "prompt", true, text);
         append_lengths(&table, "output", false, text);
+        if (table.hash_tokens > 0)
+            append_sharing(&table, text);
     }
-    mem_free(table.rows);
+    trace_rows_clear(&table.held);
     return good;
 }

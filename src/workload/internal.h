@@ -39,6 +39,16 @@ void lines_close(struct lines *lines);
 /* --- trace.c: rows of a trace file, one by one
  * -------------------------------------------------------------- */
 
+/* Rows that own what they point to. */
+struct trace_rows {
+    struct trace_row *rows;
+    size_t count, capacity;
+    uint64_t *hashes; /* of all rows, one after another */
+    size_t hash_count, hash_capacity;
+};
+
+void trace_rows_clear(struct trace_rows *rows);
+
 struct trace {
     const struct trace_reader *reader;
     void *state; /* the reader's */
@@ -46,16 +56,29 @@ struct trace {
     char sha256[65];
     struct lines lines;
     bool sort;
-    struct trace_row *sorted; /* sort: all rows; NULL: they are read when they are asked for */
-    size_t sorted_count;
-    size_t rows;                 /* given since the beginning */
-    int64_t first_ns, before_ns; /* as written: of the first row and of the one given last */
+    struct trace_rows sorted; /* sort: all rows; else they are read when they are asked for */
+    size_t read;              /* rows, as written, since the beginning */
+    int64_t read_ns;          /* time of the last of them */
+    int64_t spread_ns;        /* > 0: rows of one time t lie anywhere in [t, t + spread_ns) */
+    uint64_t seed;            /* where */
+    struct trace_rows tied;   /* those of one time */
+    size_t tied_given;        /* of them */
+    struct trace_row ahead;   /* the row behind them */
+    bool has_ahead;
+    size_t given;                /* rows since the beginning */
+    int64_t first_ns, before_ns; /* of the first row and of the one given last */
 };
 
-/* Opens a file with a reader and its parsed options (NULL: none). sort: rows may come in any order, and are
- * all held in memory. Close it after an error too. */
+/* How rows of a trace are taken. */
+struct trace_order {
+    bool sort;         /* they may come in any order of time, and are all held in memory */
+    int64_t spread_ns; /* those of one time t lie anywhere in [t, t + spread_ns), but before the next time */
+    uint64_t seed;     /* of where they lie */
+};
+
+/* Opens a file with a reader and its parsed options (NULL: none). Close it after an error too. */
 bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
-                bool sort, struct error *error);
+                const struct trace_order *order, struct error *error);
 void trace_close(struct trace *trace);
 
 /* The next row in order of time, checked; its time is relative to the first row's. *more is false at the end
@@ -65,8 +88,8 @@ bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct e
 /* The first row is next. */
 void trace_rewind(struct trace *trace);
 
-/* All rows that trace_next gives; the caller owns *rows, after an error too. */
-bool trace_collect(struct trace *trace, struct trace_row **rows, size_t *count, struct error *error);
+/* All rows that trace_next gives; the caller clears *rows, after an error too. */
+bool trace_collect(struct trace *trace, struct trace_rows *rows, struct error *error);
 
 /* The reader with a name, NULL when there is none. */
 const struct trace_reader *trace_reader_find(const char *name);

@@ -1,9 +1,11 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "internal.h"
 #include "tandem/check.h"
 #include "tandem/mem.h"
 #include "tandem/text.h"
+#include "tandem/wide.h"
 
 const struct trace_reader *trace_reader_find(const char *name)
 {
@@ -21,6 +23,40 @@ size_t trace_reader_names(const char **names, size_t capacity)
     return count;
 }
 
+/* --- rows that are held
+ * -------------------------------------------------------------------------------------- */
+
+static void rows_add(struct trace_rows *rows, const struct trace_row *row)
+{
+    if (rows->count == rows->capacity)
+        rows->rows = mem_grow(rows->rows, &rows->capacity, rows->count + 1, sizeof *row);
+    rows->rows[rows->count++] = *row;
+    if (row->hash_count == 0)
+        return;
+    if (rows->hash_count + row->hash_count > rows->hash_capacity)
+        rows->hashes = mem_grow(rows->hashes, &rows->hash_capacity, rows->hash_count + row->hash_count,
+                                sizeof *rows->hashes);
+    memcpy(rows->hashes + rows->hash_count, row->hashes, row->hash_count * sizeof *rows->hashes);
+    rows->hash_count += row->hash_count;
+}
+
+/* Once all are there: the hashes stay where they are. */
+static void rows_link(struct trace_rows *rows)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < rows->count; i++) {
+        rows->rows[i].hashes = rows->rows[i].hash_count > 0 ? rows->hashes + at : NULL;
+        at += rows->rows[i].hash_count;
+    }
+}
+
+void trace_rows_clear(struct trace_rows *rows)
+{
+    mem_free(rows->rows);
+    mem_free(rows->hashes);
+    *rows = (struct trace_rows){0};
+}
+
 /* --- rows in the order of the file
  * --------------------------------------------------------------------------- */
 
@@ -29,7 +65,7 @@ static bool check_row(const struct trace *trace, const struct trace_row *row, st
     CHECK(row->prompt_tokens >= 1 && row->prompt_tokens <= WORKLOAD_TOKENS_MAX && row->output_tokens >= 1 &&
               row->output_tokens <= WORKLOAD_TOKENS_MAX,
           "a trace reader let a bad row through");
-    if (!trace->sort && trace->rows > 0 && row->time_ns < trace->before_ns)
+    if (!trace->sort && trace->read > 0 && row->time_ns < trace->read_ns)
         return error_set(error,
                          "expected a time not before that of the row above, found an earlier one (sort the "
                          "file, or set \"sort\": true in \"trace\")");
@@ -57,7 +93,7 @@ static bool read_row(struct trace *trace, struct trace_row *row, bool *more, str
         if (!lines_next(&trace->lines, trace->file, more, error))
             return false;
         if (!*more)
-            return trace->rows > 0 ||
+            return trace->read > 0 ||
                    error_set(error, "%s: expected requests, found none (format \"%s\": %s)", trace->file,
                              trace->reader->name, trace->reader->doc);
         if (!trace->reader->line(trace->state, trace->lines.line, trace->lines.number, row, &is_row, error) ||
@@ -67,18 +103,88 @@ static bool read_row(struct trace *trace, struct trace_row *row, bool *more, str
     return true;
 }
 
-bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
+/* The next row with its time as written, in order of time. */
+static bool next_written(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
 {
-    if (trace->sorted) {
-        *more = trace->rows < trace->sorted_count;
+    if (trace->sorted.rows) {
+        *more = trace->read < trace->sorted.count;
         if (*more)
-            *row = trace->sorted[trace->rows];
+            *row = trace->sorted.rows[trace->read];
     } else if (!read_row(trace, row, more, error)) {
         return false;
     }
+    if (*more) {
+        trace->read++;
+        trace->read_ns = row->time_ns;
+    }
+    return true;
+}
+
+/* --- rows whose times were rounded
+ * --------------------------------------------------------------------------- */
+
+static int compare_times(const void *a, const void *b)
+{
+    int64_t left = ((const struct trace_row *)a)->time_ns, right = ((const struct trace_row *)b)->time_ns;
+    return (left > right) - (left < right);
+}
+
+/* Draws times for the rows that were written with one, and gives the earliest to the first. */
+static void spread_tied(struct trace *trace)
+{
+    struct trace_rows *tied = &trace->tied;
+    struct trace_row *drawn = mem_array(tied->count, sizeof *drawn);
+    int64_t time_ns = tied->rows[0].time_ns, length_ns = trace->spread_ns;
+    if (trace->has_ahead && trace->ahead.time_ns - time_ns < length_ns)
+        length_ns = trace->ahead.time_ns - time_ns;
+    for (size_t i = 0; i < tied->count; i++) {
+        uint64_t bits = rng_bits(trace->seed, 0, RNG_TIE, trace->given + i);
+        drawn[i].time_ns = time_ns + (int64_t)((wide_t)bits * (uint64_t)length_ns >> 64);
+    }
+    qsort(drawn, tied->count, sizeof *drawn, compare_times);
+    for (size_t i = 0; i < tied->count; i++)
+        tied->rows[i].time_ns = drawn[i].time_ns;
+    mem_free(drawn);
+}
+
+/* All rows of the next time; none at the end. */
+static bool read_tied(struct trace *trace, struct error *error)
+{
+    struct trace_rows *tied = &trace->tied;
+    bool more = true;
+    tied->count = tied->hash_count = trace->tied_given = 0;
+    if (!trace->has_ahead && !next_written(trace, &trace->ahead, &more, error))
+        return false;
+    if (!more)
+        return true;
+    do {
+        rows_add(tied, &trace->ahead);
+        if (!next_written(trace, &trace->ahead, &more, error))
+            return false;
+    } while (more && trace->ahead.time_ns == tied->rows[0].time_ns);
+    trace->has_ahead = more;
+    rows_link(tied);
+    spread_tied(trace);
+    return true;
+}
+
+static bool next_spread(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
+{
+    if (trace->tied_given == trace->tied.count && !read_tied(trace, error))
+        return false;
+    *more = trace->tied_given < trace->tied.count;
+    if (*more)
+        *row = trace->tied.rows[trace->tied_given++];
+    return true;
+}
+
+bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct error *error)
+{
+    if (!(trace->spread_ns > 0 ? next_spread : next_written)(trace, row, more, error))
+        return false;
     if (!*more)
         return true;
-    if (trace->rows++ == 0)
+    if (trace->given++ == 0)
         trace->first_ns = row->time_ns;
     trace->before_ns = row->time_ns;
     row->time_ns -= trace->first_ns;
@@ -87,24 +193,24 @@ bool trace_next(struct trace *trace, struct trace_row *row, bool *more, struct e
 
 void trace_rewind(struct trace *trace)
 {
-    trace->rows = 0;
-    if (!trace->sorted)
+    trace->read = trace->given = 0;
+    trace->tied.count = trace->tied_given = 0;
+    trace->has_ahead = false;
+    if (!trace->sorted.rows)
         lines_rewind(&trace->lines, trace->file);
 }
 
-bool trace_collect(struct trace *trace, struct trace_row **rows, size_t *count, struct error *error)
+bool trace_collect(struct trace *trace, struct trace_rows *rows, struct error *error)
 {
-    size_t capacity = 0;
     struct trace_row row;
     bool more = true;
-    *rows = NULL;
-    *count = 0;
+    *rows = (struct trace_rows){0};
     while (trace_next(trace, &row, &more, error)) {
-        if (!more)
+        if (!more) {
+            rows_link(rows);
             return true;
-        if (*count == capacity)
-            *rows = mem_grow(*rows, &capacity, *count + 1, sizeof row);
-        (*rows)[(*count)++] = row;
+        }
+        rows_add(rows, &row);
     }
     return false;
 }
@@ -138,16 +244,21 @@ static void sort_rows(struct trace_row *rows, size_t count)
     mem_free(other);
 }
 
+/* With their times as written. */
 static bool read_sorted(struct trace *trace, struct error *error)
 {
-    struct trace_row *rows = NULL;
-    size_t count = 0;
-    bool good = trace_collect(trace, &rows, &count, error);
-    if (good)
-        sort_rows(rows, count);
+    struct trace_rows rows = {0};
+    struct trace_row row;
+    bool more = true;
+    bool good = true;
+    while ((good = next_written(trace, &row, &more, error)) && more)
+        rows_add(&rows, &row);
+    if (good) {
+        rows_link(&rows);
+        sort_rows(rows.rows, rows.count);
+    }
     trace->sorted = rows;
-    trace->sorted_count = count;
-    trace->rows = 0;
+    trace->read = 0;
     return good;
 }
 
@@ -155,12 +266,17 @@ static bool read_sorted(struct trace *trace, struct error *error)
  * ------------------------------------------------------------------------------------------------ */
 
 bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
-                bool sort, struct error *error)
+                const struct trace_order *order, struct error *error)
 {
-    *trace = (struct trace){.reader = reader, .file = mem_string(file), .sort = sort};
+    *trace = (struct trace){.reader = reader,
+                            .file = mem_string(file),
+                            .sort = order->sort,
+                            .spread_ns = order->spread_ns,
+                            .seed = order->seed};
     trace->state = reader->start(options);
     return lines_open(&trace->lines, file, error) &&
-           lines_sha256(&trace->lines, file, trace->sha256, error) && (!sort || read_sorted(trace, error));
+           lines_sha256(&trace->lines, file, trace->sha256, error) &&
+           (!order->sort || read_sorted(trace, error));
 }
 
 void trace_close(struct trace *trace)
@@ -168,7 +284,8 @@ void trace_close(struct trace *trace)
     if (trace->state)
         trace->reader->stop(trace->state);
     lines_close(&trace->lines);
-    mem_free(trace->sorted);
+    trace_rows_clear(&trace->sorted);
+    trace_rows_clear(&trace->tied);
     mem_free(trace->file);
     *trace = (struct trace){0};
 }

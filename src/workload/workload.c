@@ -25,6 +25,7 @@ struct settings {
 struct trace_settings {
     const char *format, *path;
     bool sort;
+    double spread_ties_ms;
 };
 
 struct synthetic_settings {
@@ -57,6 +58,10 @@ static const struct option trace_rows[] = {
      "the file, plain or .gz; relative to the file that names it"},
     {"sort", OPTION_BOOL, "false", 0, 0, NULL, offsetof(struct trace_settings, sort),
      "accept rows in any order of time and sort them; only then is the whole trace held in memory"},
+    {"spread_ties_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, offsetof(struct trace_settings, spread_ties_ms),
+     "time stamps were rounded down to multiples of so much: rows of one time are sent at random within it, "
+     "in "
+     "their order, before the next time (Mooncake's traces: 3000); 0: when they say"},
 };
 OPTION_TABLE(workload_trace_options, "trace", "requests from a file", trace_rows);
 
@@ -156,8 +161,11 @@ static bool open_trace(struct workload *workload, const struct node *node, const
                        const struct trace_settings *settings, const void *options, struct error *error)
 {
     char *file = resolve_path(node);
+    struct trace_order order = {.sort = settings->sort,
+                                .spread_ns = simtime_from_ns(settings->spread_ties_ms * 1e6),
+                                .seed = workload->seed};
     bool good = check_file(node, file, reader, error) &&
-                trace_open(&workload->trace, file, reader, options, settings->sort, error);
+                trace_open(&workload->trace, file, reader, options, &order, error);
     mem_free(file);
     workload->path = mem_string(settings->path);
     return good;
@@ -193,6 +201,8 @@ static uint64_t hash_row(uint64_t hash, const struct trace_row *row)
 {
     hash = hash_mix64(hash ^ (uint64_t)row->time_ns);
     hash = hash_mix64(hash ^ ((uint64_t)row->prompt_tokens << 32 | (uint64_t)row->output_tokens));
+    for (size_t i = 0; i < row->hash_count; i++)
+        hash = hash_mix64(hash ^ row->hashes[i]);
     hash = hash_mix64(hash ^ ((uint64_t)row->priority << 32 | (uint64_t)row->max_tokens));
     return row->session >= 0 ? hash_mix64(hash ^ (uint64_t)row->session) : hash;
 }
@@ -338,6 +348,14 @@ void workload_free(struct workload *workload)
     mem_free(workload);
 }
 
+/* Hashes of a row without that of a last block that the prompt does not fill: what fills it is not known. */
+static size_t full_blocks(const struct workload *workload, const struct trace_row *row)
+{
+    int64_t hash_tokens = workload_hash_tokens(workload);
+    size_t full = hash_tokens > 0 ? (size_t)(row->prompt_tokens / hash_tokens) : 0;
+    return full < row->hash_count ? full : row->hash_count;
+}
+
 /* The rows are those that workload_create has checked: others would be a run for which nothing was set up. */
 static void give_trace(struct workload *workload, struct workload_request *request)
 {
@@ -362,6 +380,8 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->max_tokens = row.max_tokens;
     request->priority = row.priority;
     request->session = row.session;
+    request->hashes = row.hashes;
+    request->hash_count = full_blocks(workload, &row);
 }
 
 static void give_synthetic(struct workload *workload, struct workload_request *request)
@@ -375,6 +395,8 @@ static void give_synthetic(struct workload *workload, struct workload_request *r
     request->max_tokens = 0;
     request->priority = priorities_draw(&workload->priorities, workload->seed, index);
     request->session = -1;
+    request->hashes = NULL;
+    request->hash_count = 0;
 }
 
 bool workload_next(struct workload *workload, struct workload_request *request)
@@ -397,6 +419,12 @@ bool workload_next(struct workload *workload, struct workload_request *request)
 int64_t workload_count(const struct workload *workload)
 {
     return workload->count;
+}
+
+int64_t workload_hash_tokens(const struct workload *workload)
+{
+    const struct trace *trace = &workload->trace;
+    return trace->reader && trace->reader->hash_tokens ? trace->reader->hash_tokens(trace->state) : 0;
 }
 
 int64_t workload_classes(const struct workload *workload)

@@ -33,6 +33,9 @@ REQUEST_TYPES = {
     "preemptions": "u4",
     "swaps": "u4",
     "swapped_bytes": "u8",
+    "cached_prompt_tokens": "u4",
+    "host_prompt_tokens": "u4",
+    "ssd_prompt_tokens": "u4",
     "status": "u1",
     "reason": "u1",
     "priority": "u1",
@@ -183,12 +186,16 @@ class Synthetic:
             **{f"{name}_ns": values for name, values in stages.items()},
             "interference_ns": stages["decode"] // 8,
             "blocked_ns": stages["prefill_queue"] // 4,
+            "congestion_ns": stages["transfer"] // 5,
             "kv_transfer_bytes": prompt * 327_680 * self.moved,
             "prefill_instance": np.arange(count) % 2,
             "decode_instance": np.where(self.moved, np.arange(count) % 2 + 2, -1),
             "preemptions": (stages["stalled"] > 0).astype(np.int64),
             "swaps": np.zeros(count, np.int64),
             "swapped_bytes": np.zeros(count, np.int64),
+            "cached_prompt_tokens": np.zeros(count, np.int64),
+            "host_prompt_tokens": np.zeros(count, np.int64),
+            "ssd_prompt_tokens": np.zeros(count, np.int64),
             "status": np.zeros(count, np.int64),
             "reason": np.zeros(count, np.int64),
             "priority": np.zeros(count, np.int64),
@@ -275,7 +282,7 @@ class Synthetic:
         )
         for stage in STAGES:
             summary[f"mean_{stage}_ns"] = float(requests[f"{stage}_ns"][done].mean())
-        for name in ("interference", "blocked"):
+        for name in ("interference", "blocked", "congestion"):
             summary[f"mean_{name}_ns"] = float(requests[f"{name}_ns"][done].mean())
         summary |= {
             "gpus": gpus,
@@ -284,6 +291,10 @@ class Synthetic:
             "preemptions": int(requests["preemptions"].sum()),
             "swaps": int(requests["swaps"].sum()),
             "swapped_bytes": int(requests["swapped_bytes"].sum()),
+            "cached_prompt_tokens": int(requests["cached_prompt_tokens"].sum()),
+            "host_prompt_tokens": int(requests["host_prompt_tokens"].sum()),
+            "ssd_prompt_tokens": int(requests["ssd_prompt_tokens"].sum()),
+            "prefix_hit_share": requests["cached_prompt_tokens"].sum() / requests["prompt_tokens"].sum(),
             "kv_allocated_blocks": 1000,
             "kv_freed_blocks": 1000,
             "utilization": 0.7,
@@ -356,6 +367,10 @@ class Synthetic:
                 "swaps": 0,
                 "swapped_out_bytes": 0,
                 "swapped_in_bytes": 0,
+                "cached_tokens": 0,
+                "cached_host_tokens": 0,
+                "cached_ssd_tokens": 0,
+                "evicted_blocks": 0,
                 "sent_bytes": 10**9 * i,
                 "received_bytes": 10**9 * i,
                 "usd_per_million_prefill_tokens": 0.0 if role == "decode" else 0.21,

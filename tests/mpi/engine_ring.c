@@ -12,7 +12,8 @@
 
 #define ENTITIES   23
 #define LOOKAHEAD  1000
-#define BODY_BYTES 520
+#define BODY_BYTES 520 /* with a tail of up to 512 bytes */
+#define TAIL_AT    504
 #define HOPS       40
 #define BURST      200 /* messages: 200 x 520 bytes and more, against an eager buffer of 8 KiB */
 
@@ -69,7 +70,10 @@ static void send(struct engine *engine, struct node *node, uint32_t destination,
     unsigned char *body = NULL;
     if (bits >> 16 & 3) {
         body = engine_body_new(engine);
-        memset(body, (int)(bits >> 24 & 0xff), BODY_BYTES);
+        memset(body, (int)(bits >> 24 & 0xff), TAIL_AT);
+        size_t tail = bits >> 43 & 0x3ff; /* half of them have none */
+        if (tail >= 0x200)
+            memset(engine_body_extend(engine, body, tail - 0x1ff), (int)(bits >> 24 & 0xff), tail - 0x1ff);
     }
     /* Few distinct times: many events at the same time, at the same entity. */
     engine_send(engine, node->entity, destination, now_ns + LOOKAHEAD + (int64_t)(bits >> 32) % 3 * 500,
@@ -91,7 +95,10 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     mix(node, &event->type, sizeof event->type);
     mix(node, event->words, sizeof event->words);
     if (event->body) {
-        mix(node, event->body, BODY_BYTES);
+        const struct engine_tail *tail = (const void *)((const char *)event->body + TAIL_AT);
+        mix(node, event->body, TAIL_AT);
+        mix(node, &tail->count, sizeof tail->count);
+        mix(node, tail->bytes, tail->count);
         engine_body_free(engine, event->body);
     }
     engine_count(engine, 1);
@@ -128,6 +135,7 @@ static struct outcome simulate(MPI_Comm comm, int exchange, const uint32_t *owne
                                    .owners = owners,
                                    .lookahead_ns = LOOKAHEAD,
                                    .body_bytes = BODY_BYTES,
+                                   .tail_at = TAIL_AT,
                                    .exchange = exchange};
     struct engine *engine = engine_create(comm, &config);
     for (uint32_t i = 0; i < ENTITIES; i++) {

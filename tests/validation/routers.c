@@ -148,7 +148,8 @@ struct hand {
     int32_t decodes[10];  /* of hand-offs, counted from the first that decodes */
 };
 
-static void check_hand(const struct hand *hand, bool disaggregated)
+/* set: an option of the run, or NULL. */
+static void check_hand(const struct hand *hand, bool disaggregated, const char *set)
 {
     struct experiment *experiment =
         experiment_new(disaggregated ? experiment_disaggregated : experiment_unified);
@@ -156,7 +157,7 @@ static void check_hand(const struct hand *hand, bool disaggregated)
     while (count < 10 && hand->requests[count].prompt_tokens > 0)
         count++;
     experiment_sessions(experiment, hand->requests, hand->sessions, (size_t)count);
-    for (int pool = 0; pool <= disaggregated; pool++) {
+    for (int pool = 0; pool < (disaggregated ? 2 : 1); pool++) {
         experiment_set(experiment, "cluster.pools[%d].instances=%d", pool, hand->instances);
         experiment_set(experiment, "cluster.pools[%d].kv={\"blocks\": 1000, \"block_tokens\": 16}", pool);
         experiment_set(
@@ -167,6 +168,8 @@ static void check_hand(const struct hand *hand, bool disaggregated)
     experiment_set(experiment, "cluster.router.load_report_interval_ms=0");
     if (strcmp(hand->policy, "weighted") == 0)
         experiment_set(experiment, "cluster.router.weights={\"requests\": 1, \"kv\": 4}");
+    if (set)
+        experiment_set(experiment, "%s", set);
     struct outcome outcome = experiment_run_well(experiment);
     CU_ASSERT_EQUAL_FATAL((int64_t)outcome.row_count, count);
     for (int64_t i = 0; i < count; i++) {
@@ -230,7 +233,8 @@ static void test_by_hand(void)
          {0}},
     };
     for (size_t i = 0; i < sizeof hands / sizeof hands[0]; i++)
-        check_hand(&hands[i], false);
+        check_hand(&hands[i], false, NULL);
+    check_hand(&hands[2], false, "cluster.pools[0].pipeline_parallel=2"); /* blocks of two micro-batches */
 }
 
 /* Sessions 7 and 8 stay where their first request went, however loaded that is; request 4 is of no session
@@ -254,9 +258,14 @@ static void test_sessions(void)
                         {0, 1, 0, 0, 2, 0, 1, 0, 0},
                         {0, 1, 0, 0, 2, 0, 1, 0, 0}};
     static const int32_t prefills[] = {0, 1, 0, 0, 1, 2, 1, 2, 0};
-    check_hand(&hand, false);
+    check_hand(&hand, false, NULL);
     memcpy(hand.expected, prefills, sizeof prefills);
-    check_hand(&hand, true);
+    check_hand(&hand, true, NULL);
+    /* Decode instances alone report. */
+    hand.policy = "round-robin";
+    for (int32_t i = 0; i < 9; i++)
+        hand.expected[i] = i % 3;
+    check_hand(&hand, true, "cluster.router.decode_policy=session-affinity");
 }
 
 int main(int argc, char **argv)

@@ -43,7 +43,9 @@ static void make_scene(struct scene *scene, uint64_t seed, uint32_t count, int64
                                        .previous = (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 3) % (count + 1)),
                                        .loads = scene->loads,
                                        .kv_whole = 1000,
-                                       .weights = &scene->weights};
+                                       .weights = &scene->weights,
+                                       .prefix = rng_bits(seed, 0, RNG_ROUTER, 4) % 4,
+                                       .prefix_bound = 1 + (double)(seed % 4) / 4};
 }
 
 static void random_scene(struct scene *scene, uint64_t seed)
@@ -81,7 +83,8 @@ static void test_choice(void)
             CU_ASSERT_EQUAL(router_policies[i]->choose(&other.view, random), first);
             for (int load = 0; load < ROUTER_LOADS; load++)
                 for (uint32_t k = 0; k < scene.view.count && other.loads[load].values; k++)
-                    CU_ASSERT_EQUAL(value(&scene, load, k), value(&other, load, k));
+                    CU_ASSERT_EQUAL(tournament_value(&scene.loads[load], k),
+                                    tournament_value(&other.loads[load], k));
             clear_scene(&scene);
             clear_scene(&other);
         }
@@ -97,6 +100,7 @@ static void test_fair(void)
         int64_t counts[INSTANCES] = {0};
         make_scene(&scene, 1, INSTANCES, 1);
         scene.view.previous = INSTANCES;
+        scene.view.prefix = 0;
         for (uint64_t draw = 0; draw < DRAWS; draw++) {
             uint64_t random = router_policies[i]->draws ? rng_bits(5, 0, RNG_ROUTER, draw) : 0;
             uint32_t chosen = router_policies[i]->choose(&scene.view, random);
@@ -249,12 +253,50 @@ static void test_session_choice(void)
         struct scene scene;
         random_scene(&scene, seed);
         uint32_t chosen = policy->choose(&scene.view, seed);
-        if (scene.view.previous < scene.view.count)
-            CU_ASSERT_EQUAL(chosen, scene.view.previous)
-        else
+        if (scene.view.previous == scene.view.count)
             check_least(&scene, ROUTER_REQUESTS, chosen);
+        else
+            CU_ASSERT_EQUAL(chosen, scene.view.previous);
         clear_scene(&scene);
     }
+}
+
+/* The same prefix goes to the same instance, as long as that is not full; the few that were there for another
+ * number of instances move; a full one gets none. */
+static void test_prefix_choice(void)
+{
+    const struct router_policy *policy = policy_named("prefix-affinity");
+    int64_t counts[8] = {0};
+    CU_ASSERT_TRUE(policy->prefixes);
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        struct scene scene;
+        random_scene(&scene, seed);
+        int64_t total = 1;
+        for (uint32_t i = 0; i < scene.view.count; i++)
+            total += value(&scene, ROUTER_REQUESTS, i);
+        uint32_t chosen = policy->choose(&scene.view, seed);
+        if (scene.view.prefix == 0)
+            check_least(&scene, ROUTER_REQUESTS, chosen);
+        else
+            CU_ASSERT((double)value(&scene, ROUTER_REQUESTS, chosen) + 1 <=
+                      ceil(scene.view.prefix_bound * (double)total / scene.view.count));
+        clear_scene(&scene);
+
+        make_scene(&scene, seed, 8, 1);
+        scene.view.prefix = seed;
+        chosen = policy->choose(&scene.view, 0);
+        counts[chosen]++;
+        scene.view.next = (scene.view.next + 3) % 8;
+        CU_ASSERT_EQUAL(policy->choose(&scene.view, 0), chosen);
+        scene.view.count = 7; /* without the last: others stay */
+        CU_ASSERT(chosen == 7 || policy->choose(&scene.view, 0) == chosen);
+        scene.view.count = 8;
+        tournament_set(&scene.loads[ROUTER_REQUESTS], chosen, 100);
+        CU_ASSERT_NOT_EQUAL(policy->choose(&scene.view, 0), chosen);
+        clear_scene(&scene);
+    }
+    for (int i = 0; i < 8; i++)
+        CU_ASSERT_DOUBLE_EQUAL((double)counts[i], 250, 5 * sqrt(250 * 7 / 8.0));
 }
 
 /* Every policy, unified and P/D: all is served, everybody has work, and it is the same again. */
@@ -363,6 +405,7 @@ int main(int argc, char **argv)
         {"power-of-two: every pair", test_power_of_two_choice},
         {"weighted: the least sum", test_weighted_choice},
         {"session-affinity: where it was", test_session_choice},
+        {"prefix-affinity: the first that is not full", test_prefix_choice},
         {"fair where all are equal", test_fair},
         {"runs", test_runs},
         {"round-robin: who gets what", test_round_robin_run},

@@ -16,7 +16,7 @@ struct sample {
     const char *reader;
     const char *header;     /* NULL: the format has none */
     const char *rows[ROWS]; /* at 0, 1.5 and 4 s: 10 + 1, 20 + 2, 30 + 3 tokens */
-    struct bad_row bad[8];  /* NULL-ended; each comes after rows[1] */
+    struct bad_row bad[9];  /* NULL-ended; each comes after rows[1] */
 };
 
 static const struct sample samples[] = {
@@ -39,6 +39,23 @@ static const struct sample samples[] = {
       {"101.9,3,4", "expected a time not before"},
       {"later,3,4", "time: expected a number"},
       {"103,\"3,4", "no closing quote"}}},
+    {"mooncake",
+     NULL,
+     {"{\"timestamp\": 7000, \"input_length\": 10, \"output_length\": 1, \"hash_ids\": [0]}",
+      "{\"hash_ids\":[18446744073709551600],\"output_length\":2,\"input_length\":20,\"timestamp\":8500}",
+      " { \"timestamp\" : 11000 , \"input_length\" : 30 , \"output_length\" : 3 , \"hash_ids\" : [ 0 ] } "},
+     {{"{\"timestamp\": 9000, \"input_length\": 0, \"output_length\": 1, \"hash_ids\": [0]}",
+       "input_length: expected a whole number of tokens from 1"},
+      {"{\"timestamp\": 9000, \"input_length\": 9, \"output_length\": 0, \"hash_ids\": [0]}",
+       "output_length: expected a whole number of tokens from 1"},
+      {"{\"timestamp\": 8499, \"input_length\": 9, \"output_length\": 1, \"hash_ids\": [0]}",
+       "expected a time not before"},
+      {"{\"timestamp\": 9000, \"input_length\": 9, \"output_length\": 1}", "\"hash_ids\" is missing"},
+      {"{\"timestamp\": 9000, \"input_length\": 9, \"input_length\": 9}", "\"input_length\" is there twice"},
+      {"{\"timestamp\": 9000, \"input\": 9}", "unknown key 'input'"},
+      {"{\"timestamp\": 9000, \"input_length\": 513, \"output_length\": 1, \"hash_ids\": [0]}",
+       "hash_ids: expected 2 for 513 tokens in blocks of 512, found 1"},
+      {"[9000, 9, 1, [0]]", "expected '{'"}}},
 };
 
 static const struct sample *find_sample(const char *reader)

@@ -181,8 +181,8 @@ struct script {
     int64_t queued_tokens, running, waiting, received, free_blocks;
 };
 
-/* KV caches of the two instances: as many tokens, blocks of 16 and of 40. */
-static const struct router_kv caches[5] = {[2] = {100, 16}, [3] = {40, 40}};
+/* KV caches of the two instances. */
+static const struct router_kv caches[5] = {[2] = {100, 16}, [3] = {40, 50}};
 
 static void run_router(const char *policy, bool disaggregated, int requests, const struct script *script,
                        size_t count)
@@ -294,17 +294,20 @@ static void test_router_kv(void)
         {9500, 0, 0, 0, 0, 4, 30},   /* 70, and 4 of 8 dispatches: 98 of 100 */
         {13500, 0, 0, 0, 0, 10, 65}, /* all are in it: 35 of 100 */
         {13500, 1, 0, 0, 0, 4, 26},  /* likewise 14 of 40, just as much */
-        {16500, 0, 0, 0, 0, 12, 65}, {16500, 1, 0, 0, 0, 5, 26}, /* again, after instance 0 was chosen */
+        {16500, 0, 0, 0, 0, 12, 65}, /* both again, after instance 0 was chosen */
+        {16500, 1, 0, 0, 0, 5, 26},  {18500, 0, 0, 0, 0, 13, 58}, /* 42 of 100 */
+        {18500, 1, 0, 0, 0, 6, 23},                               /* 17 of 40: a little more */
     };
     static const uint32_t expected[] = {
         0, 1, 0, 1, 0, /* (.07,0) (.07,.075) (.14,.075) (.14,.15) (.21,.15), then (.21,1) */
         0, 0, 0, 0, 0, /* up to .56, then (.98,1) */
         0, 1, 0, 1,    /* (1.05,1) (1.05,1.075) (1.12,1.075) (1.12,1.15), then equal */
         0, 1, 0,       /* (.42,.35) (.42,.425) (.49,.425), then equal */
-        1, 0,          /* (.35,.425) */
+        1, 0,          /* (.35,.425), then (.42,.425) */
+        0,
     };
-    run_router("least-kv", false, 19, script, 6);
-    check_chosen(expected, 19);
+    run_router("least-kv", false, 20, script, 8);
+    check_chosen(expected, 20);
 }
 
 /* 1 x requests / most + 2 x tokens / most + 3 x share of KV. */

@@ -104,7 +104,7 @@ static void test_refused(void)
     support_refused("{\"trace\": 5}", "expected an object with \"format\" and \"path\"");
     support_refused("{\"trace\": {\"path\": \"x\"}}", "expected an object with \"format\"");
     support_refused("{\"trace\": {\"format\": \"azur\", \"path\": \"x\"}}", "did you mean 'azure'");
-    support_refused("{\"trace\": {\"format\": \"parquet\", \"path\": \"x\"}}", "known: azure, csv");
+    support_refused("{\"trace\": {\"format\": \"parquet\", \"path\": \"x\"}}", "known: azure, csv, mooncake");
     support_refused("{\"trace\": {\"format\": \"azure\"}}", "path");
     support_refused("{\"trace\": {\"format\": \"azure\", \"path\": \"x\", \"time_unit\": \"s\"}}",
                     "time_unit");
@@ -290,11 +290,11 @@ static void test_info(void)
     CU_ASSERT_FALSE(workload_trace_info(path, "csv", NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "info.csv:1: there is no column 'time'"));
     CU_ASSERT_FALSE(workload_trace_info(path, "cvs", NULL, &text, &error));
-    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unknown trace format 'cvs' (known: azure, csv)"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unknown trace format 'cvs' (known: azure, csv, mooncake)"));
     path = support_write("info.csv", "hello\n", 6);
     CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(error.text, "info.csv:1: looks like none of the trace formats (azure, csv): 'hello'"));
+        strstr(error.text, "info.csv:1: looks like none of the trace formats (azure, csv, mooncake): 'hello'"));
     remove(path);
     CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "cannot be opened"));
