@@ -131,6 +131,11 @@ static void preempt(struct instance *instance, uint32_t slot)
     instance->meter.usage.preemptions++;
     if (instance->config->limits.preemption == PREEMPTION_SWAP && swap_out(instance, slot))
         return;
+    if (instance->config->handoff.recompute_at == RECOMPUTE_AT_PREFILL &&
+        instance->config->role == ROLE_DECODE) {
+        handoff_return(instance, slot);
+        return;
+    }
     instance->queued_tokens -= sequence->known_tokens - sequence->computed_tokens;
     sequence->blocks = 0;
     sequence->computed_tokens = 0;
@@ -316,7 +321,7 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
     if (sequence->stall_start_ns >= 0)
         request->stalled_ns += now_ns - sequence->stall_start_ns;
     else
-        request->row.prefill_queue_ns = request_stage(request, now_ns);
+        request->row.prefill_queue_ns += request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
     add_chunk(schedule, slot, chunk);
     if (instance->caching.prefix)
