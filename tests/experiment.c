@@ -191,6 +191,14 @@ static void take(void *context, const struct results *results)
     }
     outcome->series_interval_ns = results->series_interval_ns;
     outcome->series_count = results->series_count;
+    outcome->link_count = results->link_count;
+    outcome->links = copy_of(results->links, results->link_count, sizeof(struct link_row));
+    outcome->link_bins = mem_array(outcome->link_count * outcome->series_count, sizeof(struct link_bin_row));
+    for (size_t i = 0; i < outcome->link_count && outcome->series_count > 0; i++)
+        memcpy(outcome->link_bins + i * outcome->series_count, results->link_series[i],
+               outcome->series_count * sizeof(struct link_bin_row));
+    for (size_t i = 0; i < outcome->link_count; i++)
+        outcome->links[i].pool = NULL;
     outcome->series = mem_array(results->pool_count, sizeof *outcome->series);
     for (size_t i = 0; i < results->pool_count; i++)
         outcome->series[i] =
@@ -249,6 +257,8 @@ void outcome_clear(struct outcome *outcome)
     mem_free(outcome->rows);
     mem_free(outcome->instances);
     mem_free(outcome->pools);
+    mem_free(outcome->links);
+    mem_free(outcome->link_bins);
     for (int metric = 0; metric < METRIC_COUNT; metric++)
         mem_free(outcome->histograms[metric]);
     *outcome = (struct outcome){0};
@@ -282,6 +292,7 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(stalled_ns);
     COMPARE(interference_ns);
     COMPARE(blocked_ns);
+    COMPARE(congestion_ns);
     COMPARE(kv_transfer_bytes);
     COMPARE(prefill_instance);
     COMPARE(decode_instance);
@@ -348,6 +359,14 @@ static const char *instance_difference(const struct instance_row *a, const struc
 #undef COMPARE
 }
 
+static bool same_links(const struct outcome *a, const struct outcome *b)
+{
+    bool same = a->link_count == b->link_count && a->series_count == b->series_count;
+    for (size_t i = 0; same && i < a->link_count * a->series_count; i++)
+        same = a->link_bins[i].bytes == b->link_bins[i].bytes;
+    return same;
+}
+
 static bool same_histogram(const struct outcome *a, const struct outcome *b, int metric)
 {
     bool same = a->histogram_counts[metric] == b->histogram_counts[metric];
@@ -394,6 +413,8 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
     /* The only one of its metrics that is not a figure of rows. */
     if (memcmp(&a->summary.itl, &b->summary.itl, sizeof a->summary.itl) != 0)
         return "mean, a percentile or the longest of ITL";
+    if (!same_links(a, b))
+        return "bytes of a link in a bin";
     return a->checksum == b->checksum ? NULL : "checksum";
 }
 
@@ -442,6 +463,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         CU_ASSERT(row->interference_ns >= 0 && row->interference_ns <= row->decode_ns);
         CU_ASSERT(row->blocked_ns >= 0 &&
                   row->blocked_ns <= row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns);
+        CU_ASSERT(row->congestion_ns >= 0 && row->congestion_ns <= row->transfer_ns);
         CU_ASSERT(row->swaps <= row->preemptions && (row->swaps > 0) == (row->swapped_bytes > 0));
     }
     return sums;

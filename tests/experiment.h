@@ -11,7 +11,8 @@
 
 struct experiment;
 
-/* What a run gave; copies. Names of pools, roles and GPUs are NULL. */
+/* What a run gave; copies. Names of pools, roles and GPUs are NULL, of links only
+ * those of pools. */
 struct outcome {
     enum sim_status status;
     struct error error;
@@ -20,6 +21,9 @@ struct outcome {
     struct instance_row *instances;
     struct pool_row *pools;
     struct histogram_row *histograms[METRIC_COUNT];
+    struct link_row *links;
+    struct link_bin_row *link_bins; /* [link][bin] */
+    size_t link_count;
     struct series_bin_row **series; /* [pool][bin] */
     int64_t series_interval_ns;
     size_t row_count, instance_count, pool_count, series_count, histogram_counts[METRIC_COUNT];

@@ -304,6 +304,7 @@ def _contention(results: list[Result]) -> list[Row]:
         for key, label in (
             ("mean_interference_ns", "interference of prefills, mean"),
             ("mean_blocked_ns", "head-of-line blocking, mean"),
+            ("mean_congestion_ns", "congestion of KV transfers, mean"),
         )
     ]
 

@@ -58,12 +58,14 @@ struct column_table {
     size_t count;
 };
 
-extern const struct column_table column_requests;   /* rows: struct row (row.h) */
-extern const struct column_table column_instances;  /* rows: struct instance_row (results.h) */
-extern const struct column_table column_pools;      /* rows: struct pool_row (results.h) */
-extern const struct column_table column_classes;    /* rows: struct class_row (results.h) */
-extern const struct column_table column_timeseries; /* rows: struct series_bin_row (results.h) */
-extern const struct column_table column_histograms; /* rows: struct histogram_row (results.h) */
+extern const struct column_table column_requests;        /* rows: struct row (row.h) */
+extern const struct column_table column_instances;       /* rows: struct instance_row (results.h) */
+extern const struct column_table column_pools;           /* rows: struct pool_row (results.h) */
+extern const struct column_table column_timeseries;      /* rows: struct series_bin_row (results.h) */
+extern const struct column_table column_links;           /* rows: struct link_row (results.h) */
+extern const struct column_table column_link_timeseries; /* rows: struct link_bin_row (results.h) */
+extern const struct column_table column_histograms;      /* rows: struct histogram_row (results.h) */
+extern const struct column_table column_classes;         /* rows: struct class_row (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
 
 #endif

@@ -1,24 +1,32 @@
-/* Max-min fair rates of flows between ports, kept up to date as flows come and go: no flow can get more
- * without taking from one that has no more than it. Only the connected component of a change is computed
- * anew. All local. */
+/* Max-min fair rates of flows over resources (ports, uplinks), kept up to date as flows come and go: no flow
+ * can get more without taking from one that has no more than it. Only the connected component of a change is
+ * computed anew. Rates depend on which flows there are, not on how they came about. All local. */
 #ifndef TANDEM_MAXMIN_H
 #define TANDEM_MAXMIN_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define MAXMIN_RESOURCES 4        /* on the path of a flow, at most */
+#define MAXMIN_NO_CAP    INFINITY /* a flow is limited by its resources alone */
+
 struct maxmin;
 
-/* Ports 0 .. count-1; capacities (bytes/s) hold for sending and for receiving, each on its own; copied. */
-struct maxmin *maxmin_create(const double *capacities, uint32_t ports);
+/* Resources 0 .. count-1 with their capacities, bytes/s; copied. Those from first_wide on (count: none) join
+ * flows to a component only while these could fill them: rates are the same, and found faster where many
+ * flows pass a resource that has room for all. */
+struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide);
 void maxmin_free(struct maxmin *maxmin);
 
-/* A flow (any number that is not in use; small ones keep it compact) starts or ends. The rates of its
- * component change. */
-void maxmin_add(struct maxmin *maxmin, uint32_t flow, uint32_t sender, uint32_t receiver);
+/* A flow (any number that is not in use; small ones keep it compact) starts, over that many (1 ..
+ * MAXMIN_RESOURCES) different resources, not all of them wide, and at no more than cap (bytes/s, > 0, or
+ * MAXMIN_NO_CAP); its cap becomes another; or it ends. The rates of its component change. */
+void maxmin_add(struct maxmin *maxmin, uint32_t flow, const uint32_t *resources, uint32_t count, double cap);
+void maxmin_set_cap(struct maxmin *maxmin, uint32_t flow, double cap);
 void maxmin_remove(struct maxmin *maxmin, uint32_t flow);
 
-/* Flows whose rates the last add or remove computed (borrowed until the next one), and the rate of a flow,
+/* Flows whose rates the last of these calls computed (borrowed until the next one), and the rate of a flow,
  * bytes/s. */
 const uint32_t *maxmin_changed(const struct maxmin *maxmin, size_t *count);
 double maxmin_rate(const struct maxmin *maxmin, uint32_t flow);

@@ -145,10 +145,10 @@ struct metrics_counts {
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
     uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
-    uint64_t window_prompt_tokens;                    /* of completed window requests */
-    wide_t e2e_ns;                                    /* sum over completed requests (Little's law) */
-    wide_t window_stage_ns[STAGE_COUNT];              /* of completed window requests */
-    wide_t window_interference_ns, window_blocked_ns; /* likewise */
+    uint64_t window_prompt_tokens;       /* of completed window requests */
+    wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
+    wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
+    wide_t window_interference_ns, window_blocked_ns, window_congestion_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
     wide_t third_wait_ns[3];  /* their router_queue + prefill_queue + decode_queue + admission + stalled */

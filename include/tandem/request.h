@@ -37,7 +37,7 @@ enum serving_message {
     MESSAGE_DISPATCH = 1, /* router -> instance: body is a request to prefill */
     MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
     MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
-    MESSAGE_KV_DONE,      /* fabric -> both ends: word 0 is the place, word 1 the bytes */
+    MESSAGE_KV_DONE,      /* fabric -> both ends: words of enum kv_done_word */
     MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
     MESSAGE_ENDED /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
 whether it was refused */
@@ -45,6 +45,7 @@ whether it was refused */
 
 /* A place in an instance: member << 32 | slot. */
 enum flow_word { FLOW_PREFILL, FLOW_BYTES, FLOW_PREFILL_PLACE, FLOW_DECODE_PLACE, FLOW_LATENCY_NS };
+enum kv_done_word { KV_DONE_PLACE, KV_DONE_BYTES, KV_DONE_CONGESTION_NS };
 /* Waiting: queued, offered or on their way in. */
 enum report_word {
     REPORT_QUEUED_TOKENS,

@@ -6,6 +6,7 @@
 #include "tandem/column.h"
 #include "tandem/metrics.h"
 #include "tandem/power.h"
+#include "tandem/traffic.h"
 
 /* One row of /instances. */
 struct instance_row {
@@ -82,6 +83,25 @@ struct series_bin_row {
     double power_watts; /* of all GPUs of the pool */
 };
 
+/* One row of /links: links of a kind that are counted together. */
+struct link_row {
+    const char *kind; /* nic, local or uplink */
+    const char *direction;
+    const char *pool; /* "": none */
+    int32_t leaf;     /* -1: none */
+    uint32_t links;
+    double bytes_per_s; /* all of them together */
+    uint64_t bytes;
+    double utilization, peak_utilization; /* over the whole run, and of the bin that has most */
+};
+
+/* One bin of /link_timeseries/<row of /links>. */
+struct link_bin_row {
+    int64_t start_ns;
+    uint64_t bytes;
+    double utilization;
+};
+
 /* One bucket of /histograms/<metric>. */
 struct histogram_row {
     int64_t low_ns, high_ns;
@@ -107,7 +127,7 @@ struct summary {
     /* Over completed window requests: */
     double mean_router_ns, mean_control_ns, mean_router_queue_ns, mean_prefill_queue_ns, mean_prefill_ns,
         mean_decode_queue_ns, mean_transfer_ns, mean_admission_ns, mean_decode_ns, mean_stalled_ns,
-        mean_interference_ns, mean_blocked_ns;
+        mean_interference_ns, mean_blocked_ns, mean_congestion_ns;
     uint64_t gpus, moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes, kv_allocated_blocks,
         kv_freed_blocks;
     uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens; /* of completed requests */
@@ -146,9 +166,12 @@ struct results {
     size_t pool_count;
     struct class_row *classes; /* at least one */
     size_t class_count;
-    struct series_bin_row **series;                 /* [pool][bin] */
-    size_t series_count;                            /* bins, the same in each pool */
-    int64_t series_interval_ns;                     /* 0: no series */
+    struct series_bin_row **series; /* [pool][bin] */
+    size_t series_count;            /* bins, the same in each pool */
+    int64_t series_interval_ns;     /* 0: no series */
+    struct link_row *links;
+    size_t link_count;
+    struct link_bin_row **link_series;              /* [link][bin]: as many as series_count */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
     struct row *rows; /* in order of arrival, of one_in requests each; may be NULL. Owned. */
@@ -163,6 +186,12 @@ struct results {
 void results_build(struct results *results, const struct metrics *metrics, const struct results_pool *pools,
                    size_t pool_count, const struct usage *usages, struct row *rows, size_t row_count);
 void results_clear(struct results *results);
+
+/* Adds links (copied but for the strings; what is measured is filled in) and their series to results that are
+ * built; traffic is brought to the bins of the pools' series. */
+void results_add_links(struct results *results, const struct link_row *links, size_t count,
+                       struct traffic *traffic);
+void results_clear_links(struct results *results);
 
 /* Appends the table that `tandem run` prints. */
 void results_print(const struct results *results, struct text *text);

@@ -44,6 +44,7 @@ struct row {
     int64_t stalled_ns;      /* preempted until scheduled again */
     int64_t interference_ns; /* of decoding: what others' prefills made it longer; not a stage */
     int64_t blocked_ns;      /* of the queues: while the one ahead did not fit; not a stage */
+    int64_t congestion_ns;   /* of the transfer: what others' made it longer; not a stage */
     uint64_t kv_transfer_bytes;
     int32_t prefill_instance; /* row of /instances; -1: none */
     int32_t decode_instance;  /* -1: stayed on the prefill instance */

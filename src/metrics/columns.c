@@ -66,6 +66,11 @@ static const struct column requests[] = {
         "Head-of-line blocking, in no stage: time in queues, seats being free, behind a request that did not "
         "fit for "
         "want of KV blocks; in a static batch while slots of ended requests wait for its end."),
+    COLUMN(
+        congestion_ns, "ns",
+        "Congestion, in no stage: time of transfer_ns by which the transfer drained longer, or waited at its "
+        "sender's "
+        "port, than if it had had the network to itself."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache moved to the decode instance."),
     COLUMN(prefill_instance, "1", "Row of /instances that computed the prompt; -1: none."),
     COLUMN(decode_instance, "1", "Row of /instances that the request moved to; -1: it did not move."),
@@ -265,6 +270,38 @@ TABLE(timeseries, "/timeseries/<pool>",
       "there. At most 4,096 bins: pairs are merged when they are full.");
 #undef COLUMN
 
+#define COLUMN(member, unit, doc) NAMED(#member, link_row, member, unit, doc, NULL)
+static const struct column links[] = {
+    COLUMN(kind, "",
+           "nic: ports of the pool's instances to the network; local: those inside nodes or NVLink domains; "
+           "uplink: of a leaf to the spine."),
+    COLUMN(direction, "", "send (prefill) or receive (decode); up or down."),
+    COLUMN(pool, "", "Name of the pool; empty for uplinks."),
+    COLUMN(leaf, "1", "Number of the leaf; -1 for ports."),
+    COLUMN(links, "1", "Ports that are counted together: one for each lane of an instance; 1 for uplinks."),
+    COLUMN(bytes_per_s, "bytes/s", "Capacity of all of them in this direction, efficiency included."),
+    COLUMN(bytes, "bytes", "KV cache that passed, over the whole run."),
+    COLUMN(utilization, "1", "bytes / (bytes_per_s x time to the end of the run)."),
+    COLUMN(
+        peak_utilization, "1",
+        "The same of the bin of /link_timeseries in which it was highest. With sharing none, which knows no "
+        "limits, more than 1 is possible."),
+};
+TABLE(links, "/links",
+      "One row per group of links that KV transfers pass; missing without prefill and decode pools.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, link_bin_row, member, unit, doc, NULL)
+static const struct column link_timeseries[] = {
+    COLUMN(start_ns, "ns", "Start of the bin."),
+    COLUMN(bytes, "bytes", "KV cache that passed in it; a transfer counts while it drains."),
+    COLUMN(utilization, "1", "Share of what could have passed; the last bin is cut at the end of the run."),
+};
+TABLE(link_timeseries, "/link_timeseries",
+      "One group per row of /links, named by its number: 0, 1, ... The bins are those of /timeseries; the "
+      "attribute interval_ns of each group is their width.");
+#undef COLUMN
+
 #define COLUMN(member, unit, doc) NAMED(#member, histogram_row, member, unit, doc, NULL)
 static const struct column histograms[] = {
     COLUMN(low_ns, "ns", "Lowest value of the bucket."),
@@ -367,6 +404,7 @@ static const struct column summary[] = {
     MEAN(mean_stalled_ns, "stalled"),
     COLUMN(mean_interference_ns, "ns", "Mean of interference_ns over completed window requests."),
     COLUMN(mean_blocked_ns, "ns", "Mean of blocked_ns over completed window requests."),
+    COLUMN(mean_congestion_ns, "ns", "Mean of congestion_ns over completed window requests."),
     COLUMN(gpus, "GPUs", "GPUs of all pools."),
     COLUMN(moved_requests, "requests", "Requests that moved to a decode instance."),
     COLUMN(kv_transfer_bytes, "bytes", "KV cache that they moved."),

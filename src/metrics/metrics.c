@@ -138,6 +138,7 @@ static void count_window(struct metrics *metrics, const struct row *row)
     count_stages(metrics, row);
     counts->window_interference_ns += (uint64_t)row->interference_ns;
     counts->window_blocked_ns += (uint64_t)row->blocked_ns;
+    counts->window_congestion_ns += (uint64_t)row->congestion_ns;
     count_slo(metrics, row, tpot_ns, queue_ns);
     int third = third_of(&metrics->config, row);
     counts->third_count[third]++;

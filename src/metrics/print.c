@@ -2,6 +2,7 @@
 #include "tandem/results.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define LABEL "%-14s"
 
@@ -212,6 +213,32 @@ static void print_caches(const struct results *results, struct text *text)
     }
 }
 
+/* Where there is more than the ports to the network: what stayed inside, and the fullest uplink. */
+static void print_links(const struct results *results, struct text *text)
+{
+    const struct link_row *fullest = NULL;
+    uint64_t local_bytes = 0;
+    bool local = false;
+    for (size_t i = 0; i < results->link_count; i++) {
+        const struct link_row *link = &results->links[i];
+        bool inside = strcmp(link->kind, "local") == 0, sends = strcmp(link->direction, "send") == 0;
+        local |= inside;
+        local_bytes += inside && sends ? link->bytes : 0;
+        if (link->leaf >= 0 && (!fullest || link->utilization > fullest->utilization))
+            fullest = link;
+    }
+    if (!local && !fullest)
+        return;
+    text_append(text, LABEL "congestion %s in the mean", "network",
+                time_text(results->summary.mean_congestion_ns).text);
+    if (local)
+        text_append(text, "; %s stayed inside nodes", bytes_text(local_bytes).text);
+    if (fullest)
+        text_append(text, "; fullest uplink: leaf %d %s, %.2f %% used, %.2f %% at its peak", fullest->leaf,
+                    fullest->direction, 100 * fullest->utilization, 100 * fullest->peak_utilization);
+    text_append(text, "\n");
+}
+
 static double share_of(uint64_t prompt_tokens, const struct summary *summary)
 {
     return 100 * (double)prompt_tokens / (double)summary->prompt_tokens;
@@ -233,6 +260,7 @@ static void print_costs(const struct results *results, struct text *text)
     if (summary->moved_requests > 0)
         text_append(text, LABEL "%llu requests moved %s\n", "KV transfer",
                     (unsigned long long)summary->moved_requests, bytes_text(summary->kv_transfer_bytes).text);
+    print_links(results, text);
     text_append(text, LABEL "%.2f USD/h: %.4g USD per million output tokens, %.4g per thousand requests\n",
                 "cost", summary->cost_usd_per_hour, summary->usd_per_million_output_tokens,
                 summary->usd_per_thousand_requests);

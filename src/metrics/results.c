@@ -483,6 +483,8 @@ static void summarize_times(const struct build *build, struct summary *summary)
         build_ratio(wide_to_double(counts->window_interference_ns), (double)counts->window_completed);
     summary->mean_blocked_ns =
         build_ratio(wide_to_double(counts->window_blocked_ns), (double)counts->window_completed);
+    summary->mean_congestion_ns =
+        build_ratio(wide_to_double(counts->window_congestion_ns), (double)counts->window_completed);
 }
 
 static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)
@@ -567,6 +569,7 @@ void results_clear(struct results *results)
         mem_free(results->series[i]);
     mem_free(results->series);
     mem_free(results->pools);
+    results_clear_links(results);
     mem_free(results->classes);
     for (int i = 0; i < METRIC_COUNT; i++)
         mem_free(results->histograms[i]);

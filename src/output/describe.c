@@ -2,9 +2,9 @@
 
 #include <string.h>
 
-static const struct column_table *const tables[] = {&column_requests, &column_instances,  &column_pools,
-                                                    &column_classes,  &column_timeseries, &column_histograms,
-                                                    &column_summary};
+static const struct column_table *const tables[] = {
+    &column_requests, &column_instances,       &column_pools,      &column_classes, &column_timeseries,
+    &column_links,    &column_link_timeseries, &column_histograms, &column_summary};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
 

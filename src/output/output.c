@@ -77,6 +77,22 @@ static void write_timeseries(struct h5 *h5, const struct results *results)
     h5_close_group(h5, top);
 }
 
+static void write_links(struct h5 *h5, const struct results *results)
+{
+    write_table(h5, &column_links, results->links, sizeof *results->links, results->link_count);
+    hid_t top = h5_top_group(h5, "/link_timeseries", column_link_timeseries.doc);
+    for (size_t i = 0; i < results->link_count; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "%zu", i);
+        hid_t group = h5_group(h5, top, name);
+        h5_int_attribute(h5, group, "interval_ns", results->series_interval_ns);
+        h5_table(h5, group, &column_link_timeseries, results->link_series[i], sizeof *results->link_series[i],
+                 results->series_count, true);
+        h5_close_group(h5, group);
+    }
+    h5_close_group(h5, top);
+}
+
 static void write_histograms(struct h5 *h5, const struct results *results)
 {
     hid_t top = h5_top_group(h5, "/histograms", column_histograms.doc);
@@ -143,6 +159,8 @@ static void write_rest(struct output *output, const struct results *results, con
     write_table(h5, &column_pools, results->pools, sizeof *results->pools, results->pool_count);
     write_table(h5, &column_classes, results->classes, sizeof *results->classes, results->class_count);
     write_timeseries(h5, results);
+    if (results->link_count > 0)
+        write_links(h5, results);
     write_histograms(h5, results);
     write_summary(h5, results);
 }

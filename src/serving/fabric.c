@@ -1,7 +1,10 @@
-/* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it.
+/* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it over
+ * its path: ports, and uplinks where it leaves a leaf.
  * Both ends are told of its end. One wake is pending: the next start, or with max-min the next end, of any
  * flow. */
 #include "tandem/fabric.h"
+
+#include <string.h>
 
 #include "internal.h"
 
@@ -10,12 +13,13 @@
 const char *const sharing_names[] = {"max-min", "sender", "none", NULL};
 
 struct transfer {
-    uint32_t prefill, decode;  /* entities */
-    uint32_t sender, receiver; /* ports */
+    uint32_t prefill, decode; /* entities */
+    uint32_t path[MAXMIN_RESOURCES], path_length;
     int64_t prefill_place, decode_place;
-    int64_t bytes;
+    int64_t bytes, counted_bytes; /* counted: in the traffic */
     double left_bytes, rate;
-    int64_t updated_ns; /* left_bytes is as of then */
+    int64_t started_ns, updated_ns; /* draining; left_bytes is as of then */
+    int64_t bin_end_ns;             /* of the traffic's bin in which the next byte counts */
     bool draining;
     uint32_t next_free;
 };
@@ -23,9 +27,14 @@ struct transfer {
 struct fabric {
     struct engine *engine;
     struct fabric_config config;
-    uint32_t *first_port;  /* of each entity; one more: of all */
-    double *rates;         /* of ports */
+    struct fabric_place *places; /* of entities */
+    uint32_t *first_port;        /* of each entity; one more: of all */
+    /* Resources: each port sending and receiving; with local once more; each leaf up and down. */
+    uint32_t first_local, first_leaf, resources;
+    double *rates;         /* of resources */
+    uint32_t *links;       /* of resources: what they count as */
     int64_t *port_free_ns; /* sharing sender: when a sender's port is free again */
+    struct traffic traffic;
     struct transfer *transfers;
     size_t count, capacity;
     uint32_t free;
@@ -36,11 +45,20 @@ struct fabric {
     struct maxmin *maxmin;
 };
 
-/* Drains by itself. */
+/* With the network to itself. */
+static double rate_alone(const struct fabric *fabric, const struct transfer *transfer)
+{
+    double least = fabric->rates[transfer->path[0]];
+    for (uint32_t k = 1; k < transfer->path_length; k++) {
+        double rate = fabric->rates[transfer->path[k]];
+        least = rate < least ? rate : least;
+    }
+    return least;
+}
+
 static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer *transfer)
 {
-    double sender = fabric->rates[transfer->sender], receiver = fabric->rates[transfer->receiver];
-    return simtime_from_seconds((double)transfer->bytes / (sender < receiver ? sender : receiver));
+    return simtime_from_seconds((double)transfer->bytes / rate_alone(fabric, transfer));
 }
 
 static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
@@ -48,14 +66,46 @@ static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
     heap_set(&fabric->next, number, time_ns, fabric->orders[number]);
 }
 
-/* Both ends know L after the end. */
-static void tell_ends(struct fabric *fabric, const struct transfer *transfer, int64_t end_ns)
+/* Puts what moved since the last count into the bin that holds at_ns. */
+static void count(struct fabric *fabric, struct transfer *transfer, int64_t at_ns, int64_t moved_bytes)
 {
+    uint64_t *counters = traffic_at(&fabric->traffic, at_ns);
+    uint64_t bytes = (uint64_t)(moved_bytes - transfer->counted_bytes);
+    const uint32_t *links = fabric->links, *path = transfer->path, *end = path + transfer->path_length;
+    transfer->counted_bytes = moved_bytes;
+    while (path < end)
+        counters[links[*path++]] += bytes;
+}
+
+/* Counts what flowed in the bins that are over, at a rate that has not changed since the last update. */
+static void count_bins(struct fabric *fabric, struct transfer *transfer, int64_t now_ns)
+{
+    while (transfer->bin_end_ns < now_ns) {
+        double drained = transfer->rate * (double)(transfer->bin_end_ns - transfer->updated_ns) * 1e-9;
+        double left = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
+        count(fabric, transfer, transfer->bin_end_ns - 1, transfer->bytes - (int64_t)ceil(left));
+        transfer->bin_end_ns = traffic_bin_end_ns(&fabric->traffic, transfer->bin_end_ns);
+    }
+}
+
+static void start(struct fabric *fabric, struct transfer *transfer, int64_t now_ns)
+{
+    transfer->draining = true;
+    transfer->started_ns = transfer->updated_ns = now_ns;
+    transfer->bin_end_ns = traffic_bin_end_ns(&fabric->traffic, now_ns);
+}
+
+/* All bytes are there: counts the rest. Both ends know L after the end. */
+static void finish(struct fabric *fabric, struct transfer *transfer, int64_t end_ns, int64_t lost_ns)
+{
+    if (end_ns > transfer->bin_end_ns)
+        count_bins(fabric, transfer, end_ns);
+    count(fabric, transfer, end_ns - (end_ns > transfer->started_ns), transfer->bytes);
     int64_t done_ns = end_ns + fabric->config.latency_ns;
-    int64_t to_prefill[ENGINE_WORDS] = {transfer->prefill_place, transfer->bytes};
-    int64_t to_decode[ENGINE_WORDS] = {transfer->decode_place, transfer->bytes};
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, to_prefill, NULL);
-    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, to_decode, NULL);
+    int64_t words[ENGINE_WORDS] = {transfer->prefill_place, transfer->bytes, lost_ns};
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->prefill, done_ns, MESSAGE_KV_DONE, words, NULL);
+    words[KV_DONE_PLACE] = transfer->decode_place;
+    engine_send(fabric->engine, ENTITY_FABRIC, transfer->decode, done_ns, MESSAGE_KV_DONE, words, NULL);
 }
 
 static uint32_t take_number(struct fabric *fabric)
@@ -71,6 +121,13 @@ static uint32_t take_number(struct fabric *fabric)
     return (uint32_t)fabric->count++;
 }
 
+static void drop(struct fabric *fabric, uint32_t number)
+{
+    heap_remove(&fabric->next, number);
+    fabric->transfers[number].next_free = fabric->free;
+    fabric->free = number;
+}
+
 /* Members are numbered lane by lane of each micro-batch (replica.h). */
 static uint32_t port_of(const struct fabric *fabric, uint32_t entity, int64_t place)
 {
@@ -78,29 +135,71 @@ static uint32_t port_of(const struct fabric *fabric, uint32_t entity, int64_t pl
     return first + (uint32_t)(place >> 32) % lanes;
 }
 
+/* At its full rate from now on, after a wait. */
+static void drain_alone(struct fabric *fabric, struct transfer *transfer, int64_t now_ns, int64_t waited_ns)
+{
+    start(fabric, transfer, now_ns);
+    transfer->rate = rate_alone(fabric, transfer);
+    finish(fabric, transfer, now_ns + time_alone_ns(fabric, transfer), waited_ns);
+}
+
+static bool is_local(const struct fabric *fabric, const struct transfer *transfer)
+{
+    return fabric->config.local &&
+           fabric->places[transfer->prefill].domain == fabric->places[transfer->decode].domain;
+}
+
+static void find_path(const struct fabric *fabric, struct transfer *transfer)
+{
+    uint32_t first = is_local(fabric, transfer) ? fabric->first_local : 0;
+    transfer->path[0] = first + 2 * port_of(fabric, transfer->prefill, transfer->prefill_place);
+    transfer->path[1] = first + 2 * port_of(fabric, transfer->decode, transfer->decode_place) + 1;
+    transfer->path_length = 2;
+    if (first > 0 || fabric->config.leaves == 0)
+        return;
+    uint32_t from_leaf = fabric->places[transfer->prefill].leaf,
+             to_leaf = fabric->places[transfer->decode].leaf;
+    if (from_leaf == to_leaf)
+        return;
+    transfer->path[2] = fabric->first_leaf + 2 * from_leaf;
+    transfer->path[3] = fabric->first_leaf + 2 * to_leaf + 1;
+    transfer->path_length = 4;
+}
+
+/* Until bytes flow: what the receiver said of the network, or what the link inside the domain takes. */
+static int64_t setup_ns(const struct fabric *fabric, const struct transfer *transfer, int64_t network_ns)
+{
+    const struct fabric_place *place = &fabric->places[transfer->decode];
+    if (!is_local(fabric, transfer))
+        return network_ns;
+    int64_t blocks = transfer->bytes / place->block_bytes;
+    return fabric->config.local_setup_ns + simtime_from_ns((double)blocks * place->local_ns_per_block);
+}
+
 static void on_flow(void *state, struct engine *engine, const struct event *event)
 {
     (void)engine;
     struct fabric *fabric = state;
     CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
-    struct transfer transfer = {
-        .prefill = (uint32_t)event->words[FLOW_PREFILL],
-        .decode = event->source,
-        .prefill_place = event->words[FLOW_PREFILL_PLACE],
-        .decode_place = event->words[FLOW_DECODE_PLACE],
-        .bytes = event->words[FLOW_BYTES],
-        .left_bytes = (double)event->words[FLOW_BYTES],
-    };
-    transfer.sender = port_of(fabric, transfer.prefill, transfer.prefill_place);
-    transfer.receiver = port_of(fabric, transfer.decode, transfer.decode_place);
-    int64_t start_ns = event->time_ns + event->words[FLOW_LATENCY_NS];
+    uint32_t number = take_number(fabric);
+    struct transfer *transfer = &fabric->transfers[number];
+    transfer->prefill = (uint32_t)event->words[FLOW_PREFILL];
+    transfer->decode = event->source;
+    transfer->prefill_place = event->words[FLOW_PREFILL_PLACE];
+    transfer->decode_place = event->words[FLOW_DECODE_PLACE];
+    transfer->bytes = event->words[FLOW_BYTES];
+    transfer->left_bytes = (double)transfer->bytes;
+    transfer->counted_bytes = 0;
+    transfer->rate = 0;
+    transfer->draining = false;
+    find_path(fabric, transfer);
+    int64_t start_ns = event->time_ns + setup_ns(fabric, transfer, event->words[FLOW_LATENCY_NS]);
     if (fabric->config.sharing == SHARING_NONE) {
-        tell_ends(fabric, &transfer, start_ns + time_alone_ns(fabric, &transfer));
+        drain_alone(fabric, transfer, start_ns, 0);
+        drop(fabric, number);
         return;
     }
-    uint32_t number = take_number(fabric);
     fabric->orders[number] = fabric->started++;
-    fabric->transfers[number] = transfer;
     set_next(fabric, number, start_ns);
     engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
 }
@@ -115,6 +214,8 @@ static void apply_rates(struct fabric *fabric, int64_t now_ns)
         double rate = maxmin_rate(fabric->maxmin, changed[i]);
         if (rate == transfer->rate)
             continue;
+        if (now_ns > transfer->bin_end_ns)
+            count_bins(fabric, transfer, now_ns);
         double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
         transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
         transfer->updated_ns = now_ns;
@@ -123,21 +224,15 @@ static void apply_rates(struct fabric *fabric, int64_t now_ns)
     }
 }
 
-static void drop(struct fabric *fabric, uint32_t number)
-{
-    heap_remove(&fabric->next, number);
-    fabric->transfers[number].next_free = fabric->free;
-    fabric->free = number;
-}
-
 /* One after another at the sender's port: nobody that comes later can slow a transfer down, so its end is
  * known when it starts to drain. */
 static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
-    const struct transfer *transfer = &fabric->transfers[number];
-    int64_t *free_ns = &fabric->port_free_ns[transfer->sender];
-    *free_ns = (*free_ns > now_ns ? *free_ns : now_ns) + time_alone_ns(fabric, transfer);
-    tell_ends(fabric, transfer, *free_ns);
+    struct transfer *transfer = &fabric->transfers[number];
+    int64_t *free_ns = &fabric->port_free_ns[transfer->path[0]];
+    int64_t start_ns = *free_ns > now_ns ? *free_ns : now_ns;
+    *free_ns = start_ns + time_alone_ns(fabric, transfer);
+    drain_alone(fabric, transfer, start_ns, start_ns - now_ns);
     drop(fabric, number);
 }
 
@@ -148,15 +243,25 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
         drain_in_turn(fabric, number, now_ns);
         return;
     }
-    transfer->draining = true;
-    transfer->updated_ns = now_ns;
-    maxmin_add(fabric->maxmin, number, transfer->sender, transfer->receiver);
+    start(fabric, transfer, now_ns);
+    maxmin_add(fabric->maxmin, number, transfer->path, transfer->path_length, MAXMIN_NO_CAP);
     apply_rates(fabric, now_ns);
+}
+
+/* What a transfer that ends now has lost to others; rounding must not make it negative. */
+static int64_t congestion_ns(const struct fabric *fabric, const struct transfer *transfer, int64_t now_ns)
+{
+    bool steady = transfer->left_bytes == (double)transfer->bytes; /* one rate for all of it */
+    if (steady && transfer->rate == rate_alone(fabric, transfer))
+        return 0;
+    int64_t lost_ns = now_ns - transfer->started_ns - time_alone_ns(fabric, transfer);
+    return lost_ns > 0 ? lost_ns : 0;
 }
 
 static void end_transfer(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
-    tell_ends(fabric, &fabric->transfers[number], now_ns);
+    struct transfer *transfer = &fabric->transfers[number];
+    finish(fabric, transfer, now_ns, congestion_ns(fabric, transfer, now_ns));
     drop(fabric, number);
     maxmin_remove(fabric->maxmin, number);
     apply_rates(fabric, now_ns);
@@ -175,19 +280,51 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     engine_wake(engine, entity, top ? top->key : SIMTIME_NEVER);
 }
 
-static void make_ports(struct fabric *fabric)
+static void set_resource(struct fabric *fabric, uint32_t resource, double rate, uint32_t link)
+{
+    fabric->rates[resource] = rate;
+    fabric->links[resource] = link;
+}
+
+static void make_ports(struct fabric *fabric, uint32_t entity)
+{
+    const struct fabric_config *config = &fabric->config;
+    const struct fabric_place *place = &fabric->places[entity];
+    for (uint32_t i = 2 * fabric->first_port[entity]; i < 2 * fabric->first_port[entity + 1]; i++) {
+        set_resource(fabric, i, config->rates[entity], place->pool);
+        if (config->local)
+            set_resource(fabric, fabric->first_local + i, place->local_rate, config->pools + place->pool);
+    }
+}
+
+static void make_resources(struct fabric *fabric)
 {
     const struct fabric_config *config = &fabric->config;
     fabric->first_port = mem_array(config->entities + 1, sizeof *fabric->first_port);
     for (uint32_t i = 0; i < config->entities; i++)
         fabric->first_port[i + 1] = fabric->first_port[i] + (config->lanes ? (uint32_t)config->lanes[i] : 1);
-    uint32_t ports = fabric->first_port[config->entities];
-    fabric->rates = mem_array(ports, sizeof *fabric->rates);
+    fabric->first_local = 2 * fabric->first_port[config->entities];
+    fabric->first_leaf = (config->local ? 2 : 1) * fabric->first_local;
+    fabric->resources = fabric->first_leaf + 2 * config->leaves;
+    fabric->rates = mem_array(fabric->resources, sizeof *fabric->rates);
+    fabric->links = mem_array(fabric->resources, sizeof *fabric->links);
+    fabric->port_free_ns = mem_array(fabric->resources, sizeof(int64_t));
     for (uint32_t i = 0; i < config->entities; i++)
-        for (uint32_t port = fabric->first_port[i]; port < fabric->first_port[i + 1]; port++)
-            fabric->rates[port] = config->rates[i];
-    fabric->port_free_ns = mem_array(ports, sizeof(int64_t));
-    fabric->maxmin = maxmin_create(fabric->rates, ports);
+        make_ports(fabric, i);
+    for (uint32_t i = 0; i < 2 * config->leaves; i++)
+        set_resource(fabric, fabric->first_leaf + i, config->leaf_rates[i / 2],
+                     (config->local ? 2 : 1) * config->pools + i);
+    fabric->maxmin = maxmin_create(fabric->rates, fabric->resources, fabric->first_leaf);
+}
+
+uint32_t fabric_links(const struct fabric_config *config)
+{
+    return (config->local ? 2 : 1) * config->pools + 2 * config->leaves;
+}
+
+const struct traffic *fabric_traffic(const struct fabric *fabric)
+{
+    return &fabric->traffic;
 }
 
 struct fabric *fabric_create(struct engine *engine, const struct fabric_config *config)
@@ -196,7 +333,11 @@ struct fabric *fabric_create(struct engine *engine, const struct fabric_config *
     fabric->engine = engine;
     fabric->config = *config;
     fabric->free = NO_SLOT;
-    make_ports(fabric);
+    fabric->places = mem_array(config->entities, sizeof *fabric->places);
+    if (config->places)
+        memcpy(fabric->places, config->places, config->entities * sizeof *fabric->places);
+    traffic_init(&fabric->traffic, fabric_links(config), config->interval_ns);
+    make_resources(fabric);
     engine_attach(engine, ENTITY_FABRIC, &(struct engine_handler){on_flow, on_wake}, fabric);
     return fabric;
 }
@@ -210,6 +351,9 @@ void fabric_free(struct fabric *fabric)
     mem_free(fabric->orders);
     mem_free(fabric->first_port);
     mem_free(fabric->rates);
+    mem_free(fabric->links);
     mem_free(fabric->port_free_ns);
+    mem_free(fabric->places);
+    traffic_clear(&fabric->traffic);
     mem_free(fabric);
 }

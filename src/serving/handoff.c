@@ -106,7 +106,7 @@ static int64_t moved_tokens(const struct request *request)
     return request->prompt_tokens + request->generated_tokens - 1;
 }
 
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
+void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *words, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
     CHECK(sequence->state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
@@ -115,7 +115,8 @@ void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, i
     /* From the grant: L to the fabric, the flow, L back. */
     request->row.transfer_ns = request_stage(request, now_ns) - 2 * latency_ns;
     request->row.control_ns += 2 * latency_ns;
-    instance->meter.usage.received_bytes += bytes;
+    request->row.congestion_ns += words[KV_DONE_CONGESTION_NS];
+    instance->meter.usage.received_bytes += (uint64_t)words[KV_DONE_BYTES];
     cache_outside(instance, slot, moved_tokens(request));
     if (instance->caching.prefix)
         caching_fill(instance, slot, moved_tokens(request));

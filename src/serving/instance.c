@@ -99,7 +99,7 @@ void instance_receive(struct instance *instance, const struct event *event)
         if (instance->config->role == ROLE_PREFILL)
             handoff_done(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
         else
-            handoff_arrived(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);
+            handoff_arrived(instance, (uint32_t)event->words[0], event->words, now_ns);
         break;
     default:
         CHECK(false, "instance %u got message type %u", instance->entity, event->type);

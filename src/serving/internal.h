@@ -435,7 +435,7 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
 void handoff_reserve(struct instance *instance, int64_t now_ns);
-void handoff_arrived(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *words, int64_t now_ns);
 void handoff_join(struct instance *instance, int64_t now_ns);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);

@@ -8,54 +8,91 @@
 #include "tandem/heap.h"
 #include "tandem/mem.h"
 
-#define NO_FLOW UINT32_MAX
+#define NO_PLACE UINT32_MAX
 
-/* A port in one direction: 2 x port for sending, 2 x port + 1 for receiving. */
-struct side {
+/* A flow has a place in the list of each resource on its path: flow x MAXMIN_RESOURCES + the resource's
+ * number on the path. */
+struct resource {
     double capacity, left;
-    uint32_t first; /* list of its flows */
-    uint32_t unfixed;
+    uint32_t first; /* place of the first of its flows */
+    uint32_t flows, unfixed;
     uint64_t visited;
+    int64_t demand; /* wide: sum of its flows' */
 };
 
 struct flow {
-    uint32_t sides[2];             /* sending side, receiving side */
-    uint32_t next[2], previous[2]; /* in the lists of both */
-    double rate;
-    uint64_t visited;
+    uint32_t resources[MAXMIN_RESOURCES];
+    uint32_t next[MAXMIN_RESOURCES], previous[MAXMIN_RESOURCES]; /* places in the lists of each */
+    uint32_t count;
     bool active, fixed;
+    bool wide; /* a resource on the path is */
+    double cap, rate;
+    double bound;   /* the cap, or less: what resources that are not tight have */
+    int64_t demand; /* what caps and resources that are not wide allow it, rounded up: sums are exact */
+    uint64_t visited;
 };
 
 struct maxmin {
-    struct side *sides;
+    struct resource *resources;
+    uint32_t resource_count, first_wide;
     struct flow *flows;
     size_t flow_capacity;
-    struct heap shares;  /* of the sides with unfixed flows, while rates are computed */
     uint64_t visit;      /* stamp of the current search */
-    uint32_t *component; /* sides found */
+    uint32_t *component; /* tight resources found */
     size_t component_count;
     uint32_t *changed; /* flows found */
-    size_t changed_count, changed_capacity;
+    size_t changed_count, changed_capacity, unfixed;
+    double least_bound; /* of them */
+    struct heap shares; /* of tight resources with unfixed flows; once they could matter, bounds of flows */
+    bool bounds_ranked;
 };
 
-struct maxmin *maxmin_create(const double *capacities, uint32_t ports)
+struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide)
 {
     struct maxmin *maxmin = mem_array(1, sizeof *maxmin);
-    maxmin->sides = mem_array(2 * (size_t)ports, sizeof(struct side));
-    maxmin->component = mem_array(2 * (size_t)ports, sizeof(uint32_t));
-    for (uint32_t i = 0; i < 2 * ports; i++)
-        maxmin->sides[i] = (struct side){.capacity = capacities[i / 2], .first = NO_FLOW};
+    maxmin->resource_count = count;
+    maxmin->first_wide = first_wide;
+    maxmin->resources = mem_array(count, sizeof(struct resource));
+    maxmin->component = mem_array(count, sizeof(uint32_t));
+    for (uint32_t i = 0; i < count; i++)
+        maxmin->resources[i] = (struct resource){.capacity = capacities[i], .first = NO_PLACE};
     return maxmin;
 }
 
 void maxmin_free(struct maxmin *maxmin)
 {
-    mem_free(maxmin->sides);
+    mem_free(maxmin->resources);
     mem_free(maxmin->flows);
     mem_free(maxmin->component);
     mem_free(maxmin->changed);
     heap_clear(&maxmin->shares);
     mem_free(maxmin);
+}
+
+static struct flow *flow_at(const struct maxmin *maxmin, uint32_t place)
+{
+    return &maxmin->flows[place / MAXMIN_RESOURCES];
+}
+
+static uint32_t next_place(const struct maxmin *maxmin, uint32_t place)
+{
+    return flow_at(maxmin, place)->next[place % MAXMIN_RESOURCES];
+}
+
+/* Whether a resource could be a bottleneck that flows share. */
+static bool is_tight(const struct maxmin *maxmin, uint32_t number)
+{
+    const struct resource *resource = &maxmin->resources[number];
+    return number < maxmin->first_wide ? resource->flows > 1 : (double)resource->demand > resource->capacity;
+}
+
+/* Bit k: number k of the flow's path is tight. */
+static uint32_t tight_part(const struct maxmin *maxmin, const struct flow *flow)
+{
+    uint32_t part = 0;
+    for (uint32_t k = 0; k < flow->count; k++)
+        part |= (uint32_t)is_tight(maxmin, flow->resources[k]) << k;
+    return part;
 }
 
 static void list_changed(struct maxmin *maxmin, uint32_t flow)
@@ -66,140 +103,246 @@ static void list_changed(struct maxmin *maxmin, uint32_t flow)
     maxmin->changed[maxmin->changed_count++] = flow;
 }
 
-static void visit_side(struct maxmin *maxmin, uint32_t side)
+static void visit_resource(struct maxmin *maxmin, uint32_t number)
 {
-    if (maxmin->sides[side].visited == maxmin->visit)
+    struct resource *resource = &maxmin->resources[number];
+    if (resource->visited == maxmin->visit)
         return;
-    maxmin->sides[side].visited = maxmin->visit;
-    maxmin->sides[side].left = maxmin->sides[side].capacity;
-    maxmin->sides[side].unfixed = 0;
-    maxmin->component[maxmin->component_count++] = side;
+    resource->visited = maxmin->visit;
+    resource->left = resource->capacity;
+    resource->unfixed = 0;
+    maxmin->component[maxmin->component_count++] = number;
 }
 
-/* The sides that are found join the component's list, which is also the search's queue; their flows are
- * listed. */
-static void find_component(struct maxmin *maxmin, const uint32_t start[2])
+/* Lists a flow that was found and finds the rest of its path. */
+static void visit_flow(struct maxmin *maxmin, uint32_t number)
+{
+    struct flow *flow = &maxmin->flows[number];
+    if (flow->visited == maxmin->visit)
+        return;
+    flow->visited = maxmin->visit;
+    flow->fixed = false;
+    flow->bound = flow->cap;
+    list_changed(maxmin, number);
+    for (uint32_t k = 0; k < flow->count; k++) {
+        uint32_t resource = flow->resources[k];
+        if (is_tight(maxmin, resource))
+            visit_resource(maxmin, resource);
+        else if (maxmin->resources[resource].capacity < flow->bound)
+            flow->bound = maxmin->resources[resource].capacity;
+    }
+    maxmin->least_bound = flow->bound < maxmin->least_bound ? flow->bound : maxmin->least_bound;
+}
+
+/* The resources that are found, from a part of the path of start on, join the component's list, which is also
+ * the search's queue; their flows are listed. */
+static void find_component(struct maxmin *maxmin, const struct flow *start, uint32_t part)
 {
     maxmin->visit++;
     maxmin->component_count = 0;
     maxmin->changed_count = 0;
-    visit_side(maxmin, start[0]);
-    visit_side(maxmin, start[1]);
+    maxmin->least_bound = MAXMIN_NO_CAP;
+    for (uint32_t k = 0; k < start->count; k++)
+        if (part >> k & 1)
+            visit_resource(maxmin, start->resources[k]);
     for (size_t i = 0; i < maxmin->component_count; i++) {
-        uint32_t side = maxmin->component[i];
-        int direction = side & 1;
-        for (uint32_t f = maxmin->sides[side].first; f != NO_FLOW; f = maxmin->flows[f].next[direction]) {
-            struct flow *flow = &maxmin->flows[f];
-            maxmin->sides[side].unfixed++;
-            visit_side(maxmin, flow->sides[!direction]);
-            if (flow->visited == maxmin->visit)
-                continue;
-            flow->visited = maxmin->visit;
-            flow->fixed = false;
-            list_changed(maxmin, f);
+        struct resource *resource = &maxmin->resources[maxmin->component[i]];
+        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place)) {
+            resource->unfixed++;
+            visit_flow(maxmin, place / MAXMIN_RESOURCES);
         }
     }
+    maxmin->unfixed = maxmin->changed_count;
 }
 
-/* Puts a side into the heap by what each of its unfixed flows would get; takes it out when none is left.
- * Doubles that are not negative sort as their bits do. */
-static void rank_side(struct maxmin *maxmin, uint32_t number)
+/* Doubles that are not negative sort as their bits do. Resources come before the caps of flows. */
+static void rank(struct maxmin *maxmin, uint32_t id, double share)
 {
-    const struct side *side = &maxmin->sides[number];
-    if (side->unfixed == 0) {
-        heap_remove(&maxmin->shares, number);
-        return;
-    }
-    double share = side->left > 0 ? side->left / side->unfixed : 0;
     int64_t key;
     memcpy(&key, &share, sizeof key);
-    heap_set(&maxmin->shares, number, key, number);
+    heap_set(&maxmin->shares, id, key, id);
 }
 
-/* Fixes a flow at a share on both of its sides. */
-static void fix(struct maxmin *maxmin, struct flow *flow, double share)
+/* Puts a resource into the heap by what each of its unfixed flows would get; takes it out when none is left.
+ */
+static void rank_resource(struct maxmin *maxmin, uint32_t number)
+{
+    const struct resource *resource = &maxmin->resources[number];
+    if (resource->unfixed == 0)
+        heap_remove(&maxmin->shares, number);
+    else
+        rank(maxmin, number, resource->left > 0 ? resource->left / resource->unfixed : 0);
+}
+
+/* Fixes a flow at a share on all of its path that is tight; full is out of the heap. */
+static void fix(struct maxmin *maxmin, struct flow *flow, double share, uint32_t full)
 {
     flow->fixed = true;
-    flow->rate = share;
-    for (int d = 0; d < 2; d++) {
-        maxmin->sides[flow->sides[d]].left -= share;
-        maxmin->sides[flow->sides[d]].unfixed--;
-        rank_side(maxmin, flow->sides[d]);
+    flow->rate = share < flow->bound ? share : flow->bound;
+    maxmin->unfixed--;
+    for (uint32_t k = 0; k < flow->count; k++) {
+        uint32_t number = flow->resources[k];
+        if (!is_tight(maxmin, number))
+            continue;
+        maxmin->resources[number].left -= flow->rate;
+        maxmin->resources[number].unfixed--;
+        if (number != full)
+            rank_resource(maxmin, number);
     }
+    if (maxmin->bounds_ranked)
+        heap_remove(&maxmin->shares, maxmin->resource_count + (uint32_t)(flow - maxmin->flows));
 }
 
-/* The tightest side's flows get its share; then the tightest of the rest, with what is left. */
+static void rank_resources(struct maxmin *maxmin)
+{
+    for (size_t i = 0; i < maxmin->component_count; i++)
+        if (is_tight(maxmin, maxmin->component[i])) /* the start may have been until now */
+            rank_resource(maxmin, maxmin->component[i]);
+    maxmin->bounds_ranked = false;
+}
+
+static void rank_bounds(struct maxmin *maxmin)
+{
+    for (size_t i = 0; i < maxmin->changed_count; i++)
+        if (!maxmin->flows[maxmin->changed[i]].fixed)
+            rank(maxmin, maxmin->resource_count + maxmin->changed[i],
+                 maxmin->flows[maxmin->changed[i]].bound);
+    maxmin->bounds_ranked = true;
+}
+
+/* The tightest resource's flows get its share; then the tightest of the rest, with what is left. A bound is a
+ * resource that the flow has to itself; none matters before the share reaches the least. */
 static void fill(struct maxmin *maxmin)
 {
-    const struct heap_entry *top;
     double share = 0;
-    for (size_t i = 0; i < maxmin->component_count; i++)
-        rank_side(maxmin, maxmin->component[i]);
-    while ((top = heap_top(&maxmin->shares))) {
-        uint32_t side = top->id;
-        int direction = side & 1;
-        double next;
-        memcpy(&next, &top->key, sizeof next);
+    rank_resources(maxmin);
+    while (maxmin->unfixed > 0) {
+        const struct heap_entry *top = heap_top(&maxmin->shares);
+        double next = MAXMIN_NO_CAP;
+        if (top)
+            memcpy(&next, &top->key, sizeof next);
+        if (!maxmin->bounds_ranked && next > maxmin->least_bound) {
+            rank_bounds(maxmin);
+            continue;
+        }
+        uint32_t id = top->id;
+        heap_remove(&maxmin->shares, id);
         share = next > share ? next : share; /* shares only rise; rounding must not say otherwise */
-        for (uint32_t f = maxmin->sides[side].first; f != NO_FLOW; f = maxmin->flows[f].next[direction])
-            if (!maxmin->flows[f].fixed)
-                fix(maxmin, &maxmin->flows[f], share);
+        if (id >= maxmin->resource_count) {
+            fix(maxmin, &maxmin->flows[id - maxmin->resource_count], share, id);
+            continue;
+        }
+        for (uint32_t place = maxmin->resources[id].first; place != NO_PLACE;
+             place = next_place(maxmin, place))
+            if (!flow_at(maxmin, place)->fixed)
+                fix(maxmin, flow_at(maxmin, place), share, id);
     }
 }
 
-/* A flow that shares neither port gets what the narrower one has, without a search. */
-static bool add_alone(struct maxmin *maxmin, uint32_t flow_number)
+/* What a flow could get if it had those of its resources to itself whose number is below end. */
+static double most(const struct maxmin *maxmin, const struct flow *flow, uint32_t end)
 {
-    struct flow *flow = &maxmin->flows[flow_number];
-    if (flow->next[0] != NO_FLOW || flow->next[1] != NO_FLOW)
-        return false;
-    double sending = maxmin->sides[flow->sides[0]].capacity,
-           receiving = maxmin->sides[flow->sides[1]].capacity;
-    flow->rate = sending < receiving ? sending : receiving;
-    maxmin->changed_count = 0;
-    list_changed(maxmin, flow_number);
-    return true;
+    double rate = flow->cap;
+    for (uint32_t k = 0; k < flow->count; k++) {
+        double capacity = maxmin->resources[flow->resources[k]].capacity;
+        rate = flow->resources[k] < end && capacity < rate ? capacity : rate;
+    }
+    return rate;
 }
 
-void maxmin_add(struct maxmin *maxmin, uint32_t flow_number, uint32_t sender, uint32_t receiver)
+/* Adds to what the flows of its wide resources could use. */
+static void add_demand(struct maxmin *maxmin, const struct flow *flow, int64_t demand)
 {
-    if (flow_number >= maxmin->flow_capacity)
-        maxmin->flows =
-            mem_grow(maxmin->flows, &maxmin->flow_capacity, (size_t)flow_number + 1, sizeof(struct flow));
-    struct flow *flow = &maxmin->flows[flow_number];
-    CHECK(!flow->active, "flow %u is active already", flow_number);
-    *flow = (struct flow){.sides = {2 * sender, 2 * receiver + 1}, .active = true};
-    for (int d = 0; d < 2; d++) {
-        struct side *side = &maxmin->sides[flow->sides[d]];
-        flow->previous[d] = NO_FLOW;
-        flow->next[d] = side->first;
-        if (side->first != NO_FLOW)
-            maxmin->flows[side->first].previous[d] = flow_number;
-        side->first = flow_number;
+    for (uint32_t k = 0; k < flow->count; k++)
+        if (flow->resources[k] >= maxmin->first_wide)
+            maxmin->resources[flow->resources[k]].demand += demand;
+}
+
+/* Rates after a flow came or its cap changed; part of its path was tight before. One that shares nothing gets
+ * what the narrowest has, without a search. */
+static void update(struct maxmin *maxmin, uint32_t number, uint32_t part)
+{
+    struct flow *flow = &maxmin->flows[number];
+    if (flow->wide) {
+        add_demand(maxmin, flow, -flow->demand);
+        flow->demand = (int64_t)ceil(most(maxmin, flow, maxmin->first_wide));
+        add_demand(maxmin, flow, flow->demand);
     }
-    if (add_alone(maxmin, flow_number))
+    part |= tight_part(maxmin, flow);
+    if (part != 0) {
+        find_component(maxmin, flow, part);
+        fill(maxmin);
         return;
-    find_component(maxmin, flow->sides);
-    fill(maxmin);
+    }
+    flow->rate = most(maxmin, flow, maxmin->resource_count);
+    maxmin->changed_count = 0;
+    list_changed(maxmin, number);
 }
 
-void maxmin_remove(struct maxmin *maxmin, uint32_t flow_number)
+void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resources, uint32_t count, double cap)
 {
-    struct flow *flow = &maxmin->flows[flow_number];
-    CHECK(flow_number < maxmin->flow_capacity && flow->active, "flow %u is not active", flow_number);
-    for (int d = 0; d < 2; d++) {
-        if (flow->previous[d] != NO_FLOW)
-            maxmin->flows[flow->previous[d]].next[d] = flow->next[d];
+    if (number >= maxmin->flow_capacity)
+        maxmin->flows =
+            mem_grow(maxmin->flows, &maxmin->flow_capacity, (size_t)number + 1, sizeof(struct flow));
+    struct flow *flow = &maxmin->flows[number];
+    CHECK(!flow->active, "flow %u is active already", number);
+    CHECK(count > 0 && count <= MAXMIN_RESOURCES && cap > 0, "flow %u: %u resources, cap %g", number, count,
+          cap);
+    flow->count = count;
+    flow->active = true;
+    flow->wide = false;
+    flow->cap = cap;
+    flow->demand = 0;
+    for (uint32_t k = 0; k < count; k++) {
+        struct resource *resource = &maxmin->resources[resources[k]];
+        uint32_t place = number * MAXMIN_RESOURCES + k, first = resource->first;
+        flow->resources[k] = resources[k];
+        flow->wide |= resources[k] >= maxmin->first_wide;
+        flow->previous[k] = NO_PLACE;
+        flow->next[k] = first;
+        if (first != NO_PLACE)
+            flow_at(maxmin, first)->previous[first % MAXMIN_RESOURCES] = place;
+        resource->first = place;
+        resource->flows++;
+    }
+    update(maxmin, number, 0);
+}
+
+static struct flow *active_flow(const struct maxmin *maxmin, uint32_t number)
+{
+    CHECK(number < maxmin->flow_capacity && maxmin->flows[number].active, "flow %u is not active", number);
+    return &maxmin->flows[number];
+}
+
+void maxmin_set_cap(struct maxmin *maxmin, uint32_t number, double cap)
+{
+    CHECK(cap > 0, "flow %u: cap %g", number, cap);
+    struct flow *flow = active_flow(maxmin, number);
+    flow->cap = cap;
+    update(maxmin, number, tight_part(maxmin, flow));
+}
+
+void maxmin_remove(struct maxmin *maxmin, uint32_t number)
+{
+    struct flow *flow = active_flow(maxmin, number);
+    uint32_t part = tight_part(maxmin, flow);
+    for (uint32_t k = 0; k < flow->count; k++) {
+        uint32_t next = flow->next[k], previous = flow->previous[k];
+        if (previous != NO_PLACE)
+            flow_at(maxmin, previous)->next[previous % MAXMIN_RESOURCES] = next;
         else
-            maxmin->sides[flow->sides[d]].first = flow->next[d];
-        if (flow->next[d] != NO_FLOW)
-            maxmin->flows[flow->next[d]].previous[d] = flow->previous[d];
+            maxmin->resources[flow->resources[k]].first = next;
+        if (next != NO_PLACE)
+            flow_at(maxmin, next)->previous[next % MAXMIN_RESOURCES] = previous;
+        maxmin->resources[flow->resources[k]].flows--;
     }
     flow->active = false;
+    if (flow->wide)
+        add_demand(maxmin, flow, -flow->demand);
     maxmin->changed_count = 0;
-    if (maxmin->sides[flow->sides[0]].first == NO_FLOW && maxmin->sides[flow->sides[1]].first == NO_FLOW)
-        return; /* it was alone */
-    find_component(maxmin, flow->sides);
+    if (part == 0)
+        return;
+    find_component(maxmin, flow, part);
     fill(maxmin);
 }
 

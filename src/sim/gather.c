@@ -135,6 +135,89 @@ static void build(struct run *run, const struct usage_list *usages, struct resul
     mem_free(pools);
 }
 
+/* What passed the links, from the rank of the fabric to rank 0; into traffic that has none. */
+static void take_traffic(void *context, const char *bytes, size_t count)
+{
+    if (count > 0)
+        traffic_unpack(context, (const uint64_t *)bytes, count / sizeof(uint64_t));
+}
+
+static void gather_traffic(struct run *run, struct traffic *traffic)
+{
+    uint64_t *words = NULL;
+    size_t count = 0;
+    if (run->fabric) {
+        count = traffic_packed_words(fabric_traffic(run->fabric));
+        words = mem_array(count, sizeof *words);
+        traffic_pack(fabric_traffic(run->fabric), words);
+        if (run->rank == 0)
+            traffic_unpack(traffic, words, count);
+    }
+    gather_bytes(run, words, count * sizeof *words, take_traffic, traffic);
+    mem_free(words);
+}
+
+/* Ports of a kind, of each pool. */
+static void list_ports(const struct plan *plan, const char *kind, struct link_row *rows)
+{
+    for (size_t p = 0; p < plan->pool_count; p++) {
+        const struct plan_pool *pool = &plan->pools[p];
+        int64_t ports = pool->instances * pool->layout.lanes;
+        double rate = strcmp(kind, "nic") == 0 ? pool->port_rate : pool->local_rate;
+        rows[p] = (struct link_row){.kind = kind,
+                                    .direction = pool->role == ROLE_PREFILL ? "send" : "receive",
+                                    .pool = pool->name,
+                                    .leaf = -1,
+                                    .links = (uint32_t)ports,
+                                    .bytes_per_s = rate * (double)ports};
+    }
+}
+
+/* The links in the order of the fabric's traffic (fabric.h). */
+static void list_links(const struct plan *plan, const struct plan_site *sites, int64_t nodes,
+                       struct link_row *rows)
+{
+    int64_t leaves = plan_leaves(plan, nodes);
+    double *rates = mem_array((size_t)leaves, sizeof *rates);
+    list_ports(plan, "nic", rows);
+    rows += plan->pool_count;
+    if (plan->network.local_link_node) {
+        list_ports(plan, "local", rows);
+        rows += plan->pool_count;
+    }
+    if (leaves > 0)
+        plan_leaf_rates(plan, sites, nodes, rates);
+    for (int64_t i = 0; i < 2 * leaves; i++)
+        rows[i] = (struct link_row){.kind = "uplink",
+                                    .direction = i % 2 == 0 ? "up" : "down",
+                                    .pool = "",
+                                    .leaf = (int32_t)(i / 2),
+                                    .links = 1,
+                                    .bytes_per_s = rates[i / 2]};
+    mem_free(rates);
+}
+
+/* Collective; results are rank 0's. */
+static void gather_links(struct run *run, struct results *results)
+{
+    const struct plan *plan = &run->plan;
+    struct plan_site *sites = mem_array(plan->entities, sizeof *sites);
+    int64_t nodes = plan_locate(plan, sites);
+    struct fabric_config config = run_fabric_config(plan, nodes);
+    uint32_t count = fabric_links(&config);
+    struct traffic traffic;
+    traffic_init(&traffic, count, config.interval_ns);
+    gather_traffic(run, &traffic);
+    if (run->rank == 0) {
+        struct link_row *rows = mem_array(count, sizeof *rows);
+        list_links(plan, sites, nodes, rows);
+        results_add_links(results, rows, count, &traffic);
+        mem_free(rows);
+    }
+    traffic_clear(&traffic);
+    mem_free(sites);
+}
+
 void run_gather(struct run *run, struct results *results)
 {
     struct text packed = {0};
@@ -151,4 +234,6 @@ void run_gather(struct run *run, struct results *results)
         build(run, &usages, results);
     }
     mem_free(usages.usages);
+    if (run->plan.disaggregated)
+        gather_links(run, results);
 }

@@ -14,6 +14,7 @@ const struct config_reference sim_references[] = {
     {"cluster.pools[*].gpu", "gpus", "GPU"},
     {"cluster.network.kv_link", "links", "link"},
     {"cluster.network.node_link", "links", "link"},
+    {"cluster.network.local_link", "links", "link"},
     {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
     {"workload.sessions.user_tokens", "workloads", "length preset"},
@@ -24,7 +25,8 @@ const size_t sim_reference_count = sizeof sim_references / sizeof sim_references
 static const struct config_reference pool_references[] = {{"model", "models", "model"},
                                                           {"gpu", "gpus", "GPU"},
                                                           {"network.kv_link", "links", "link"},
-                                                          {"network.node_link", "links", "link"}};
+                                                          {"network.node_link", "links", "link"},
+                                                          {"network.local_link", "links", "link"}};
 
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
@@ -121,8 +123,24 @@ static const struct option network_rows[] = {
     {"nics_per_gpu", OPTION_INTEGER, "1", 1, 64, NULL, OF(network.nics_per_gpu), "links of each GPU"},
     {"setup_ms", OPTION_NUMBER, "-1", -1, 1e6, NULL, OF(network.setup_ms),
      "of a transfer; negative: the link's own"},
+    {"placement", OPTION_CHOICE, "\"pools\"", 0, 0, plan_placement_names, OF(network.placement),
+     "of instances on nodes: pools (each pool has nodes of its own) or interleaved (prefill and decode "
+     "instances in turn, so that they share nodes)"},
+    {"local_link", OPTION_NODE, "null", 0, 0, NULL, OF(network.local_link_node),
+     "name or file of the link of each GPU inside a node or NVLink domain, for transfers between instances "
+     "that share it; default: kv_link for all"},
+    {"topology", OPTION_NODE, "null", 0, 0, NULL, OF(network.topology_node),
+     "leaf switches with uplinks; default: the network between nodes limits nothing"},
 };
 static OPTION_TABLE(network_table, "network", "control and KV network", network_rows);
+
+static const struct option topology_rows[] = {
+    {"leaf_nodes", OPTION_INTEGER, NULL, 1, 1 << 20, NULL, OF(network.leaf_nodes),
+     "nodes of a leaf (of a scalable unit, where rails have leaf switches of their own)"},
+    {"oversubscription", OPTION_NUMBER, "1", 1, 1e6, NULL, OF(network.oversubscription),
+     "line rate of the NICs of its nodes / that of its uplinks to the spine, each way"},
+};
+static OPTION_TABLE(topology_table, "topology", "leaves below a spine that has room for all", topology_rows);
 
 static const struct option handoff_rows[] = {
     {"first_token", OPTION_CHOICE, "\"decode\"", 0, 0, first_token_names, OF(handoff.first_token),
@@ -199,6 +217,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &timer_options,
                                         &power_options,
                                         &network_table,
+                                        &topology_table,
                                         &handoff_table,
                                         router_option_table(),
                                         &router_weight_options,

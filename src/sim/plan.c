@@ -403,7 +403,11 @@ bool plan_parse_network(struct plan *plan, struct error *error)
     plan->latency_ns = simtime_from_ns(plan->network.control_latency_us * 1e3);
     kv = plan->network.kv_link_node;
     between = plan->network.node_link_node ? plan->network.node_link_node : kv;
+    if (plan->network.topology_node && !parse_part("topology", plan->network.topology_node, plan, error))
+        return false;
     return (!kv || link_parse(kv, &plan->link, error)) &&
+           (!plan->network.local_link_node ||
+            link_parse(plan->network.local_link_node, &plan->local_link, error)) &&
            (!between || link_parse(between, &plan->node_link, error));
 }
 
@@ -416,13 +420,19 @@ static bool set_ports(struct plan *plan, struct error *error)
                           "%skv_link is missing: prefill and decode pools need a link to move KV over; see "
                           "`tandem list links`",
                           plan->network_node ? "" : "network.");
+    plan->network.local_setup_ms =
+        plan->network.setup_ms < 0 ? plan->local_link.setup_ms : plan->network.setup_ms;
     if (plan->network.setup_ms < 0)
         plan->network.setup_ms = plan->link.setup_ms;
-    for (size_t i = 0; i < plan->pool_count; i++)
-        plan->pools[i].port_rate =
-            plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
-            (double)(plan->network.nics_per_gpu * plan->pools[i].gpus / plan->pools[i].layout.lanes);
-    return true;
+    for (size_t i = 0; i < plan->pool_count; i++) {
+        struct plan_pool *pool = &plan->pools[i];
+        int64_t gpus = pool->gpus / pool->layout.lanes;
+        pool->port_rate = plan->link.bandwidth_gb_per_s * 1e9 * plan->link.efficiency *
+                          (double)(plan->network.nics_per_gpu * gpus);
+        pool->local_rate =
+            plan->local_link.bandwidth_gb_per_s * 1e9 * plan->local_link.efficiency * (double)gpus;
+    }
+    return plan_check_topology(plan, error);
 }
 
 static bool parse_output(struct plan *plan, struct error *error)

@@ -17,6 +17,10 @@
 
 enum partition { PARTITION_WEIGHTED, PARTITION_POOLS };
 
+/* Values of network.placement. */
+enum placement { PLACEMENT_POOLS, PLACEMENT_INTERLEAVED };
+extern const char *const plan_placement_names[];
+
 /* Values of simulation.mode and simulation.partition. */
 extern const char *const plan_mode_names[];
 extern const char *const plan_partition_names[];
@@ -47,7 +51,8 @@ struct plan_pool {
     int64_t most_tokens;                /* of a request that is alone in one */
     int64_t member_blocks;              /* of one of its micro-batches: an equal share */
     uint32_t first_entity;
-    double port_rate; /* bytes/s of the network port of a lane of an instance, each way */
+    double port_rate;  /* bytes/s of the network port of a lane of an instance, each way */
+    double local_rate; /* of its port of local_link */
 };
 
 #define SLO_MOST_CLASSES 256
@@ -80,10 +85,12 @@ struct plan {
     const char *cluster_name;
     const struct node *pools_node, *network_node, *router_node, *handoff_node;
     struct {
-        const struct node *kv_link_node, *node_link_node;
-        double control_latency_us, setup_ms;
-        int sharing;
+        const struct node *kv_link_node, *node_link_node, *local_link_node, *topology_node;
+        double control_latency_us, setup_ms, local_setup_ms; /* resolved */
+        int sharing, placement;
         int64_t nics_per_gpu;
+        int64_t leaf_nodes; /* 0: the network between nodes limits nothing */
+        double oversubscription;
     } network;
     struct {
         int first_token, reserve, reserve_tokens, overlap, recompute_at;
@@ -92,6 +99,7 @@ struct plan {
     struct model model;
     struct link link;
     struct link node_link;   /* between the nodes of an instance; bandwidth 0: none is given */
+    struct link local_link;  /* of transfers inside a domain; bandwidth 0: none is given */
     struct plan_pool *pools; /* owned: plan_clear */
     size_t pool_count;
     uint32_t entities;
@@ -157,6 +165,23 @@ struct caching_config plan_caching(const struct plan *plan, const struct plan_po
 /* Puts the pool's instances on nodes: pool->place. Errors: groups that do not divide into nodes, too few
  * nodes, no link between them. node: the pool's. */
 bool plan_place(struct plan *plan, struct plan_pool *pool, const struct node *node, struct error *error);
+
+/* Where an instance is. */
+struct plan_site {
+    int64_t first_node, last_node; /* of the cluster */
+    int64_t domain;                /* instances of one reach each other without the network */
+    int64_t leaf;
+};
+
+/* Fills sites, by entity, of all instances; returns the nodes of the cluster. And the leaves of so many
+ * nodes, and the bytes/s of the uplinks of each, each way. */
+int64_t plan_locate(const struct plan *plan, struct plan_site *sites);
+int64_t plan_leaves(const struct plan *plan, int64_t nodes);
+void plan_leaf_rates(const struct plan *plan, const struct plan_site *sites, int64_t nodes, double *rates);
+
+/* Errors: options of the network that need others, pools or instances that do not fit them. The pools are
+ * resolved. */
+bool plan_check_topology(const struct plan *plan, struct error *error);
 
 /* The shapes on one GPU of a stage of the pool, where it is placed. */
 struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage);

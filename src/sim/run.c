@@ -210,9 +210,43 @@ static void make_router(struct run *run)
     mem_free(kv);
 }
 
+/* Where each entity is, for the fabric. */
+static void set_places(const struct run *run, const struct plan_site *sites, struct fabric_place *places)
+{
+    const struct plan *plan = &run->plan;
+    for (size_t p = 0; p < plan->pool_count; p++)
+        for (int64_t i = 0; i < plan->pools[p].instances; i++) {
+            const struct plan_pool *pool = &plan->pools[p];
+            const struct plan_site *site = &sites[pool->first_entity + i];
+            places[pool->first_entity + i] = (struct fabric_place){
+                .pool = (uint32_t)p,
+                .domain = (uint32_t)site->domain,
+                .leaf = (uint32_t)site->leaf,
+                .local_rate = pool->local_rate,
+                .block_bytes = run->configs[p].kv_bytes_per_block,
+                .local_ns_per_block = (double)rank_descriptors(plan, pool) * plan->local_link.descriptor_ns};
+        }
+}
+
+struct fabric_config run_fabric_config(const struct plan *plan, int64_t nodes)
+{
+    return (struct fabric_config){.sharing = plan->network.sharing,
+                                  .latency_ns = plan->latency_ns,
+                                  .entities = plan->entities,
+                                  .pools = (uint32_t)plan->pool_count,
+                                  .local = plan->network.local_link_node,
+                                  .local_setup_ns = simtime_from_ns(plan->network.local_setup_ms * 1e6),
+                                  .leaves = (uint32_t)plan_leaves(plan, nodes),
+                                  .interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6)};
+}
+
 static void make_fabric(struct run *run)
 {
     const struct plan *plan = &run->plan;
+    struct plan_site *sites = mem_array(plan->entities, sizeof *sites);
+    struct fabric_place *places = mem_array(plan->entities, sizeof *places);
+    int64_t nodes = plan_locate(plan, sites);
+    struct fabric_config config = run_fabric_config(plan, nodes);
     double *rates = mem_array(plan->entities, sizeof *rates);
     int64_t *lanes = mem_array(plan->entities, sizeof *lanes);
     for (size_t p = 0; p < plan->pool_count; p++)
@@ -220,12 +254,18 @@ static void make_fabric(struct run *run)
             rates[plan->pools[p].first_entity + i] = plan->pools[p].port_rate;
             lanes[plan->pools[p].first_entity + i] = plan->pools[p].layout.lanes;
         }
-    struct fabric_config config = {.sharing = plan->network.sharing,
-                                   .latency_ns = plan->latency_ns,
-                                   .entities = plan->entities,
-                                   .rates = rates,
-                                   .lanes = lanes};
+    double *leaf_rates = mem_array(config.leaves, sizeof *leaf_rates);
+    if (config.leaves > 0)
+        plan_leaf_rates(plan, sites, nodes, leaf_rates);
+    set_places(run, sites, places);
+    config.rates = rates;
+    config.lanes = lanes;
+    config.places = places;
+    config.leaf_rates = leaf_rates;
     run->fabric = fabric_create(run->engine, &config);
+    mem_free(sites);
+    mem_free(places);
+    mem_free(leaf_rates);
     mem_free(rates);
     mem_free(lanes);
 }

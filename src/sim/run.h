@@ -45,6 +45,9 @@ void run_warn_about_lengths(const struct run *run);
  * cannot be written and the run ended; after that only its output may be used and freed. */
 bool run_simulate(struct run *run);
 
+/* The fabric's configuration but for what is of each entity or leaf; of a cluster of so many nodes. Local. */
+struct fabric_config run_fabric_config(const struct plan *plan, int64_t nodes);
+
 /* Brings everything to rank 0 and builds the results there. Collective. */
 void run_gather(struct run *run, struct results *results);
 

@@ -186,6 +186,20 @@ void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool)
     warn_about_memory(pool);
 }
 
+static void warn_about_network(const struct plan *plan)
+{
+    bool interleaved = plan->network.placement == PLACEMENT_INTERLEAVED;
+    bool used = plan->network.local_link_node || plan->network.topology_node;
+    if (!plan->disaggregated && (interleaved || used))
+        log_warning("network.%s has no effect: %s has no prefill and decode pools",
+                    plan->network.topology_node     ? "topology"
+                    : plan->network.local_link_node ? "local_link"
+                                                    : "placement",
+                    plan->cluster_name);
+    else if (interleaved && !used)
+        log_warning("network.placement has no effect without network.local_link or network.topology");
+}
+
 static void warn_about_router(const struct plan *plan)
 {
     const struct router_config *router = &plan->router;
@@ -203,6 +217,7 @@ void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
+    warn_about_network(plan);
     warn_about_router(plan);
     for (size_t i = 0; i < plan->pool_count; i++)
         plan_warn_pool(plan, &plan->pools[i]);

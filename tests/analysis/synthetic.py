@@ -187,6 +187,7 @@ class Synthetic:
             **{f"{name}_ns": values for name, values in stages.items()},
             "interference_ns": stages["decode"] // 8,
             "blocked_ns": stages["prefill_queue"] // 4,
+            "congestion_ns": stages["transfer"] // 5,
             "kv_transfer_bytes": prompt * 327_680 * self.moved,
             "prefill_instance": np.arange(count) % 2,
             "decode_instance": np.where(self.moved, np.arange(count) % 2 + 2, -1),
@@ -287,7 +288,7 @@ class Synthetic:
         )
         for stage in STAGES:
             summary[f"mean_{stage}_ns"] = float(requests[f"{stage}_ns"][done].mean())
-        for name in ("interference", "blocked"):
+        for name in ("interference", "blocked", "congestion"):
             summary[f"mean_{name}_ns"] = float(requests[f"{name}_ns"][done].mean())
         summary |= {
             "gpus": gpus,

@@ -67,6 +67,7 @@ class Table(Folder):
             "queue_mean_ns",
             "mean_interference_ns",
             "mean_blocked_ns",
+            "mean_congestion_ns",
             "requests",
             "completed",
             "refused",
