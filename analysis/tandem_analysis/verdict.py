@@ -297,11 +297,18 @@ def _capped(result: Result, of: str = "") -> list[str]:
 
 
 def _refused(result: Result) -> str:
-    names = ("refused", "requests", "refused_model_length", "refused_kv_capacity")
-    refused, requests, length, capacity = (units.count_text(result.value(name)) for name in names)
+    words = {
+        "model_length": "too long for the model",
+        "kv_capacity": "for the KV cache",
+        "queue_full": "by a full queue",
+        "deadline": "not scheduled in time",
+    }
+    refused, requests = (units.count_text(result.value(name)) for name in ("refused", "requests"))
+    counts = {word: result.value(f"refused_{reason}") for reason, word in words.items()}
+    reasons = [f"{units.count_text(count)} {word}" for word, count in counts.items() if count > 0]
     return (
-        f"{refused} of {requests} requests were refused ({length} too long for the model, "
-        f"{capacity} for the KV cache); the latencies leave them out."
+        f"{refused} of {requests} requests were refused ({', '.join(reasons)}); "
+        "the latencies leave them out."
     )
 
 
