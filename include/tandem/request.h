@@ -39,8 +39,10 @@ enum serving_message {
     MESSAGE_HANDOFF,      /* prefill -> router -> decode: body is a request whose prompt is computed */
     MESSAGE_FLOW,         /* decode -> fabric: words of enum flow_word */
     MESSAGE_KV_DONE,      /* fabric -> both ends: words of enum kv_done_word */
-    MESSAGE_REPORT,       /* instance -> router: words of enum report_word */
-    MESSAGE_ENDED         /* instance -> router: a closed-loop user's request ended; word 0 is the user */
+    /* instance -> router: words of enum report_word; body, where there is one: its tail is struct
+     * prefix_change, in order */
+    MESSAGE_REPORT,
+    MESSAGE_ENDED /* instance -> router: a closed-loop user's request ended; word 0 is the user */
 };
 
 /* A place in an instance: member << 32 | slot. */
