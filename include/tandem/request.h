@@ -17,9 +17,8 @@ struct request {
     int64_t stalled_ns;        /* stalls inside the current stage */
     int64_t last_token_ns;     /* time of the last visible token */
     int64_t deadline_ns;       /* to be scheduled for the first time; SIMTIME_NEVER: none */
-    int64_t session;           /* number of the conversation, -1: none */
     int64_t prefill_place;     /* where the prefill instance holds its blocks */
-    uint32_t user;             /* closed loop: who sent it */
+    uint32_t user;             /* where clients wait: which sent it */
     struct engine_tail hashes; /* of its blocks, where some pool shares them: see workload.h */
 };
 
@@ -42,7 +41,8 @@ enum serving_message {
     /* instance -> router: words of enum report_word; body, where there is one: its tail is struct
      * prefix_change, in order */
     MESSAGE_REPORT,
-    MESSAGE_ENDED /* instance -> router: a closed-loop user's request ended; word 0 is the user */
+    MESSAGE_ENDED /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
+whether it was refused */
 };
 
 /* A place in an instance: member << 32 | slot. */

@@ -61,10 +61,10 @@ static void warn_of_no_hashes(const struct plan *plan, bool handoffs)
     const struct router_policy *policy = router_policy_of(&plan->router, handoffs);
     if (policy->weighted)
         log_warning("router.weights.prefix has no effect: requests of this workload do not say what their "
-                    "blocks hold (traces of format mooncake do)");
+                    "blocks hold (traces of format mooncake and sessions do)");
     else
         log_warning("router policy %s is least-requests here: requests of this workload do not say what "
-                    "their blocks hold (traces of format mooncake do)",
+                    "their blocks hold (traces of format mooncake and sessions do)",
                     policy->name);
 }
 
@@ -91,7 +91,7 @@ bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct erro
             return node_error(
                 node_get(node, "prefix_caching"), error,
                 "requests of this workload do not say what their blocks hold; use a trace that does "
-                "(format mooncake), or kv.prefix_hit_share");
+                "(format mooncake), sessions, or kv.prefix_hit_share");
         if (hash_tokens % kv->block_tokens != 0)
             return node_error(
                 node, error,
