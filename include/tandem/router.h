@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "tandem/engine.h"
+#include "tandem/handoff.h"
 #include "tandem/metrics.h"
 #include "tandem/option.h"
 #include "tandem/tournament.h"
@@ -132,9 +133,9 @@ struct router_cluster {
     /* Largest prompt that fits the smallest entry instance, and largest prompt + output - 1 that fits where
      * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;
-    bool single_token_stays; /* first_token prefill: one output token needs no hand-off */
-    bool keeps_hashes;       /* requests carry the hashes of their blocks */
-    int64_t hash_tokens;     /* of a block that has one; 0: they have none */
+    struct handoff_config handoff;
+    bool keeps_hashes;   /* requests carry the hashes of their blocks */
+    int64_t hash_tokens; /* of a block that has one; 0: they have none */
     uint64_t seed;
 };
 

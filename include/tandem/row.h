@@ -32,12 +32,12 @@ struct row {
     int64_t e2e_ns;          /* client send to the last token */
     int64_t max_itl_ns;      /* longest gap between two visible tokens, 0 for one token */
     int64_t router_ns;       /* frontend: client send to dispatch */
-    int64_t control_ns;      /* control messages on the way: one L unified, 5 L with a hand-off */
+    int64_t control_ns;      /* control messages on the way: README of src/serving, Ways */
     int64_t router_queue_ns; /* held by the router, with no instance below its limit */
     int64_t prefill_queue_ns;
     int64_t prefill_ns;      /* first scheduled to prompt complete, without stalls */
     int64_t decode_queue_ns; /* hand-off at the decode instance until its blocks are reserved */
-    int64_t transfer_ns;     /* flow opened to flow ended, setup included */
+    int64_t transfer_ns;     /* flow opened to flow ended, setup included; after the prompt is complete */
     int64_t admission_ns;    /* transfer known at the decode instance to joining the batch */
     int64_t
         decode_ns; /* prompt complete (unified) or joined (decode instance) to last token, without stalls */

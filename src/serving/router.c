@@ -73,7 +73,7 @@ static struct request *new_request(struct router *router, const struct workload_
     request->row.turn = (uint32_t)item->turn;
     request->row.prefill_instance = -1;
     request->row.decode_instance = -1;
-    request->prompt_tokens = item->prompt_tokens;
+    request->prompt_tokens = request->context_tokens = item->prompt_tokens;
     request->output_tokens = item->output_tokens;
     request->max_tokens = item->max_tokens;
     request->last_token_ns = -1;
@@ -103,6 +103,12 @@ static void refuse(struct router *router, struct request *request, enum row_reas
         client_ended(router, client, true, now_ns);
 }
 
+/* Whether a decode instance computes the prompt itself. */
+static bool is_local(const struct router_cluster *cluster, const struct request *request)
+{
+    return cluster->decode_count > 0 && handoff_local(&cluster->handoff, request);
+}
+
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
 static enum row_reason refusal(const struct router *router, const struct request *request)
 {
@@ -110,21 +116,33 @@ static enum row_reason refusal(const struct router *router, const struct request
     int64_t prompt = request->prompt_tokens, output = request->output_tokens;
     if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
         return ROW_REASON_MODEL_LENGTH;
-    bool moves = cluster->decode_count > 0 && !(cluster->single_token_stays && output == 1);
-    if (cluster->decode_count == 0)
-        return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
-    int64_t peak =
-        prompt + (output > 2 ? output - 1 : 1); /* the reservation counts one token more than the prompt */
-    if (prompt > cluster->entry_max_tokens || (moves && peak > cluster->decode_max_tokens))
+    bool stays = handoff_stays(&cluster->handoff, request);
+    bool returns = cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays;
+    if (cluster->decode_count == 0 || is_local(cluster, request)) {
+        int64_t most = cluster->decode_count == 0 ? cluster->entry_max_tokens : cluster->decode_max_tokens;
+        return prompt + output - 1 > most ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
+    }
+    if ((returns ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
+        (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
     return ROW_REASON_NONE;
 }
 
+/* Sends a request to an instance that computes its prompt; or, with its name, to a decode instance that has
+ * to reserve blocks first. */
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
-    uint32_t entity = choose(router, &router->entries, request);
-    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
-                NULL, request);
+    const struct router_cluster *cluster = &router->cluster;
+    bool local = is_local(cluster, request);
+    uint32_t entity = choose(router, local ? &router->decodes : &router->entries, request);
+    enum serving_message type = MESSAGE_DISPATCH;
+    if (cluster->decode_count > 0 && !local && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
+        !handoff_stays(&cluster->handoff, request)) {
+        request->row.prefill_instance = (int32_t)(entity - ENTITY_FIRST_INSTANCE);
+        entity = choose(router, &router->decodes, request);
+        type = MESSAGE_HANDOFF;
+    }
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + cluster->latency_ns, type, NULL, request);
 }
 
 /* A request has left the frontend: it is refused, sent on, or held. */
@@ -138,7 +156,7 @@ static void take_in(struct router *router, struct request *request, int64_t now_
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
-    if (targets_have_room(&router->entries)) {
+    if (is_local(&router->cluster, request) || targets_have_room(&router->entries)) {
         dispatch(router, request, now_ns);
         return;
     }
@@ -276,6 +294,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     case MESSAGE_HANDOFF:
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
+        return;
+    case MESSAGE_RETURN:
+        dispatch(router, request, event->time_ns);
         return;
     case MESSAGE_ENDED:
         client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
