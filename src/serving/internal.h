@@ -401,6 +401,9 @@ static inline int64_t caching_load_ns(struct instance *instance)
 {
     return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
 }
+/* What came to the caches of a replica's members and left them since the last call, as the body of a report;
+ * NULL: nothing did. */
+void *caching_report(struct instance *const *members, size_t count);
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false

@@ -283,7 +283,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     struct request *request = event->body;
     switch (event->type) {
     case MESSAGE_REPORT:
-        targets_report(router->by_entity[event->source], event->words);
+        targets_report(router->by_entity[event->source], event->words, request);
+        if (request)
+            engine_body_free(engine, request);
         if (gate_count(&router->gate) > 0) {
             serve_gate(router, event->time_ns);
             engine_wake(engine, ENTITY_ROUTER, next_time(router));
