@@ -62,6 +62,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
 {
     const uint32_t *entities = handoffs ? cluster->decodes : cluster->entries;
     unsigned uses = router_uses(config, handoffs);
+    set->hash_tokens = cluster->hash_tokens;
     set->policy = router_policy_of(config, handoffs);
     set->config = config;
     set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
@@ -104,6 +105,10 @@ static uint32_t previous_of(const struct target_set *set, int64_t session)
 static uint64_t prefix_of(const struct target_set *set, const struct request *request)
 {
     size_t blocks = request_hash_count(request), most = (size_t)set->config->prefix_blocks;
+    if (blocks == 0)
+        return 0;
+    size_t whole = (size_t)(request->prompt_tokens / set->hash_tokens); /* others are of the output */
+    blocks = blocks < whole ? blocks : whole;
     if (blocks == 0)
         return 0;
     uint64_t prefix = hash_mix64(request_hashes(request)[(blocks < most ? blocks : most) - 1]);

@@ -35,6 +35,7 @@ struct target_set {
     uint32_t count;
     uint32_t next; /* in rotation */
     int64_t kv_whole;
+    int64_t hash_tokens;   /* of a block that requests name */
     int64_t most_requests; /* that an instance gets, 0: no limit */
     struct contents contents;
     struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
