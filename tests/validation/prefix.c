@@ -480,6 +480,24 @@ static void test_members(void)
     outcome_clear(&outcome);
 }
 
+/* A GPU has half the layers, and its host's room is for both micro-batches: that for one named block is none
+ * for either, that for 40 is 20 for each. */
+static void test_tiers_of_members(void)
+{
+    for (int room = 1; room <= 40; room += 39) {
+        char kv[96];
+        snprintf(kv, sizeof kv, ", \"prefix_caching\": true, \"host_tier_gib\": %.17g",
+                 (room + 0.5) * HASH_GIB / 2);
+        struct experiment *experiment =
+            small(240, kv, "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}");
+        experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
+        many(experiment);
+        struct outcome outcome = run_modes(experiment);
+        CU_ASSERT_EQUAL(outcome.instances[0].cached_host_tokens > 0, room > 1);
+        outcome_clear(&outcome);
+    }
+}
+
 /* With room for all that ever was, every token is found that a walk over the prompts finds: of whole blocks,
  * and at most all but one. */
 static void test_without_limit(void)
@@ -527,6 +545,7 @@ int main(int argc, char **argv)
         {"under pressure", test_pressure},
         {"moved under pressure", test_moved_pressure},
         {"micro-batches", test_members},
+        {"tiers of micro-batches", test_tiers_of_members},
         {"without a limit", test_without_limit},
     };
     MPI_Init(&argc, &argv);
