@@ -4,14 +4,21 @@
 
 #include "tandem/mem.h"
 
-struct world {
-    const struct reference_config *config;
-    struct job *jobs;
-    size_t count;
-    struct list handing;  /* handed off by the prefill instance, not yet at the decode instance */
-    struct list moving;   /* all transfers, in the order in which they began */
-    struct site sites[2]; /* entry, decode */
-};
+/* Tokens that the decode instance has to have free, and takes, for a hand-off. */
+static int64_t wanted_tokens(const struct world *world, const struct box *box, const struct job *job,
+                             int64_t *taken)
+{
+    const struct reference_config *config = world->config;
+    int64_t prompt = job->context;
+    int64_t there = (int64_t)(box->running.count + box->moving.count + box->ready.count);
+    *taken = prompt + 1;
+    if (config->handoff.reserve_tokens == RESERVE_MAX)
+        *taken = job->request->prompt_tokens + job->request->max_tokens;
+    if (config->handoff.reserve_tokens != RESERVE_HEADROOM)
+        return *taken;
+    *taken = prompt;
+    return there > 0 ? prompt + config->handoff.headroom_tokens * (there + 1) : prompt;
+}
 
 /* Decode instance: blocks for hand-offs, in order, while there are seats; nobody preempted may be waiting. */
 static void reserve(struct world *world, struct box *box, int64_t now_ns)
@@ -20,19 +27,27 @@ static void reserve(struct world *world, struct box *box, int64_t now_ns)
     while (box->offered.count > 0 && box->waiting.count == 0 && box->swapped.count == 0 &&
            (int64_t)box->running.count < box->seqs) {
         struct job *job = box->offered.jobs[0];
-        int64_t need = blocks_of(box, job->request->prompt_tokens + 1);
+        int64_t taken, wanted = wanted_tokens(world, box, job, &taken), need = blocks_of(box, taken);
+        if (box->free_blocks * box->pool->block_tokens < wanted && wanted > taken) {
+            box->stopped = box->pool->watermark_high > 0;
+            box->blocked = true;
+            box->blocker = job;
+            return;
+        }
         if (!may_admit(box, job, need))
             return;
         allocate(box, job, need);
         take_out(&box->offered, 0);
         push(&box->moving, box->moving.count, job);
-        push(&world->moving, world->moving.count, job);
-        int64_t blocks = blocks_of(box, job->request->prompt_tokens);
-        job->row->decode_queue_ns = now_ns - job->stage_ns;
-        job->row->transfer_ns =
-            config->setup_ns + simtime_from_ns((double)blocks * config->descriptor_ns_per_block) +
-            simtime_from_seconds((double)(blocks * config->bytes_per_block) / config->rate);
-        job->done_ns = now_ns + config->latency_ns + job->row->transfer_ns + config->latency_ns;
+        job->row->decode_queue_ns += now_ns - job->stage_ns;
+        if (before_prefill(world)) {
+            job->reserved = job->blocks;
+            job->blocks = 0;
+            job->grant_ns = now_ns + config->latency_ns;
+            push(&world->granted, world->granted.count, job);
+        } else {
+            transfer(world, job, now_ns);
+        }
     }
 }
 
@@ -70,7 +85,7 @@ static void join(struct world *world, struct box *box, int64_t now_ns)
     while (box->ready.count > 0 && (int64_t)box->running.count < box->seqs) {
         struct job *job = take_out(&box->ready, 0);
         push(&box->running, box->running.count, job);
-        job->row->admission_ns = now_ns - job->done_ns;
+        job->row->admission_ns += now_ns - job->done_ns;
         job->decoding = true;
         job->admitted = 1;
         job->computed = known(job) - 1;
@@ -123,7 +138,8 @@ static bool boundary(struct world *world, struct box *box, int64_t now_ns, struc
             reserve(world, box, now_ns);
         if (describe(box, work))
             return true;
-        if (!preempted || box->ready.count == 0)
+        bool offers = box->offered.count > 0 && box->waiting.count == 0 && box->swapped.count == 0;
+        if (!preempted || (box->ready.count == 0 && !offers))
             return false;
     }
 }
@@ -207,6 +223,13 @@ static void start(struct world *world, struct site *site, int64_t micro_batch, i
     for (int64_t i = first; i < first + site->pool->lanes; i++)
         site->boxes[i].own_ns *= alone_ns;
     count_iterations(site->boxes[0].sums, works, lanes);
+    for (int64_t i = first; i < first + site->pool->lanes; i++)
+        for (size_t k = 0; k < site->boxes[i].running.count; k++) {
+            struct job *job = site->boxes[i].running.jobs[k];
+            if (job->planned > 0)
+                overlap(world, job, OVERLAP_LAYER, job->computed + job->planned,
+                        site->end_ns[micro_batch] - now_ns, now_ns);
+        }
 }
 
 /* The micro-batch whose turn it is, -1 when none waits. */
@@ -264,22 +287,33 @@ static void touch(struct box *box, int64_t now_ns)
         box->site->due_ns[m] = now_ns;
 }
 
+static bool ends_at_prefill(const struct world *world, const struct job *job)
+{
+    return world->config->first_token == REFERENCE_PREFILL &&
+           job->request->output_tokens == job->generated + 1;
+}
+
 /* Prefill instance: the prompt is done; it goes to the decode instance and its blocks stay. */
 static void hand_off(struct world *world, struct box *box, struct job *job, int64_t now_ns)
 {
+    bool last = ends_at_prefill(world, job);
     if (world->config->first_token != REFERENCE_DECODE)
-        job->generated = 1;
-    if (world->config->first_token == REFERENCE_PREFILL) {
+        job->generated++;
+    if (world->config->first_token == REFERENCE_PREFILL)
         token(box, job, now_ns);
-        if (job->request->output_tokens == 1) {
-            finish(box, job);
-            return;
-        }
+    if (last) {
+        finish(box, job);
+        return;
     }
     take_out_job(&box->running, job);
     job->held = job->blocks;
     job->holder = box;
-    job->blocks = 0;
+    job->blocks = job->reserved;
+    job->reserved = 0;
+    if (before_prefill(world)) {
+        transfer(world, job, now_ns);
+        return;
+    }
     job->handoff_ns = now_ns + 2 * world->config->latency_ns;
     push(&world->handing, world->handing.count, job);
 }
@@ -288,6 +322,7 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
 {
     job->computed += job->planned;
     job->planned = 0;
+    overlap(world, job, OVERLAP_CHUNK, job->computed, 0, now_ns);
     if (job->ended)
         return;
     if (job->computed < known(job))
@@ -305,25 +340,44 @@ static void step(struct world *world, struct box *box, struct job *job, int64_t 
         finish(box, job);
 }
 
-/* Messages that come now, each kind in the order in which it was sent. */
+/* It waits to be computed, or for blocks, from now on. */
+static void come_to_entry(struct world *world, struct job *job, int64_t now_ns)
+{
+    struct box *box = choose(&world->sites[0]);
+    job->stage_ns = now_ns;
+    enqueue(box, job);
+    touch(box, now_ns);
+}
+
+static void come_to_decode(struct world *world, struct job *job, int64_t now_ns)
+{
+    job->stage_ns = now_ns;
+    job->decoder = choose(&world->sites[1]);
+    push(&job->decoder->offered, job->decoder->offered.count, job);
+    touch(job->decoder, now_ns);
+}
+
+static void come(struct world *world, struct job *job, int64_t now_ns)
+{
+    if (world->config->disaggregated && before_prefill(world) && !ends_at_prefill(world, job))
+        come_to_decode(world, job, now_ns);
+    else
+        come_to_entry(world, job, now_ns);
+}
+
+/* Messages that come now, each kind in the order in which it was sent. The router sends on what it gets
+ * before what it begins itself. */
 static void receive(struct world *world, int64_t now_ns)
 {
-    for (size_t i = 0; i < world->count; i++) {
-        struct job *job = &world->jobs[i];
-        if (job->request->send_ns + world->config->latency_ns != now_ns)
-            continue;
-        struct box *box = choose(&world->sites[0]);
-        job->stage_ns = now_ns;
-        enqueue(box, job);
-        touch(box, now_ns);
-    }
-    while (world->handing.count > 0 && world->handing.jobs[0]->handoff_ns == now_ns) {
-        struct job *job = take_out(&world->handing, 0);
-        job->stage_ns = now_ns;
-        job->decoder = choose(&world->sites[1]);
-        push(&job->decoder->offered, job->decoder->offered.count, job);
-        touch(job->decoder, now_ns);
-    }
+    while (world->returns.count > 0 && world->returns.jobs[0]->return_ns == now_ns)
+        come(world, take_out(&world->returns, 0), now_ns);
+    for (size_t i = 0; i < world->count; i++)
+        if (world->jobs[i].request->send_ns + world->config->latency_ns == now_ns)
+            come(world, &world->jobs[i], now_ns);
+    while (world->handing.count > 0 && world->handing.jobs[0]->handoff_ns == now_ns)
+        come_to_decode(world, take_out(&world->handing, 0), now_ns);
+    while (world->granted.count > 0 && world->granted.jobs[0]->grant_ns == now_ns)
+        come_to_entry(world, take_out(&world->granted, 0), now_ns);
     for (size_t i = 0; i < world->moving.count;) {
         if (world->moving.jobs[i]->done_ns != now_ns) {
             i++;
@@ -406,6 +460,8 @@ static int64_t next_time(const struct world *world, int64_t now_ns)
         next_ns = earlier(next_ns, job->request->send_ns + world->config->latency_ns, now_ns);
         next_ns = earlier(next_ns, job->handoff_ns, now_ns);
         next_ns = earlier(next_ns, job->done_ns, now_ns);
+        next_ns = earlier(next_ns, job->grant_ns, now_ns);
+        next_ns = earlier(next_ns, job->return_ns, now_ns);
     }
     return next_ns;
 }
@@ -471,10 +527,19 @@ void reference_run(const struct reference_config *config, const struct experimen
     site_open(&world.sites[1], &config->decode, count, &sums[1]);
     world.handing.jobs = mem_array(count + 1, sizeof(struct job *));
     world.moving.jobs = mem_array(count + 1, sizeof(struct job *));
+    world.granted.jobs = mem_array(count + 1, sizeof(struct job *));
+    world.returns.jobs = mem_array(count + 1, sizeof(struct job *));
+    for (int64_t i = 0; i < world.sites[1].count && config->handoff.recompute_at; i++) {
+        world.sites[1].boxes[i].returns = &world.returns;
+        world.sites[1].boxes[i].return_after_ns = 2 * config->latency_ns;
+    }
     for (size_t i = 0; i < count; i++) {
         rows[i] = (struct reference_row){0};
         world.jobs[i] = (struct job){.request = &requests[i],
                                      .row = &rows[i],
+                                     .context = requests[i].prompt_tokens,
+                                     .grant_ns = NONE,
+                                     .return_ns = NONE,
                                      .last_token_ns = NONE,
                                      .handoff_ns = NONE,
                                      .done_ns = NONE};
@@ -490,5 +555,7 @@ void reference_run(const struct reference_config *config, const struct experimen
     site_close(&world.sites[1]);
     mem_free(world.handing.jobs);
     mem_free(world.moving.jobs);
+    mem_free(world.granted.jobs);
+    mem_free(world.returns.jobs);
     mem_free(world.jobs);
 }

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #include "experiment.h"
+#include "tandem/handoff.h"
 #include "tandem/model.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
 
-#define REFERENCE_STAGES 4 /* at most */
+#define REFERENCE_STAGES 4  /* at most */
+#define REFERENCE_LAYERS 32 /* of the models that it is compared with */
 
 enum reference_policy {
     REFERENCE_CHUNKED,
@@ -54,7 +56,8 @@ struct reference_config {
     enum reference_first_token first_token;
     int64_t latency_ns, setup_ns;
     double descriptor_ns_per_block, rate;
-    int64_t bytes_per_block;
+    int64_t bytes_per_token;
+    struct handoff_config handoff; /* all but its first_token */
 };
 
 /* What is compared with a row of Tandem. */

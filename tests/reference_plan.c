@@ -158,6 +158,13 @@ static void preempt(struct box *box, size_t at, int64_t *budget, int64_t now_ns)
     }
     victim->blocks = victim->computed = 0;
     victim->decoding = false;
+    if (box->returns) {
+        victim->context = known(victim);
+        victim->admitted = 0;
+        victim->return_ns = now_ns + box->return_after_ns;
+        push(box->returns, box->returns->count, victim);
+        return;
+    }
     if (box->pool->order == ORDER_PRIORITY)
         enqueue(box, victim);
     else
@@ -229,7 +236,7 @@ static void admit(struct box *box, int64_t n, int64_t now_ns)
 {
     struct job *job = take_out(&box->waiting, 0);
     if (job->admitted++ == 0)
-        job->row->prefill_queue_ns = now_ns - job->stage_ns;
+        job->row->prefill_queue_ns += now_ns - job->stage_ns;
     else
         job->row->stalled_ns += now_ns - job->stage_ns;
     push(&box->running, box->running.count, job);
@@ -351,7 +358,9 @@ bool plan(struct box *box, int64_t now_ns)
     if (preempted) {
         box->stopped = box->pool->watermark_high > 0;
         box->blocked = true;
-        box->blocker = box->swapped.count > 0 ? box->swapped.jobs[0] : box->waiting.jobs[0];
+        box->blocker = box->swapped.count > 0   ? box->swapped.jobs[0]
+                       : box->waiting.count > 0 ? box->waiting.jobs[0]
+                                                : NULL;
     }
     return preempted;
 }

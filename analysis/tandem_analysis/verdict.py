@@ -302,9 +302,10 @@ def _refused(result: Result) -> str:
         "kv_capacity": "for the KV cache",
         "queue_full": "by a full queue",
         "deadline": "not scheduled in time",
+        "session": "later turns of their sessions",
     }
     refused, requests = (units.count_text(result.value(name)) for name in ("refused", "requests"))
-    counts = {word: result.value(f"refused_{reason}") for reason, word in words.items()}
+    counts = {word: result.summary.get(f"refused_{reason}", 0) for reason, word in words.items()}
     reasons = [f"{units.count_text(count)} {word}" for word, count in counts.items() if count > 0]
     return (
         f"{refused} of {requests} requests were refused ({', '.join(reasons)}); "

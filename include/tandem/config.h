@@ -35,6 +35,11 @@ bool config_compose(const char *text, const char *name, const struct config_refe
 /* Applies one "path=value" as config_load does, without expanding references in it. */
 bool config_set(struct config *config, const char *argument, struct error *error);
 
+/* Sets the value at a path of keys ("scheduler.order") below an object of this configuration to a copy of a
+ * value, which is of it too, where nothing is yet; objects on the way are made. */
+bool config_default(struct config *config, const struct node *object, const char *path,
+                    const struct node *value, struct error *error);
+
 /* Parses JSON text (already resolved) under a name for messages. */
 bool config_parse(const char *text, const char *name, struct config **config, struct error *error);
 

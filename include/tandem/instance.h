@@ -6,12 +6,10 @@
 #include <stdint.h>
 
 #include "tandem/activations.h"
+#include "tandem/handoff.h"
 #include "tandem/kv.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
-
-enum first_token { FIRST_TOKEN_DECODE, FIRST_TOKEN_PREFILL, FIRST_TOKEN_RELAY };
-extern const char *const first_token_names[];
 
 /* How instances are computed; results are the same. Leaping: O(1) an iteration, and one event for many of
  * them. Aggregate: an event for each. Naive: a walk over every sequence for each. */
@@ -30,6 +28,7 @@ struct caching_config {
     int64_t tier_blocks[PREFIX_TIERS]; /* room of those below the GPUs, of a member, in such blocks */
     double ns_per_block[PREFIX_TIERS]; /* from there to all GPUs at the same time */
     double hit_share;                  /* of a prompt that is in the cache whatever it is */
+    bool reports;                      /* the router is told what comes and goes */
 };
 
 /* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members
@@ -45,18 +44,20 @@ struct instance_config {
     bool no_cache;                  /* every step computes whole sequences again */
     int64_t latency_ns;             /* control latency L */
     int64_t report_interval_ns;
-    bool reports;               /* whether the router's policy uses them */
-    bool deadlines;             /* requests may have one */
-    bool closed_loop;           /* ended requests are told to the router */
-    int first_token;            /* enum first_token */
+    bool reports;     /* whether the router's policy uses them */
+    bool deadlines;   /* requests may have one */
+    bool closed_loop; /* ended requests are told to the router */
+    struct handoff_config handoff;
     int mode;                   /* enum instance_mode */
-    int64_t kv_bytes_per_block; /* on the wire: B x bytes per token x copies */
+    int64_t kv_bytes_per_token; /* of the model, each KV head once */
+    int64_t kv_bytes_per_block; /* of all GPUs: B x bytes per token x copies */
     struct swap_config swap;
     struct caching_config caching;
     struct activation_rule activations;
-    int64_t setup_ns;               /* of a transfer */
-    double descriptor_ns_per_block; /* of a rank: layers x (keys and values) x descriptor_ns */
-    int64_t sliding_window;         /* of the model's layers that have one; 0: none has */
+    int64_t setup_ns;       /* of a transfer */
+    struct wire_end wire;   /* this end of a transfer */
+    int64_t layers;         /* of the model */
+    int64_t sliding_window; /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
         sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
     bool longest_context;  /* the timer or activations ask for it */

@@ -33,6 +33,9 @@ const char *node_key(const struct node *node);
 /* Member by key, NULL when there is none or the node is no object. */
 const struct node *node_get(const struct node *node, const char *key);
 
+/* Appends the node as JSON in one line. */
+void node_print(const struct node *node, struct text *text);
+
 /* File that the node was written in ("--set" for values from the command line), and the folder of the nearest
  * real file above it, where names in this node are looked up first. */
 const char *node_file(const struct node *node);

@@ -29,6 +29,9 @@ extern const size_t sim_reference_count;
 /* Option tables of an experiment's parts, for `describe`, NULL-ended. */
 const struct option_table *const *sim_option_tables(void);
 
+/* Appends the values of an engine's preset with their sources. Local. */
+bool sim_describe_engine(const struct node *engine, struct text *text, struct error *error);
+
 /* Loads and checks an experiment (everything that `run` checks, the trace included) and appends a summary of
  * the cluster that would run. Local. */
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error);

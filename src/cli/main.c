@@ -25,8 +25,9 @@ static const char usage[] =
     "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
     "[--quiet]\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
-    "       tandem list [models|gpus|links|clusters|workloads|schedulers|routers|allocators|traces|hosts]\n"
-    "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | output [--markdown]]\n"
+    "       tandem list "
+    "[models|gpus|links|engines|clusters|workloads|schedulers|routers|allocators|traces|hosts]\n"
+    "       tandem describe [TOPIC | model NAME | gpu NAME | link NAME | engine NAME | output [--markdown]]\n"
     "       tandem trace info PATH [--format NAME] [--set KEY=VALUE]...\n"
     "       tandem roofline --model NAME --gpu NAME [--batch N] [--context N] [--prefill N] [--KEY VALUE]... "
     "[--json]\n"
@@ -218,11 +219,8 @@ static int command_list(int count, char **values)
 {
     static const struct {
         const char *name, *folder;
-    } folders[] = {{"models", "models"},
-                   {"gpus", "gpus"},
-                   {"links", "links"},
-                   {"clusters", ""},
-                   {"workloads", "workloads"}};
+    } folders[] = {{"models", "models"},   {"gpus", "gpus"}, {"links", "links"},
+                   {"engines", "engines"}, {"clusters", ""}, {"workloads", "workloads"}};
     const char *topic = count > 0 ? values[0] : NULL;
     struct error error = {0};
     bool found = false;
@@ -293,6 +291,8 @@ static int describe_file(const char *folder, const char *name)
         good = gpu_parse(config_root(config), &gpu, &error);
         if (good)
             gpu_describe(&gpu, &text);
+    } else if (good && strcmp(folder, "engines") == 0) {
+        good = sim_describe_engine(config_root(config), &text, &error);
     } else if (good) {
         good = link_parse(config_root(config), &link, &error);
         if (good)
@@ -317,6 +317,7 @@ static int describe_options(const char *topic)
         text_append(&text, "  %-14s %s\n", "model NAME", "sizes of a model");
         text_append(&text, "  %-14s %s\n", "gpu NAME", "figures of a GPU, with their sources");
         text_append(&text, "  %-14s %s\n", "link NAME", "figures of a link");
+        text_append(&text, "  %-14s %s\n", "engine NAME", "values of an engine, with their sources");
         text_append(&text, "  %-14s %s\n", "output", "layout of results.h5");
         found = true;
     }
@@ -340,7 +341,7 @@ static int command_describe(int count, char **values)
 {
     static const struct {
         const char *topic, *folder;
-    } files[] = {{"model", "models"}, {"gpu", "gpus"}, {"link", "links"}};
+    } files[] = {{"model", "models"}, {"gpu", "gpus"}, {"link", "links"}, {"engine", "engines"}};
     const char *topic = count > 0 ? values[0] : NULL;
     if (topic && strcmp(topic, "output") == 0) {
         struct text text = {0};

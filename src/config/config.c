@@ -5,6 +5,7 @@
 #include "json.h"
 #include "lookup.h"
 #include "set.h"
+#include "tandem/check.h"
 #include "tandem/mem.h"
 #include "tree.h"
 
@@ -183,6 +184,34 @@ bool config_compose(const char *text, const char *name, const struct config_refe
     }
     *config = composed;
     return true;
+}
+
+bool config_default(struct config *config, const struct node *object, const char *path,
+                    const struct node *value, struct error *error)
+{
+    struct node *at = object->parent ? object->parent->children[object->index] : config->root;
+    CHECK(at == object, "an object of another configuration");
+    while (true) {
+        size_t length = strcspn(path, ".");
+        char key[64];
+        CHECK(length > 0 && length < sizeof key, "a path %s", path);
+        memcpy(key, path, length);
+        key[length] = '\0';
+        if (at->type != NODE_OBJECT)
+            return node_error(at, error, "expected an object, not %s", node_type_name(at->type));
+        struct node *child = tree_get(at, key);
+        bool last = path[length] == '\0';
+        if (last && child)
+            return true;
+        if (!child) {
+            child = last ? tree_copy(value) : tree_create(NODE_OBJECT, value->source);
+            tree_append(at, child, key);
+        }
+        if (last)
+            return true;
+        at = child;
+        path += length + 1;
+    }
 }
 
 bool config_parse(const char *text, const char *name, struct config **config, struct error *error)

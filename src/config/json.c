@@ -208,3 +208,8 @@ void json_print(const struct node *node, bool indented, const char *const *skip,
     cJSON_free(printed);
     cJSON_Delete(item);
 }
+
+void node_print(const struct node *node, struct text *text)
+{
+    json_print(node, false, NULL, text);
+}

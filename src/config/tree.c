@@ -46,6 +46,17 @@ void tree_free(struct node *node)
     mem_free(node);
 }
 
+struct node *tree_copy(const struct node *node)
+{
+    struct node *copy = tree_create(node->type, node->source);
+    copy->boolean = node->boolean;
+    copy->number = node->number;
+    copy->string = node->string ? mem_string(node->string) : NULL;
+    for (size_t i = 0; i < node->size; i++)
+        tree_append(copy, tree_copy(node->children[i]), node->children[i]->key);
+    return copy;
+}
+
 struct node *tree_get(const struct node *node, const char *key)
 {
     if (node->type != NODE_OBJECT)

@@ -41,6 +41,9 @@ void tree_replace(struct node *old, struct node *replacement);
 /* Frees a node and all below; NULL is allowed. */
 void tree_free(struct node *node);
 
+/* A copy without parent of a node and all below. */
+struct node *tree_copy(const struct node *node);
+
 /* Child by key that may be changed, or NULL. */
 struct node *tree_get(const struct node *node, const char *key);
 

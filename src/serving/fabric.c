@@ -21,6 +21,9 @@ struct transfer {
     int64_t started_ns, updated_ns; /* draining; left_bytes is as of then */
     int64_t bin_end_ns;             /* of the traffic's bin in which the next byte counts */
     bool draining;
+    bool capped;        /* now: its rate is at most cap until cap_end_ns */
+    double cap;         /* bytes/s at which what it sends is computed; 0: it was there */
+    int64_t cap_end_ns; /* when all of it is */
     uint32_t next_free;
 };
 
@@ -56,9 +59,17 @@ static double rate_alone(const struct fabric *fabric, const struct transfer *tra
     return least;
 }
 
-static int64_t time_alone_ns(const struct fabric *fabric, const struct transfer *transfer)
+static int64_t end_alone_ns(const struct fabric *fabric, const struct transfer *transfer, int64_t start_ns)
 {
-    return simtime_from_seconds((double)transfer->bytes / rate_alone(fabric, transfer));
+    double rate = rate_alone(fabric, transfer), left = (double)transfer->bytes;
+    if (transfer->cap > 0 && transfer->cap < rate && start_ns < transfer->cap_end_ns) {
+        double capped = transfer->cap * (double)(transfer->cap_end_ns - start_ns) * 1e-9;
+        if (capped >= left)
+            return start_ns + simtime_from_seconds(left / transfer->cap);
+        left -= capped;
+        start_ns = transfer->cap_end_ns;
+    }
+    return start_ns + simtime_from_seconds(left / rate);
 }
 
 static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
@@ -88,10 +99,22 @@ static void count_bins(struct fabric *fabric, struct transfer *transfer, int64_t
     }
 }
 
+/* Brings a transfer up to now, from when on it has another rate. */
+static void change_rate(struct fabric *fabric, struct transfer *transfer, double rate, int64_t now_ns)
+{
+    if (now_ns > transfer->bin_end_ns)
+        count_bins(fabric, transfer, now_ns);
+    double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
+    transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
+    transfer->updated_ns = now_ns;
+    transfer->rate = rate;
+}
+
 static void start(struct fabric *fabric, struct transfer *transfer, int64_t now_ns)
 {
     transfer->draining = true;
     transfer->started_ns = transfer->updated_ns = now_ns;
+    transfer->capped = transfer->cap > 0 && now_ns < transfer->cap_end_ns;
     transfer->bin_end_ns = traffic_bin_end_ns(&fabric->traffic, now_ns);
 }
 
@@ -138,9 +161,16 @@ static uint32_t port_of(const struct fabric *fabric, uint32_t entity, int64_t pl
 /* At its full rate from now on, after a wait. */
 static void drain_alone(struct fabric *fabric, struct transfer *transfer, int64_t now_ns, int64_t waited_ns)
 {
+    int64_t end_ns = end_alone_ns(fabric, transfer, now_ns);
     start(fabric, transfer, now_ns);
     transfer->rate = rate_alone(fabric, transfer);
-    finish(fabric, transfer, now_ns + time_alone_ns(fabric, transfer), waited_ns);
+    if (transfer->capped && transfer->cap < transfer->rate) {
+        double rate = transfer->rate;
+        transfer->rate = transfer->cap;
+        if (transfer->cap_end_ns < end_ns)
+            change_rate(fabric, transfer, rate, transfer->cap_end_ns);
+    }
+    finish(fabric, transfer, end_ns, waited_ns);
 }
 
 static bool is_local(const struct fabric *fabric, const struct transfer *transfer)
@@ -178,13 +208,13 @@ static int64_t setup_ns(const struct fabric *fabric, const struct transfer *tran
 
 static void on_flow(void *state, struct engine *engine, const struct event *event)
 {
-    (void)engine;
     struct fabric *fabric = state;
-    CHECK(event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
+    bool pushed = event->type == MESSAGE_PUSH; /* the one that opens the flow names the other */
+    CHECK(pushed || event->type == MESSAGE_FLOW, "the fabric got message type %u", event->type);
     uint32_t number = take_number(fabric);
     struct transfer *transfer = &fabric->transfers[number];
-    transfer->prefill = (uint32_t)event->words[FLOW_PREFILL];
-    transfer->decode = event->source;
+    transfer->prefill = pushed ? event->source : (uint32_t)event->words[FLOW_PEER];
+    transfer->decode = pushed ? (uint32_t)event->words[FLOW_PEER] : event->source;
     transfer->prefill_place = event->words[FLOW_PREFILL_PLACE];
     transfer->decode_place = event->words[FLOW_DECODE_PLACE];
     transfer->bytes = event->words[FLOW_BYTES];
@@ -192,6 +222,13 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     transfer->counted_bytes = 0;
     transfer->rate = 0;
     transfer->draining = false;
+    transfer->cap = 0;
+    if (event->body) {
+        const struct request *times = event->body;
+        transfer->cap = (double)transfer->bytes / ((double)times->flow_length_ns * 1e-9);
+        transfer->cap_end_ns = times->flow_limit_ns;
+        engine_body_free(engine, event->body);
+    }
     find_path(fabric, transfer);
     int64_t start_ns = event->time_ns + setup_ns(fabric, transfer, event->words[FLOW_LATENCY_NS]);
     if (fabric->config.sharing == SHARING_NONE) {
@@ -204,23 +241,25 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
 }
 
+/* Its next event is its end at the rate that it has, or that of its cap. */
+static void set_rate(struct fabric *fabric, uint32_t number, double rate, int64_t now_ns)
+{
+    struct transfer *transfer = &fabric->transfers[number];
+    change_rate(fabric, transfer, rate, now_ns);
+    int64_t end_ns = now_ns + simtime_from_seconds(transfer->left_bytes / rate);
+    set_next(fabric, number,
+             transfer->capped && transfer->cap_end_ns < end_ns ? transfer->cap_end_ns : end_ns);
+}
+
 /* Brings the flows whose rates changed up to now, and their ends to the new rates. */
 static void apply_rates(struct fabric *fabric, int64_t now_ns)
 {
     size_t count;
     const uint32_t *changed = maxmin_changed(fabric->maxmin, &count);
     for (size_t i = 0; i < count; i++) {
-        struct transfer *transfer = &fabric->transfers[changed[i]];
         double rate = maxmin_rate(fabric->maxmin, changed[i]);
-        if (rate == transfer->rate)
-            continue;
-        if (now_ns > transfer->bin_end_ns)
-            count_bins(fabric, transfer, now_ns);
-        double drained = transfer->rate * (double)(now_ns - transfer->updated_ns) * 1e-9;
-        transfer->left_bytes = drained < transfer->left_bytes ? transfer->left_bytes - drained : 0;
-        transfer->updated_ns = now_ns;
-        transfer->rate = rate;
-        set_next(fabric, changed[i], now_ns + simtime_from_seconds(transfer->left_bytes / rate));
+        if (rate != fabric->transfers[changed[i]].rate)
+            set_rate(fabric, changed[i], rate, now_ns);
     }
 }
 
@@ -231,7 +270,7 @@ static void drain_in_turn(struct fabric *fabric, uint32_t number, int64_t now_ns
     struct transfer *transfer = &fabric->transfers[number];
     int64_t *free_ns = &fabric->port_free_ns[transfer->path[0]];
     int64_t start_ns = *free_ns > now_ns ? *free_ns : now_ns;
-    *free_ns = start_ns + time_alone_ns(fabric, transfer);
+    *free_ns = end_alone_ns(fabric, transfer, start_ns);
     drain_alone(fabric, transfer, start_ns, start_ns - now_ns);
     drop(fabric, number);
 }
@@ -244,7 +283,17 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
         return;
     }
     start(fabric, transfer, now_ns);
-    maxmin_add(fabric->maxmin, number, transfer->path, transfer->path_length, MAXMIN_NO_CAP);
+    maxmin_add(fabric->maxmin, number, transfer->path, transfer->path_length,
+               transfer->capped ? transfer->cap : MAXMIN_NO_CAP);
+    apply_rates(fabric, now_ns);
+}
+
+/* All that it sends has been computed. */
+static void lift_cap(struct fabric *fabric, uint32_t number, int64_t now_ns)
+{
+    fabric->transfers[number].capped = false;
+    maxmin_set_cap(fabric->maxmin, number, MAXMIN_NO_CAP);
+    set_rate(fabric, number, maxmin_rate(fabric->maxmin, number), now_ns);
     apply_rates(fabric, now_ns);
 }
 
@@ -254,7 +303,7 @@ static int64_t congestion_ns(const struct fabric *fabric, const struct transfer 
     bool steady = transfer->left_bytes == (double)transfer->bytes; /* one rate for all of it */
     if (steady && transfer->rate == rate_alone(fabric, transfer))
         return 0;
-    int64_t lost_ns = now_ns - transfer->started_ns - time_alone_ns(fabric, transfer);
+    int64_t lost_ns = now_ns - end_alone_ns(fabric, transfer, transfer->started_ns);
     return lost_ns > 0 ? lost_ns : 0;
 }
 
@@ -272,7 +321,10 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     struct fabric *fabric = state;
     const struct heap_entry *top;
     while ((top = heap_top(&fabric->next)) && top->key <= now_ns) {
-        if (fabric->transfers[top->id].draining)
+        const struct transfer *transfer = &fabric->transfers[top->id];
+        if (transfer->draining && transfer->capped && transfer->cap_end_ns <= now_ns)
+            lift_cap(fabric, top->id, now_ns);
+        else if (transfer->draining)
             end_transfer(fabric, top->id, now_ns);
         else
             start_draining(fabric, top->id, now_ns);

@@ -4,7 +4,6 @@
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const preemption_names[] = {"recompute", "swap", NULL};
 const char *const victim_names[] = {"newest", "lowest-priority", NULL};
-const char *const first_token_names[] = {"decode", "prefill", "relay", NULL};
 
 static bool report_due(struct instance *const *members, size_t count)
 {
@@ -36,7 +35,8 @@ void instance_report(struct instance *const *members, size_t count, int64_t now_
         member->report_due = false;
     }
     engine_send(first->engine, first->entity, ENTITY_ROUTER, now_ns + first->config->latency_ns,
-                MESSAGE_REPORT, words, NULL);
+                MESSAGE_REPORT, words,
+                first->config->caching.reports ? caching_report(members, count) : NULL);
     first->next_report_ns = now_ns + first->config->report_interval_ns;
 }
 
@@ -58,18 +58,19 @@ static void set_wake(struct instance *instance, int64_t now_ns)
 void instance_refuse(struct instance *instance, struct request *request, enum row_reason reason,
                      int64_t now_ns)
 {
-    int64_t user[ENGINE_WORDS] = {request->user};
+    int64_t client[ENGINE_WORDS] = {request->user, 1};
     request_refuse(instance->engine, instance->metrics, request, reason, now_ns);
     instance->report_due = true;
     if (instance->config->closed_loop)
         engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + instance->config->latency_ns,
-                    MESSAGE_ENDED, user, NULL);
+                    MESSAGE_ENDED, client, NULL);
 }
 
 static void on_dispatch(struct instance *instance, struct request *request, int64_t now_ns)
 {
     int64_t most_waiting = instance->config->limits.max_queued_requests;
-    if (most_waiting > 0 && instance->waiting_count >= most_waiting) {
+    bool returned = request->computed_tokens > 0; /* from a decode instance: it has shown tokens */
+    if (most_waiting > 0 && instance->waiting_count >= most_waiting && !returned) {
         instance_refuse(instance, request, ROW_REASON_QUEUE_FULL, now_ns);
         return;
     }
@@ -94,6 +95,9 @@ void instance_receive(struct instance *instance, const struct event *event)
     case MESSAGE_HANDOFF:
         instance->received++;
         handoff_receive(instance, event->body, now_ns);
+        break;
+    case MESSAGE_PREFILLED:
+        handoff_prefilled(instance, (uint32_t)event->words[0], event->body, now_ns);
         break;
     case MESSAGE_KV_DONE:
         if (instance->config->role == ROLE_PREFILL)
@@ -156,7 +160,7 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
     struct request *request = sequence->request;
     struct row *row = &request->row;
     int64_t user[ENGINE_WORDS] = {request->user};
-    row->decode_ns = request_stage(request, now_ns);
+    row->decode_ns += request_stage(request, now_ns);
     row->e2e_ns = now_ns - row->arrival_ns;
     row->status = ROW_COMPLETED;
     CHECK(row->e2e_ns == row_stages_ns(row), "the stages of request %llu do not add up",
@@ -208,6 +212,7 @@ void instance_free(struct instance *instance)
     mem_free(instance->offered.slots);
     mem_free(instance->ready.slots);
     mem_free(instance->swapped.slots);
+    mem_free(instance->gone.slots);
     mem_free(instance->partials);
     mem_free(instance->ended);
     mem_free(instance->schedule.items);

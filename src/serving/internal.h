@@ -27,6 +27,7 @@ enum sequence_state {
     SEQUENCE_HELD,    /* prefill instance: blocks kept until the transfer ends */
     SEQUENCE_OFFERED, /* decode instance: handed off, awaiting blocks */
     SEQUENCE_MOVING,  /* decode instance: blocks reserved, KV on its way */
+    SEQUENCE_GONE,    /* decode instance: preempted, went back to prefill; free after the boundary */
     SEQUENCE_READY    /* decode instance: KV has come, joins at the next boundary */
 };
 
@@ -37,6 +38,8 @@ struct sequence {
     bool in_window;          /* its request arrived inside the window */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
     uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
+    uint32_t flows;          /* prefill instance: that have not ended; decode instance: that have */
+    int64_t congestion_ns;   /* of its flows that have ended */
     uint64_t admission;      /* rises with every admission to the running list */
     int64_t blocks;          /* held; while in the batch: held when it joined */
     /* In the decode batch: */
@@ -122,6 +125,7 @@ struct schedule {
     int64_t used_blocks;         /* when it was begun */
     int64_t decodes;             /* planned one by one so far */
     bool decode;                 /* the decode batch takes part */
+    bool handed;                 /* hand-offs got blocks before prompts that wait */
     bool grown;                  /* sequences were moved to longer places */
     bool padding;                /* a static batch is made: places come when all of it is known */
     bool short_of_room;          /* a running prompt sits out: its activations do not fit */
@@ -168,6 +172,7 @@ struct instance {
     struct ring offered;   /* decode role: handed off, first come first served */
     struct ring ready;     /* decode role: KV has come */
     struct ring swapped;   /* preempted, their blocks with the host */
+    struct ring gone;      /* preempted in this boundary, gone back to prefill */
     int64_t moving;        /* reserved, until they join */
     struct kv kv;
     int64_t outside_tokens; /* cached of sequences that are not in the batch */
@@ -396,6 +401,9 @@ static inline int64_t caching_load_ns(struct instance *instance)
 {
     return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
 }
+/* What came to the caches of a replica's members and left them since the last call, as the body of a report;
+ * NULL: nothing did. */
+void *caching_report(struct instance *const *members, size_t count);
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
@@ -429,14 +437,32 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */
+/* Most tokens that a decode instance has to have room for, for it to get the request. */
+int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request);
+/* Whether its next token is the last and prefill's: it ends there and needs no decode instance. */
+bool handoff_stays(const struct handoff_config *config, const struct request *request);
+/* Whether a prompt is so short that a decode instance computes it. */
+bool handoff_local(const struct handoff_config *config, const struct request *request);
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
+/* Prefill role, blocks reserved: opens a flow for so many first tokens, or the full blocks of them, less what
+ * was sent. length_ns: of the iteration that begins now and computes them, layer by layer; 0: they are there.
+ */
+void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns,
+                  int64_t now_ns);
+/* Decode role, of prompts that it computes itself, at least one of which waits: whether a hand-off came
+ * before the first, which was not preempted. */
+bool handoff_before(const struct instance *instance);
 /* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);
 void handoff_reserve(struct instance *instance, int64_t now_ns);
 void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *words, int64_t now_ns);
+void handoff_prefilled(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 void handoff_join(struct instance *instance, int64_t now_ns);
+/* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a
+ * boundary. */
+void handoff_return(struct instance *instance, uint32_t slot);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
 

@@ -186,15 +186,22 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     if (schedule->preempted == 0) {
         handoff_reserve(instance, now_ns);
     } else {
+        while (instance->gone.count > 0)
+            sequence_free(instance, ring_pop_front(&instance->gone));
         admission_stop(instance);
-        blocked_begin(instance,
-                      instance->swapped.count > 0 ? ring_front(&instance->swapped) : waiting_first(instance));
+        blocked_begin(instance, instance->swapped.count > 0   ? ring_front(&instance->swapped)
+                                : instance->waiting_count > 0 ? waiting_first(instance)
+                                                              : NO_SLOT);
     }
     if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once; or for
-         * itself, if no second place was long enough but the one that it left is. */
+         * itself, if no second place was long enough but the one that it left is; or its blocks are for
+         * others, if it has gone back to prefill. Or hand-offs had to get blocks first. */
         instance->boundary_due =
-            schedule->preempted > 0 && (instance->ready.count > 0 || instance->kv.placed);
+            schedule->handed ||
+            (schedule->preempted > 0 &&
+             (instance->ready.count > 0 || instance->kv.placed ||
+              (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0)));
         return false;
     }
     if (instance->config->no_cache && schedule->decode)
@@ -203,6 +210,17 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
         room_check(schedule);
     describe_work(instance, work);
     return true;
+}
+
+/* What the iteration that begins computes is sent layer by layer. */
+static void push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns)
+{
+    const struct schedule *schedule = &instance->schedule;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        handoff_push(instance, schedule->items[i], sequence->computed_tokens + sequence->chunk_tokens,
+                     length_ns, now_ns);
+    }
 }
 
 void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns)
@@ -216,6 +234,8 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
     instance->begun_ns = now_ns;
     instance->iteration_end_ns = now_ns + length_ns;
     instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
+    if (instance->config->handoff.overlap == OVERLAP_LAYER && instance->config->role == ROLE_PREFILL)
+        push_layers(instance, length_ns, now_ns);
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
@@ -223,14 +243,16 @@ static void prompt_complete(struct instance *instance, uint32_t slot, int64_t no
 {
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    bool first_time = request->generated_tokens == 0 && instance->config->role != ROLE_DECODE;
+    bool prefills = instance->config->role == ROLE_PREFILL;
+    bool first_time = request->generated_tokens == 0 && !prefills && request->row.decode_instance < 0;
     partial_remove(instance, slot);
     sequence->cached_tokens = sequence->known_tokens;
-    if (first_time) {
-        request->row.prefill_ns = request_stage(request, now_ns);
-        request->row.ttft_prefill_ns = now_ns - request->row.arrival_ns;
+    if (first_time || prefills) {
+        request->row.prefill_ns += request_stage(request, now_ns);
+        if (request->row.ttft_prefill_ns == 0) /* it may come back */
+            request->row.ttft_prefill_ns = now_ns - request->row.arrival_ns;
     }
-    if (instance->config->role == ROLE_PREFILL) {
+    if (prefills) {
         handoff_send(instance, slot, now_ns);
         return;
     }
@@ -249,6 +271,8 @@ static void item_done(struct instance *instance, uint32_t slot, int64_t now_ns)
     sequence->computed_tokens += sequence->chunk_tokens;
     cache_outside(instance, slot, sequence->computed_tokens);
     instance->queued_tokens -= sequence->chunk_tokens;
+    if (instance->config->handoff.overlap == OVERLAP_CHUNK && instance->config->role == ROLE_PREFILL)
+        handoff_push(instance, slot, sequence->computed_tokens, 0, now_ns);
     if (sequence->computed_tokens == sequence->known_tokens)
         prompt_complete(instance, slot, now_ns);
 }
@@ -259,7 +283,8 @@ static int64_t visible_tokens(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     int64_t visible = schedule->decode ? instance->batch.count : 0;
-    if (instance->config->role == ROLE_PREFILL && instance->config->first_token != FIRST_TOKEN_PREFILL)
+    if (instance->config->role == ROLE_PREFILL &&
+        instance->config->handoff.first_token != FIRST_TOKEN_PREFILL)
         return visible;
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];

@@ -23,9 +23,9 @@ struct router {
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
-    struct heap sends;  /* closed loop: users' next requests; id: user */
-    uint64_t send_ties; /* order of equal times */
-    uint64_t thinks;
+    struct heap sends;    /* clients' next requests; id: client */
+    uint64_t send_ties;   /* order of equal times */
+    uint32_t newcomer;    /* the client that came last: the next comes once it has sent */
     struct heap frontend; /* requests on their way through the frontend; id: place in pending */
     struct request **pending;
     size_t pending_capacity;
@@ -42,20 +42,71 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
     return targets_choose(set, request, random);
 }
 
-/* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
-static void user_free(struct router *router, uint32_t user, int64_t now_ns)
+/* The next client comes, to send for the first time. */
+static void take_client(struct router *router)
 {
-    int64_t think_ns = workload_think_ns(router->workload, router->thinks++);
-    heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
+    int64_t send_ns;
+    if (workload_next_client(router->workload, &router->newcomer, &send_ns))
+        heap_set(&router->sends, router->newcomer, send_ns, router->send_ties++);
 }
 
-/* Its user is free at once. */
+static int64_t deadline_ns(const struct router *router, const struct request *request)
+{
+    const struct router_config *config = &router->config;
+    size_t class = request->row.priority, last = config->deadline_count - 1;
+    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
+        return SIMTIME_NEVER;
+    double after_ms = config->deadlines_ms[class < last ? class : last];
+    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
+}
+
+static struct request *new_request(struct router *router, const struct workload_request *item,
+                                   uint32_t client, int64_t now_ns)
+{
+    struct request *request = engine_body_new(router->engine);
+    request->row.id = router->arrived++;
+    request->row.arrival_ns = now_ns;
+    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
+    request->row.output_tokens = (uint32_t)item->output_tokens;
+    request->row.priority = (uint8_t)item->priority;
+    request->row.session = item->session;
+    request->row.turn = (uint32_t)item->turn;
+    request->row.prefill_instance = -1;
+    request->row.decode_instance = -1;
+    request->prompt_tokens = request->context_tokens = item->prompt_tokens;
+    request->output_tokens = item->output_tokens;
+    request->max_tokens = item->max_tokens;
+    request->last_token_ns = -1;
+    request->user = client;
+    request->deadline_ns = deadline_ns(router, request);
+    return request;
+}
+
+/* A client's request was served, or refused, which ends its session: the turns after it are never sent. The
+ * client sends again after its think time, if it does. */
+static void client_ended(struct router *router, uint32_t client, bool refused, int64_t now_ns)
+{
+    struct workload_request item;
+    int64_t time_ns;
+    while (refused && workload_turn_left(router->workload, client, &item))
+        request_refuse(router->engine, router->metrics, new_request(router, &item, client, now_ns),
+                       ROW_REASON_SESSION, now_ns);
+    if (workload_answered(router->workload, client, &time_ns))
+        heap_set(&router->sends, client, now_ns + time_ns, router->send_ties++);
+}
+
 static void refuse(struct router *router, struct request *request, enum row_reason reason, int64_t now_ns)
 {
-    uint32_t user = request->user;
+    uint32_t client = request->user;
     request_refuse(router->engine, router->metrics, request, reason, now_ns);
     if (workload_users(router->workload) > 0)
-        user_free(router, user, now_ns);
+        client_ended(router, client, true, now_ns);
+}
+
+/* Whether a decode instance computes the prompt itself. */
+static bool is_local(const struct router_cluster *cluster, const struct request *request)
+{
+    return cluster->decode_count > 0 && handoff_local(&cluster->handoff, request);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -65,21 +116,33 @@ static enum row_reason refusal(const struct router *router, const struct request
     int64_t prompt = request->prompt_tokens, output = request->output_tokens;
     if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
         return ROW_REASON_MODEL_LENGTH;
-    bool moves = cluster->decode_count > 0 && !(cluster->single_token_stays && output == 1);
-    if (cluster->decode_count == 0)
-        return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
-    int64_t peak =
-        prompt + (output > 2 ? output - 1 : 1); /* the reservation counts one token more than the prompt */
-    if (prompt > cluster->entry_max_tokens || (moves && peak > cluster->decode_max_tokens))
+    bool stays = handoff_stays(&cluster->handoff, request);
+    bool returns = cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays;
+    if (cluster->decode_count == 0 || is_local(cluster, request)) {
+        int64_t most = cluster->decode_count == 0 ? cluster->entry_max_tokens : cluster->decode_max_tokens;
+        return prompt + output - 1 > most ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
+    }
+    if ((returns ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
+        (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
     return ROW_REASON_NONE;
 }
 
+/* Sends a request to an instance that computes its prompt; or, with its name, to a decode instance that has
+ * to reserve blocks first. */
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
-    uint32_t entity = choose(router, &router->entries, request);
-    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_DISPATCH,
-                NULL, request);
+    const struct router_cluster *cluster = &router->cluster;
+    bool local = is_local(cluster, request);
+    uint32_t entity = choose(router, local ? &router->decodes : &router->entries, request);
+    enum serving_message type = MESSAGE_DISPATCH;
+    if (cluster->decode_count > 0 && !local && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
+        !handoff_stays(&cluster->handoff, request)) {
+        request->row.prefill_instance = (int32_t)(entity - ENTITY_FIRST_INSTANCE);
+        entity = choose(router, &router->decodes, request);
+        type = MESSAGE_HANDOFF;
+    }
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + cluster->latency_ns, type, NULL, request);
 }
 
 /* A request has left the frontend: it is refused, sent on, or held. */
@@ -93,7 +156,7 @@ static void take_in(struct router *router, struct request *request, int64_t now_
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
-    if (targets_have_room(&router->entries)) {
+    if (is_local(&router->cluster, request) || targets_have_room(&router->entries)) {
         dispatch(router, request, now_ns);
         return;
     }
@@ -115,16 +178,6 @@ static void serve_gate(struct router *router, int64_t now_ns)
         request->row.router_queue_ns = request_stage(request, now_ns);
         dispatch(router, request, now_ns);
     }
-}
-
-static int64_t deadline_ns(const struct router *router, const struct request *request)
-{
-    const struct router_config *config = &router->config;
-    size_t class = request->row.priority, last = config->deadline_count - 1;
-    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
-        return SIMTIME_NEVER;
-    double after_ms = config->deadlines_ms[class < last ? class : last];
-    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
 }
 
 static uint32_t pending_place(struct router *router)
@@ -150,26 +203,12 @@ static void keep_hashes(struct router *router, struct request *request, const st
 }
 
 /* A client sends: the request goes through the frontend. */
-static void send_request(struct router *router, const struct workload_request *item, uint32_t user,
+static void send_request(struct router *router, const struct workload_request *item, uint32_t client,
                          int64_t now_ns)
 {
-    struct request *request = engine_body_new(router->engine);
-    request->row.id = router->arrived++;
-    request->row.arrival_ns = now_ns;
-    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
-    request->row.output_tokens = (uint32_t)item->output_tokens;
-    request->row.priority = (uint8_t)item->priority;
-    request->row.prefill_instance = -1;
-    request->row.decode_instance = -1;
-    request->prompt_tokens = item->prompt_tokens;
-    request->output_tokens = item->output_tokens;
-    request->max_tokens = item->max_tokens;
-    request->last_token_ns = -1;
-    request->user = user;
-    request->session = item->session;
+    struct request *request = new_request(router, item, client, now_ns);
     if (router->cluster.keeps_hashes)
         keep_hashes(router, request, item);
-    request->deadline_ns = deadline_ns(router, request);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -193,16 +232,18 @@ static void take_sent(struct router *router)
     }
 }
 
-/* Closed loop: all requests that users send now. */
+/* All requests that clients send now. */
 static void send_due(struct router *router, int64_t now_ns)
 {
     const struct heap_entry *top;
     while ((top = heap_top(&router->sends)) && top->key <= now_ns) {
         struct workload_request item;
-        uint32_t user = top->id;
-        heap_remove(&router->sends, user);
-        if (workload_next(router->workload, &item))
-            send_request(router, &item, user, now_ns);
+        uint32_t client = top->id;
+        heap_remove(&router->sends, client);
+        if (workload_next_of(router->workload, client, &item))
+            send_request(router, &item, client, now_ns);
+        if (client == router->newcomer)
+            take_client(router);
     }
 }
 
@@ -242,7 +283,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     struct request *request = event->body;
     switch (event->type) {
     case MESSAGE_REPORT:
-        targets_report(router->by_entity[event->source], event->words);
+        targets_report(router->by_entity[event->source], event->words, request);
+        if (request)
+            engine_body_free(engine, request);
         if (gate_count(&router->gate) > 0) {
             serve_gate(router, event->time_ns);
             engine_wake(engine, ENTITY_ROUTER, next_time(router));
@@ -252,8 +295,11 @@ static void on_message(void *state, struct engine *engine, const struct event *e
         engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
                     event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
         return;
+    case MESSAGE_RETURN:
+        dispatch(router, request, event->time_ns);
+        return;
     case MESSAGE_ENDED:
-        user_free(router, (uint32_t)event->words[0], event->time_ns);
+        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
         engine_wake(engine, ENTITY_ROUTER, next_time(router));
         return;
     default:
@@ -276,9 +322,9 @@ struct router *router_create(struct engine *engine, const struct router_config *
     targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
     targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
-    for (int64_t user = 0; user < workload_users(workload); user++)
-        heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
-    if (workload_users(workload) == 0)
+    if (workload_users(workload) > 0)
+        take_client(router);
+    else
         take_upcoming(router);
     engine_wake(engine, ENTITY_ROUTER, next_time(router));
     return router;

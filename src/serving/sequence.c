@@ -54,6 +54,7 @@ uint32_t sequence_new(struct instance *instance, struct request *request)
                           .previous = NO_SLOT,
                           .next = NO_SLOT,
                           .known_tokens = request->prompt_tokens + request->generated_tokens,
+                          .highest_computed_tokens = request->computed_tokens,
                           .stall_start_ns = -1,
                           .fresh_index = NO_SLOT};
     return slot;

@@ -76,6 +76,8 @@ void targets_init(struct target_set *set, const struct router_config *config,
         by_entity[entities[i]] = target;
     }
     set->kv_whole = whole_of(set);
+    if (router_looks_at_contents(config, handoffs))
+        contents_init(&set->contents, config, cluster, entities, set->count);
     for (int load = 0; load < ROUTER_LOADS; load++)
         if ((uses >> load & 1) != 0)
             use_load(set, (enum router_load)load, !handoffs && cluster->decode_count > 0);
@@ -89,6 +91,7 @@ void targets_clear(struct target_set *set)
     for (int load = 0; load < ROUTER_LOADS; load++)
         tournament_clear(&set->loads[load]);
     sessions_clear(&set->sessions);
+    contents_clear(&set->contents);
 }
 
 static uint32_t previous_of(const struct target_set *set, int64_t session)
@@ -110,7 +113,7 @@ static uint64_t prefix_of(const struct target_set *set, const struct request *re
 uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random)
 {
     const struct router_policy *policy = set->policy;
-    int64_t session = request->session, prompt_tokens = request->prompt_tokens;
+    int64_t session = request->row.session, prompt_tokens = request->context_tokens;
     struct router_view view = {.count = set->count,
                                .next = set->next,
                                .previous = policy->sessions ? previous_of(set, session) : set->count,
@@ -118,7 +121,11 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
                                .kv_whole = set->kv_whole,
                                .weights = &set->config->weights,
                                .prefix = policy->prefixes ? prefix_of(set, request) : 0,
-                               .prefix_bound = set->config->prefix_bound};
+                               .prefix_bound = set->config->prefix_bound,
+                               .prompt_tokens = prompt_tokens,
+                               .balance = &set->config->balance};
+    if (set->contents.count > 0)
+        view.held_tokens = contents_held(&set->contents, request);
     uint32_t index = policy->choose(&view, random);
     CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
     const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
@@ -127,6 +134,8 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
     set->next = (index + 1) % set->count;
     if (policy->sessions && session >= 0)
         sessions_set(&set->sessions, session, index);
+    if (set->contents.count > 0)
+        contents_sent(&set->contents, index, request);
     struct target *target = &set->targets[index];
     if (set->used_count > 0)
         ring_push_back(&target->prompts, (uint32_t)prompt_tokens);
@@ -144,9 +153,14 @@ bool targets_have_room(const struct target_set *set)
            tournament_value(requests, tournament_winner_from(requests, 0)) < set->most_requests;
 }
 
-void targets_report(struct target *target, const int64_t *words)
+void targets_report(struct target *target, const int64_t *words, const struct request *body)
 {
     struct target_set *set = target->set;
+    if (body)
+        contents_report(&set->contents, (uint32_t)(target - set->targets), body->hashes.bytes,
+                        body->hashes.count / sizeof(struct prefix_change));
+    if (set->used_count == 0)
+        return; /* of a weight for contents alone */
     for (; target->counted < words[REPORT_RECEIVED]; target->counted++) {
         int64_t prompt_tokens = ring_pop_front(&target->prompts);
         for (uint32_t k = 0; k < set->used_count; k++)

@@ -11,16 +11,21 @@
 const struct config_reference sim_references[] = {
     {"model", "models", "model"},
     {"cluster", "", "cluster"},
+    {"cluster.engine", "engines", "engine"},
+    {"cluster.pools[*].engine", "engines", "engine"},
     {"cluster.pools[*].gpu", "gpus", "GPU"},
     {"cluster.network.kv_link", "links", "link"},
     {"cluster.network.node_link", "links", "link"},
     {"cluster.network.local_link", "links", "link"},
     {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
+    {"workload.sessions.user_tokens", "workloads", "length preset"},
+    {"workload.sessions.output_tokens", "workloads", "length preset"},
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
 static const struct config_reference pool_references[] = {{"model", "models", "model"},
+                                                          {"engine", "engines", "engine"},
                                                           {"gpu", "gpus", "GPU"},
                                                           {"network.kv_link", "links", "link"},
                                                           {"network.node_link", "links", "link"},
@@ -29,11 +34,6 @@ static const struct config_reference pool_references[] = {{"model", "models", "m
 const char *const plan_mode_names[] = {"leaping", "aggregate", "naive", NULL};
 const char *const plan_partition_names[] = {"weighted", "pools", NULL};
 static const char *const exchange_names[] = {"auto", "fused", "sparse", NULL};
-/* One way each so far; named so that a file can say which it counts on. */
-static const char *const reserve_names[] = {"after-prefill", NULL};
-static const char *const reserve_tokens_names[] = {"prompt", NULL};
-static const char *const overlap_names[] = {"none", NULL};
-static const char *const recompute_names[] = {"decode", NULL};
 static const char *const kv_dtypes[] = {"bf16", "fp16", "fp8", "int8", "int4", NULL}; /* as in plan.c */
 
 #define OF(member) offsetof(struct plan, member)
@@ -45,7 +45,7 @@ static const struct option experiment_rows[] = {
     {"cluster", OPTION_NODE, NULL, 0, 0, NULL, OF(cluster_node),
      "name or file of the cluster, or the cluster itself"},
     {"workload", OPTION_NODE, NULL, 0, 0, NULL, OF(workload_node),
-     "where requests come from: trace or synthetic"},
+     "where requests come from: trace, synthetic or sessions"},
     {"slo", OPTION_NODE, "null", 0, 0, NULL, OF(slo_node), "service level objective for goodput"},
     {"seed", OPTION_INTEGER, "1", 0, 9007199254740992.0, NULL, OF(seed), "of all random numbers"},
     {"warm_up_s", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(warm_up_s),
@@ -99,6 +99,10 @@ static OPTION_TABLE(simulation_table, "simulation", "how a run is computed; resu
 
 static const struct option cluster_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, OF(cluster_name), "what the cluster is called in results"},
+    {"engine", OPTION_NODE, "null", 0, 0, NULL, OF(engine_node),
+     "name or file of the engine whose hand-off, scheduler and KV cache it has where nothing else is "
+     "written; "
+     "default: as vllm-v1"},
     {"pools", OPTION_NODE, NULL, 0, 0, NULL, OF(pools_node),
      "list of pools: unified ones, or prefill and decode; a request has to fit every instance that could get "
      "it"},
@@ -145,16 +149,26 @@ static const struct option handoff_rows[] = {
      "who shows it: decode (re-runs the last prompt token: vLLM), prefill (Splitwise, DistServe), relay "
      "(prefill's "
      "token, shown when decode admits the request: SGLang, TensorRT-LLM)"},
-    {"reserve", OPTION_CHOICE, "\"after-prefill\"", 0, 0, reserve_names, OF(handoff.reserve),
-     "when the decode instance reserves blocks"},
+    {"reserve", OPTION_CHOICE, "\"after-prefill\"", 0, 0, reserve_when_names, OF(handoff.reserve),
+     "when a decode instance is chosen and reserves blocks: after-prefill, or before-prefill (both instances "
+     "are chosen at once, and prefill waits until decode has the blocks: SGLang)"},
     {"reserve_tokens", OPTION_CHOICE, "\"prompt\"", 0, 0, reserve_tokens_names, OF(handoff.reserve_tokens),
-     "for how many tokens: prompt + 1"},
+     "for how many tokens: prompt (and one), prompt+headroom (the prompt, while headroom_tokens are left for "
+     "each request that runs or moves, and itself: SGLang), prompt+max (and max_tokens: never preempts; "
+     "TensorRT-LLM's GUARANTEED_NO_EVICT)"},
+    {"headroom_tokens", OPTION_INTEGER, "512", 0, 1 << 24, NULL, OF(handoff.headroom_tokens),
+     "reserve_tokens prompt+headroom: left free for each request (SGLang's num_reserved_decode_tokens)"},
     {"overlap", OPTION_CHOICE, "\"none\"", 0, 0, overlap_names, OF(handoff.overlap),
-     "of transfer and prefill: the transfer starts when the prompt is complete"},
-    {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_names, OF(handoff.recompute_at),
-     "where a request that decode preempted is computed again; one that it swaps is not: "
-     "scheduler.preemption of "
-     "its pool"},
+     "of transfer and prefill: none; chunk: what an iteration has computed is sent when it ends; layer: "
+     "while it "
+     "is computed. Both need reserve before-prefill"},
+    {"local_prefill_max_tokens", OPTION_INTEGER, "0", 0, 1 << 30, NULL, OF(handoff.local_prefill_max_tokens),
+     "prompts of so many tokens at most go to a decode instance at once, which computes them itself; 0: none "
+     "(Dynamo's conditional disaggregation)"},
+    {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_at_names, OF(handoff.recompute_at),
+     "where a request that decode preempted is computed again: there, or by a prefill instance, from which "
+     "it "
+     "moves again; one that is swapped (scheduler.preemption of the decode pool) is not computed again"},
 };
 static OPTION_TABLE(handoff_table, "handoff", "how a request moves from prefill to decode", handoff_rows);
 
@@ -192,6 +206,8 @@ static const struct option pool_rows[] = {
     {"kv", OPTION_NODE, "null", 0, 0, NULL, POOL(kv_node), "KV cache"},
     {"timer", OPTION_NODE, "null", 0, 0, NULL, POOL(timer_node), "how iterations are timed"},
     {"power", OPTION_NODE, "null", 0, 0, NULL, POOL(power_node), "how the power of its GPUs is computed"},
+    {"engine", OPTION_NODE, "null", 0, 0, NULL, POOL(engine_node),
+     "name or file of the engine of this pool, before that of the cluster"},
     {"price_usd_per_gpu_hour", OPTION_NUMBER, "-1", -1, 1e6, NULL, POOL(price_usd_per_gpu_hour),
      "negative: the GPU's own; a month is 730 h"},
 };
@@ -208,6 +224,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &simulation_table,
                                         &cluster_table,
                                         &pool_table,
+                                        &engine_options,
+                                        &engine_value_options,
                                         &roofline_options,
                                         &footprint_options,
                                         scheduler_option_table(),
@@ -222,6 +240,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &workload_options,
                                         &workload_trace_options,
                                         &workload_synthetic_options,
+                                        &workload_session_options,
                                         &workload_length_options,
                                         &workload_arrival_options,
                                         &workload_preset_options,
@@ -236,9 +255,15 @@ const struct option_table *const *sim_option_tables(void)
 
 bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config, struct error *error)
 {
-    return config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
-                          pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
-                          config, error);
+    if (!config_compose("{\"name\": \"pool\", \"role\": \"unified\", \"instances\": 1}", "command line",
+                        pool_references, sizeof pool_references / sizeof *pool_references, sets, set_count,
+                        config, error))
+        return false;
+    if (plan_apply_pool_engine(*config, config_root(*config), error))
+        return true;
+    config_free(*config);
+    *config = NULL;
+    return false;
 }
 
 const struct option_table *plan_table(const char *name)

@@ -360,17 +360,36 @@ static bool check_roles(struct plan *plan, struct error *error)
     for (size_t i = 1; plan->disaggregated && i < plan->pool_count; i++) {
         const struct plan_pool *first = &plan->pools[0], *pool = &plan->pools[i];
         const struct node *node = node_at(plan->pools_node, i);
-        if (pool->kv.block_tokens != first->kv.block_tokens || pool->kv_choice != first->kv_choice)
+        if (pool->kv_choice != first->kv_choice)
             return node_error(node, error,
-                              "kv.block_tokens and kv_dtype must equal those of pools[0], or its "
-                              "blocks cannot be moved");
-        if (model_kv_copies(&plan->model, pool->tensor_parallel) !=
-            model_kv_copies(&plan->model, first->tensor_parallel))
-            return node_error(
-                node, error, "tensor_parallel %lld replicates KV heads otherwise than pools[0]; use the same",
-                (long long)pool->tensor_parallel);
+                              "kv_dtype must equal that of pools[0]: a cache is moved as it is, bytes for "
+                              "bytes");
     }
     return true;
+}
+
+/* What overlaps needs a decode instance from the start, whose blocks a refused prompt would leave behind. */
+static bool check_handoff(const struct plan *plan, struct error *error)
+{
+    const struct handoff_config *handoff = &plan->handoff;
+    bool before = plan->disaggregated && handoff->reserve == RESERVE_BEFORE_PREFILL;
+    const struct node *refuses =
+        plan->router.deadline_count > 0 ? node_get(plan->router_node, "deadline_ms") : NULL;
+    for (size_t i = 0; i < plan->pool_count && !refuses; i++)
+        if (plan->pools[i].role == ROLE_PREFILL && plan->pools[i].limits.max_queued_requests > 0)
+            refuses = node_get(plan->pools[i].scheduler_node, "max_queued_requests");
+    if (before && refuses)
+        return node_error(
+            refuses, error,
+            "with handoff.reserve 'before-prefill' a prompt that its prefill instance refuses would "
+            "leave reserved blocks behind; remove it, use router.max_queued_requests, or set reserve to "
+            "'after-prefill'");
+    return handoff->overlap == OVERLAP_NONE || handoff->reserve == RESERVE_BEFORE_PREFILL ||
+           node_error(
+               node_get(plan->handoff_node, "overlap"), error,
+               "overlap '%s' needs a decode instance and its blocks before the prompt is complete; set "
+               "reserve to 'before-prefill'",
+               overlap_names[handoff->overlap]);
 }
 
 static bool parse_pools(struct plan *plan, struct error *error)
@@ -392,7 +411,7 @@ static bool parse_pools(struct plan *plan, struct error *error)
             plan->max_model_len = pool->max_model_len;
     }
     plan->entities = entity;
-    return check_names(plan, error) && check_roles(plan, error);
+    return check_names(plan, error) && check_roles(plan, error) && check_handoff(plan, error);
 }
 
 bool plan_parse_network(struct plan *plan, struct error *error)

@@ -28,7 +28,7 @@ extern const char *const plan_partition_names[];
 struct plan_pool {
     const char *name;
     int role;
-    const struct node *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
+    const struct node *engine_node, *gpu_node, *scheduler_node, *kv_node, *timer_node, *power_node;
     int64_t instances, tensor_parallel, pipeline_parallel, attention_data_parallel, expert_parallel;
     int64_t max_model_len;
     int weight_choice, expert_choice, kv_choice; /* of the first two 0 is automatic */
@@ -83,7 +83,7 @@ struct plan {
     } simulation;
     /* cluster */
     const char *cluster_name;
-    const struct node *pools_node, *network_node, *router_node, *handoff_node;
+    const struct node *engine_node, *pools_node, *network_node, *router_node, *handoff_node;
     struct {
         const struct node *kv_link_node, *node_link_node, *local_link_node, *topology_node;
         double control_latency_us, setup_ms, local_setup_ms; /* resolved */
@@ -92,9 +92,7 @@ struct plan {
         int64_t leaf_nodes; /* 0: the network between nodes limits nothing */
         double oversubscription;
     } network;
-    struct {
-        int first_token, reserve, reserve_tokens, overlap, recompute_at;
-    } handoff;
+    struct handoff_config handoff;
     struct router_config router;
     struct model model;
     struct link link;
@@ -112,6 +110,12 @@ struct plan {
  * whose name, role and instances have values already. The caller owns *config. */
 bool plan_compose_pool(const char *const *sets, size_t set_count, struct config **config,
                        struct error *error);
+
+/* Fills in what a cluster and its pools leave out and their engines say, or a pool that stands alone. Before
+ * they are parsed. */
+bool plan_apply_engines(struct config *config, struct error *error);
+bool plan_apply_pool_engine(struct config *config, const struct node *pool, struct error *error);
+extern const struct option_table engine_options, engine_value_options;
 
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);
@@ -156,9 +160,10 @@ bool plan_check_prefix(const struct plan_pool *pool, struct error *error);
  */
 bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error);
 
-/* Whether any does or the router asks, so that requests carry hashes; and what its instances are told, tiers
- * with their room of a member and rates, as with swapping. */
+/* Whether any does or the router asks, so that requests carry hashes; whether instances of a pool report what
+ * they hold; and what they are told, tiers with their room of a member and rates, as with swapping. */
 bool plan_shares_blocks(const struct plan *plan);
+bool plan_reports_contents(const struct plan *plan, const struct plan_pool *pool);
 struct caching_config plan_caching(const struct plan *plan, const struct plan_pool *pool,
                                    int64_t hash_tokens);
 

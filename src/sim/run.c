@@ -37,7 +37,7 @@ bool run_load(struct run *run, struct error *error)
     const struct sim_options *options = run->options;
     if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
                      options->set_count, &run->config, error) ||
-        !plan_parse(config_root(run->config), &run->plan, error) ||
+        !plan_apply_engines(run->config, error) || !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
     int64_t last_ns = workload_last_send_ns(run->workload);
@@ -128,6 +128,18 @@ static struct swap_config swap_config(const struct plan *plan, const struct plan
                                 .ns_per_block = block_bytes / pool->limits.swap_gb_per_s};
 }
 
+static struct wire_end wire_end(const struct plan *plan, const struct plan_pool *pool)
+{
+    int64_t heads = plan->model.mla_latent > 0 ? 1 : plan->model.kv_heads, ranks = pool->tensor_parallel;
+    return (struct wire_end){
+        .block_tokens = (int32_t)pool->kv.block_tokens,
+        .kv_heads = (int32_t)((heads + ranks - 1) / ranks),
+        .copies = (int32_t)model_kv_copies(&plan->model, ranks),
+        .descriptor_ns =
+            plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
+    };
+}
+
 static void configure_pool(struct run *run, size_t index, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
@@ -146,22 +158,24 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
+        .reports =
+            router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 || plan_reports_contents(plan, pool),
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
-        .first_token = plan->handoff.first_token,
+        .handoff = plan->handoff,
         /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
         .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
                     ? MODE_AGGREGATE
                     : plan->simulation.mode,
+        .kv_bytes_per_token = model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype),
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
                               model_kv_copies(&plan->model, pool->tensor_parallel),
         .swap = swap_config(plan, pool),
         .caching = plan_caching(plan, pool, facts->hash_tokens),
         .setup_ns = plan->disaggregated ? simtime_from_ns(plan->network.setup_ms * 1e6) : 0,
-        .descriptor_ns_per_block =
-            plan->disaggregated ? (double)rank_descriptors(plan, pool) * plan->link.descriptor_ns : 0,
+        .wire = wire_end(plan, pool),
+        .layers = plan->model.layers,
         .sliding_window = plan->model.sliding_window,
         .full_layers =
             plan->model.sliding_window > 0 ? plan->model.layers - plan->model.sliding_window_layers : 1,
@@ -172,7 +186,7 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
     };
 }
 
-static void make_router(struct run *run)
+static void make_router(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
     struct router_cluster cluster = {
@@ -180,8 +194,9 @@ static void make_router(struct run *run)
         .max_model_len = plan->max_model_len,
         .entry_max_tokens = INT64_MAX,
         .decode_max_tokens = INT64_MAX,
-        .single_token_stays = plan->handoff.first_token == FIRST_TOKEN_PREFILL,
+        .handoff = plan->handoff,
         .keeps_hashes = plan_shares_blocks(plan),
+        .hash_tokens = facts->hash_tokens,
         .seed = (uint64_t)plan->seed,
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
@@ -295,7 +310,7 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
     if (engine_is_local(run->engine, ENTITY_FABRIC))
         make_fabric(run);
     if (engine_is_local(run->engine, ENTITY_ROUTER))
-        make_router(run);
+        make_router(run, facts);
 }
 
 static void open_output(struct run *run, int64_t requests)

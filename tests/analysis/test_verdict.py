@@ -167,11 +167,11 @@ class Verdict(Folder):
             "3 of 200 requests were refused (1 too long for the model, 2 for the KV cache)", text
         )
         self.a.summary.update(
-            refused=9, refused_model_length=0, refused_queue_full=4, refused_deadline=3
+            refused=9, refused_model_length=0, refused_queue_full=4, refused_deadline=3, refused_session=5
         )
         self.assertIn(
             "9 of 200 requests were refused (2 for the KV cache, 4 by a full queue, "
-            "3 not scheduled in time)",
+            "3 not scheduled in time, 5 later turns of their sessions)",
             "\n".join(verdict.report(self.a)),
         )
         self.assertIn("most time in decode", text)

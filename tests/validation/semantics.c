@@ -7,10 +7,11 @@
 #include "reference.h"
 #include "tandem/rng.h"
 
-#define SEEDS       250
-#define REQUESTS    60
-#define MOST_PROMPT 150
-#define MOST_OUTPUT 50
+#define SEEDS        250
+#define OPTION_SEEDS 100
+#define REQUESTS     60
+#define MOST_PROMPT  150
+#define MOST_OUTPUT  50
 
 #define MODEL         "llama-2-7b"
 #define DIVIDED_MODEL "mixtral-8x7b"
@@ -148,7 +149,7 @@ static void check_instance(const struct instance_row *instance, const struct ref
 
 /* How often something happened in all runs of a test. */
 struct counts {
-    uint64_t preemptions, swaps;
+    uint64_t preemptions, swaps, last_preemptions; /* the last: of the last instance */
 };
 
 /* Runs both. */
@@ -174,9 +175,11 @@ static void compare(struct experiment *experiment, struct reference_config *conf
     }
     CU_ASSERT_EQUAL(different, 0);
     for (size_t i = 0; i < outcome.instance_count; i++)
-        check_instance(&outcome.instances[i], &sums[i], config->bytes_per_block);
+        check_instance(&outcome.instances[i], &sums[i],
+                       config->bytes_per_token * (i > 0 ? config->decode : config->entry).block_tokens);
     counts->preemptions += outcome.summary.preemptions;
     counts->swaps += outcome.summary.swaps;
+    counts->last_preemptions += outcome.instances[outcome.instance_count - 1].preemptions;
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
@@ -261,7 +264,7 @@ static void unified(const char *policy, enum reference_policy reference_policy, 
         struct experiment *experiment = experiment_new(experiment_unified);
         struct reference_config config = {
             .entry = roll_pool(&dice, (const int64_t[]){1, 5, 16}[roll(&dice, 3)]), .latency_ns = 1000000};
-        config.bytes_per_block = config.entry.block_tokens * 32 * (divided ? 4096 : 16384);
+        config.bytes_per_token = 32 * (divided ? 4096 : 16384);
         config.entry.policy = reference_policy;
         config.entry.watermark_when_idle = reference_policy == REFERENCE_CONTINUOUS;
         if (config.entry.policy == REFERENCE_CONTINUOUS)
@@ -334,28 +337,33 @@ static void test_divided_continuous(void)
 
 /* Transfers as if alone: the reference has no network. */
 static struct experiment *disaggregated(struct dice *dice, struct reference_config *config, bool whole_ms,
-                                        bool divided)
+                                        bool divided, const struct handoff_config *handoff, bool mixed)
 {
     const char *model = divided ? DIVIDED_MODEL : MODEL;
     static const char *const first_tokens[] = {"decode", "prefill", "relay"};
     int64_t block_tokens = (const int64_t[]){1, 5, 16}[roll(dice, 3)];
+    int64_t other_tokens = mixed ? (const int64_t[]){1, 4, 7, 32}[dice->seed % 4] : block_tokens;
     struct experiment *experiment = experiment_new(experiment_disaggregated);
     *config = (struct reference_config){.disaggregated = true,
                                         .entry = roll_pool(dice, block_tokens),
-                                        .decode = roll_pool(dice, block_tokens),
+                                        .decode = roll_pool(dice, other_tokens),
                                         .first_token = (enum reference_first_token)roll(dice, 3),
                                         .latency_ns = 1000000,
                                         .setup_ns = 500000,
                                         .descriptor_ns_per_block = 2 * 32 * 100,
                                         .rate = 40e9,
-                                        .bytes_per_block = block_tokens * 524288};
+                                        .bytes_per_token = 524288,
+                                        .handoff = *handoff};
+    config->handoff.headroom_tokens = (int64_t)(dice->seed % 12);
+    if (handoff->reserve_tokens == RESERVE_MAX) /* for the longest limit; it would be refused */
+        config->decode.blocks += (2 * MOST_OUTPUT + other_tokens - 1) / other_tokens;
     config->entry.policy = roll(dice, 2) ? REFERENCE_CHUNKED : REFERENCE_WHOLE_PROMPTS;
     config->decode.policy = REFERENCE_CHUNKED;
     config->decode.order = ORDER_FCFS;
     if (divided) {
         divide(dice, experiment, "prefill", &config->entry);
         divide(dice, experiment, "decode", &config->decode);
-        config->bytes_per_block = block_tokens * 131072;
+        config->bytes_per_token = 131072;
         /* The decode instance asks for the blocks; on its widest stage 32, 16 or 11 layers. */
         config->descriptor_ns_per_block = 2 * 100 * (const double[]){32, 16, 11}[config->decode.stages - 1];
         /* The cache of a request is on one GPU of each stage. */
@@ -366,9 +374,16 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
     set_pool(experiment, "prefill", &config->entry, "prefill-only");
     set_pool(experiment, "decode", &config->decode, "decode-only");
     experiment_set(experiment, "cluster.handoff.first_token=%s", first_tokens[config->first_token]);
+    experiment_set(experiment, "cluster.handoff.reserve_tokens=%s",
+                   reserve_tokens_names[handoff->reserve_tokens]);
+    experiment_set(experiment, "cluster.handoff.reserve=%s", reserve_when_names[handoff->reserve]);
+    experiment_set(experiment, "cluster.handoff.recompute_at=%s", recompute_at_names[handoff->recompute_at]);
+    experiment_set(experiment, "cluster.handoff.overlap=%s", overlap_names[handoff->overlap]);
+    experiment_set(experiment, "cluster.handoff.headroom_tokens=%lld",
+                   (long long)config->handoff.headroom_tokens);
     experiment_set(experiment, "cluster.network.sharing=none");
     if (whole_ms) { /* a block a millisecond, on one GPU: many things happen at the same time */
-        double gb_per_s = (double)config->bytes_per_block / 1e6;
+        double gb_per_s = (double)(block_tokens * config->bytes_per_token) / 1e6;
         double gpus = config->rate / 40e9;
         experiment_set(experiment,
                        "cluster.network.kv_link={\"name\": \"even\", \"source\": \"test\", "
@@ -382,14 +397,15 @@ static struct experiment *disaggregated(struct dice *dice, struct reference_conf
     return experiment;
 }
 
-static void check_disaggregated(bool divided, bool swaps)
+static struct counts run_disaggregated(bool divided, bool swaps, const struct handoff_config *handoff,
+                                       bool mixed, uint64_t seeds)
 {
     struct counts counts = {0};
-    for (uint64_t seed = 1; seed <= 2 * SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct dice dice = {seed, 0};
         struct experiment_request requests[REQUESTS];
         struct reference_config config;
-        struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided);
+        struct experiment *experiment = disaggregated(&dice, &config, seed % 2, divided, handoff, mixed);
         roll_requests(&dice, seed % 2, requests);
         if (swaps)
             roll_swap(&dice, experiment, "decode", seed % 2, divided ? 4096 : 16384, &config.decode);
@@ -397,6 +413,13 @@ static void check_disaggregated(bool divided, bool swaps)
         free_timers(&config.entry);
         free_timers(&config.decode);
     }
+    return counts;
+}
+
+static void check_disaggregated(bool divided, bool swaps)
+{
+    const struct handoff_config handoff = {.reserve_tokens = RESERVE_PROMPT};
+    struct counts counts = run_disaggregated(divided, swaps, &handoff, false, 2 * SEEDS);
     check_counts("P/D", &counts, swaps, 2 * SEEDS);
 }
 
@@ -412,6 +435,65 @@ static void test_divided_disaggregated(void)
     check_disaggregated(true, true);
 }
 
+/* Runs with an option of the hand-off, on one batch and on several: how often decode preempted. */
+static uint64_t run_option(const char *name, const struct handoff_config *handoff, bool mixed)
+{
+    struct counts one = run_disaggregated(false, false, handoff, mixed, OPTION_SEEDS);
+    struct counts several = run_disaggregated(true, false, handoff, mixed, OPTION_SEEDS);
+    uint64_t preemptions = one.last_preemptions + several.last_preemptions;
+    printf("\n    %s: %llu preemptions by decode instances in %d runs", name, (unsigned long long)preemptions,
+           2 * OPTION_SEEDS);
+    return preemptions;
+}
+
+static void test_reserve_tokens(void)
+{
+    struct handoff_config handoff = {.reserve_tokens = RESERVE_HEADROOM};
+    CU_ASSERT(run_option("prompt+headroom", &handoff, false) > OPTION_SEEDS);
+    handoff.reserve_tokens = RESERVE_MAX;
+    CU_ASSERT_EQUAL(run_option("prompt+max", &handoff, false), 0);
+}
+
+static void test_before_prefill(void)
+{
+    struct handoff_config handoff = {.reserve = RESERVE_BEFORE_PREFILL};
+    CU_ASSERT(run_option("before prefill", &handoff, false) > OPTION_SEEDS);
+    handoff.reserve_tokens = RESERVE_HEADROOM;
+    CU_ASSERT(run_option("before prefill, prompt+headroom", &handoff, false) > OPTION_SEEDS);
+    handoff.reserve_tokens = RESERVE_MAX;
+    CU_ASSERT_EQUAL(run_option("before prefill, prompt+max", &handoff, false), 0);
+}
+
+static void test_overlap(void)
+{
+    struct handoff_config handoff = {.reserve = RESERVE_BEFORE_PREFILL, .overlap = OVERLAP_CHUNK};
+    CU_ASSERT(run_option("chunks", &handoff, false) > OPTION_SEEDS);
+    CU_ASSERT(run_option("chunks, different blocks", &handoff, true) > OPTION_SEEDS);
+    handoff.overlap = OVERLAP_LAYER;
+    CU_ASSERT(run_option("layers", &handoff, false) > OPTION_SEEDS);
+    handoff.recompute_at = RECOMPUTE_AT_PREFILL;
+    CU_ASSERT(run_option("layers, different blocks, recomputed at prefill", &handoff, true) > OPTION_SEEDS);
+}
+
+static void test_mixed_blocks(void)
+{
+    struct handoff_config handoff = {.reserve = RESERVE_AFTER_PREFILL};
+    CU_ASSERT(run_option("different blocks", &handoff, true) > OPTION_SEEDS);
+    handoff =
+        (struct handoff_config){.reserve = RESERVE_BEFORE_PREFILL, .recompute_at = RECOMPUTE_AT_PREFILL};
+    CU_ASSERT(run_option("different blocks, recomputed at prefill", &handoff, true) > OPTION_SEEDS);
+}
+
+static void test_recompute_at_prefill(void)
+{
+    struct handoff_config handoff = {.recompute_at = RECOMPUTE_AT_PREFILL};
+    CU_ASSERT(run_option("recomputed at prefill", &handoff, false) > OPTION_SEEDS);
+    handoff.reserve_tokens = RESERVE_HEADROOM;
+    CU_ASSERT(run_option("recomputed at prefill, prompt+headroom", &handoff, false) > OPTION_SEEDS);
+    handoff.reserve = RESERVE_BEFORE_PREFILL;
+    CU_ASSERT(run_option("recomputed at prefill, before prefill", &handoff, false) > OPTION_SEEDS);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
@@ -420,6 +502,11 @@ int main(int argc, char **argv)
         {"adaptive-chunked", test_adaptive},
         {"static", test_static},
         {"disaggregated", test_disaggregated},
+        {"reserved tokens", test_reserve_tokens},
+        {"reserved before prefill", test_before_prefill},
+        {"recomputed at prefill", test_recompute_at_prefill},
+        {"different blocks", test_mixed_blocks},
+        {"overlap", test_overlap},
         {"lanes and stages, chunked", test_divided_chunked},
         {"lanes and stages, continuous", test_divided_continuous},
         {"lanes and stages, adaptive-chunked", test_divided_adaptive},

@@ -205,6 +205,26 @@ static void bad_values_are_refused(void)
     folder_leave();
 }
 
+/* Values for what is not there, with the file that they are from; the rest stays. */
+static void defaults_fill_in(void)
+{
+    struct config *config;
+    struct error error = {{0}};
+    struct text text = {0};
+    CU_ASSERT_TRUE(
+        config_parse("{\"a\": {\"b\": 1}, \"n\": 2, \"x\": [3, {\"y\": true}]}", "to", &config, &error));
+    const struct node *value = node_get(config_root(config), "x");
+    CU_ASSERT_TRUE(config_default(config, config_root(config), "a.b", value, &error));
+    CU_ASSERT_TRUE(config_default(config, node_get(config_root(config), "a"), "c.d", value, &error));
+    CU_ASSERT_FALSE(config_default(config, config_root(config), "n.d", value, &error));
+    CU_ASSERT_STRING_EQUAL(error.text, "to: n: expected an object, not a number");
+    config_print(config, false, NULL, &text);
+    CU_ASSERT_STRING_EQUAL(text_string(&text),
+                           "{\"a\":{\"b\":1,\"c\":{\"d\":[3,{\"y\":true}]}},\"n\":2,\"x\":[3,{\"y\":true}]}");
+    text_clear(&text);
+    config_free(config);
+}
+
 static void nothing_is_leaked(void)
 {
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
@@ -221,6 +241,7 @@ int main(void)
         {"malformed arguments are refused", malformed_arguments_are_refused},
         {"paths that do not exist are refused", paths_that_do_not_exist_are_refused},
         {"bad values are refused", bad_values_are_refused},
+        {"defaults fill in what is not there", defaults_fill_in},
         {"nothing is leaked", nothing_is_leaked},
     };
     return test_main("set", cases, sizeof cases / sizeof cases[0]);

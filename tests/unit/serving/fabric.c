@@ -84,7 +84,7 @@ static void run_with(struct fabric_config config, const struct flow *list, size_
     told = 0;
     for (size_t i = 0; i < count; i++) {
         int64_t words[ENGINE_WORDS];
-        words[FLOW_PREFILL] = list[i].prefill;
+        words[FLOW_PEER] = list[i].prefill;
         words[FLOW_BYTES] = list[i].bytes;
         words[FLOW_PREFILL_PLACE] = prefill_place(i);
         words[FLOW_DECODE_PLACE] = (int64_t)i;
