@@ -201,6 +201,7 @@ static void test_late_load(void)
     experiment_set(experiment, "cluster.router.deadline_ms=[0, 20]");
     struct outcome outcome = experiment_run_well(experiment);
     CU_ASSERT_EQUAL(outcome.rows[2].reason, ROW_REASON_DEADLINE);
+    CU_ASSERT_EQUAL(outcome.rows[2].priority, 1);
     CU_ASSERT_EQUAL(outcome.rows[3].prefill_instance, 0);
     outcome_clear(&outcome);
     experiment_free(experiment);

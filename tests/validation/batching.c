@@ -235,6 +235,24 @@ static void test_budget_of_victims(void)
     }
 }
 
+/* Each has its first token after a second, and one a second after that: what is set to 0 for a class is not
+ * asked of it, what is not set is as for all, and a class beyond the list is held to what all are. */
+static void test_slo_classes(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 1, 3, 0, 0}, {10 * SECOND, 1, 3, 0, 1}, {20 * SECOND, 1, 3, 0, 2}};
+    struct experiment *experiment = make("chunked", requests, 3, 1);
+    experiment_set(experiment,
+                   "slo={\"ttft_ms\": 500, \"tpot_ms\": 500, \"itl_ms\": 500, \"classes\": [{\"ttft_ms\": 0, "
+                   "\"tpot_ms\": 0, \"itl_ms\": 0}, {\"ttft_ms\": 2000, \"tpot_ms\": 0}]}");
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.summary.window_arrivals, 3);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_attainment, 1 / 3.0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_ttft_attainment, 2 / 3.0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_tpot_attainment, 2 / 3.0, 1e-12);
+    finish(experiment, &outcome);
+}
+
 /* Iterations of a prompt by itself, of a second each. */
 static void check_chunks(int64_t prompt_tokens, int64_t blocks, int iterations)
 {
@@ -313,6 +331,7 @@ int main(int argc, char **argv)
         {"orders", test_orders},
         {"victims", test_victims},
         {"the budget of victims", test_budget_of_victims},
+        {"classes with their own SLO", test_slo_classes},
         {"adaptive chunks", test_adaptive},
         {"high watermark", test_high_watermark},
         {"interference", test_interference},
