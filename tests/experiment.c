@@ -304,6 +304,8 @@ static const char *row_difference(const struct row *a, const struct row *b)
     COMPARE(ssd_prompt_tokens);
     COMPARE(status);
     COMPARE(reason);
+    COMPARE(session);
+    COMPARE(turn);
     COMPARE(priority);
     return NULL;
 }
@@ -587,7 +589,9 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
     const struct summary *summary = &outcome->summary;
     CU_ASSERT_EQUAL(summary->completed, rows.completed);
     CU_ASSERT_EQUAL(summary->completed + summary->refused, outcome->row_count);
-    CU_ASSERT_EQUAL(summary->refused, summary->refused_model_length + summary->refused_kv_capacity);
+    CU_ASSERT_EQUAL(summary->refused, summary->refused_model_length + summary->refused_kv_capacity +
+                                          summary->refused_queue_full + summary->refused_deadline +
+                                          summary->refused_session);
     CU_ASSERT_EQUAL(summary->output_tokens, rows.output_tokens);
     CU_ASSERT_EQUAL(summary->prompt_tokens, rows.prompt_tokens);
     CU_ASSERT_EQUAL(sums.output_tokens, rows.output_tokens);

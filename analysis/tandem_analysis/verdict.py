@@ -299,9 +299,11 @@ def _capped(result: Result, of: str = "") -> list[str]:
 def _refused(result: Result) -> str:
     names = ("refused", "requests", "refused_model_length", "refused_kv_capacity")
     refused, requests, length, capacity = (units.count_text(result.value(name)) for name in names)
+    later = result.summary.get("refused_session", 0)
+    turns = f", {units.count_text(later)} later turns of their sessions" if later else ""
     return (
         f"{refused} of {requests} requests were refused ({length} too long for the model, "
-        f"{capacity} for the KV cache); the latencies leave them out."
+        f"{capacity} for the KV cache{turns}); the latencies leave them out."
     )
 
 

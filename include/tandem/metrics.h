@@ -151,8 +151,9 @@ struct metrics_counts {
     wide_t window_interference_ns, window_blocked_ns, window_congestion_ns; /* likewise */
     uint64_t
         third_count[3]; /* completed window requests by third of the window (by arrival), for saturation */
-    wide_t third_wait_ns[3]; /* their router_queue + prefill_queue + decode_queue + admission + stalled */
-    uint64_t checksum;       /* sum of row_hash mod 2^64 */
+    wide_t third_wait_ns[3];  /* their router_queue + prefill_queue + decode_queue + admission + stalled */
+    uint64_t sessions, turns; /* first turns, and all */
+    uint64_t checksum;        /* sum of row_hash mod 2^64 */
 };
 
 /* The latencies that are told apart by class. */

@@ -18,7 +18,6 @@ struct request {
     int64_t stalled_ns;      /* stalls inside the current stage */
     int64_t last_token_ns;   /* time of the last visible token */
     int64_t deadline_ns;     /* to be scheduled for the first time; SIMTIME_NEVER: none */
-    int64_t session;         /* number of the conversation, -1: none */
     int64_t context_tokens;  /* that a prefill instance computes: the prompt and what a decode instance, which
                               * preempted it, had generated */
     int64_t computed_tokens; /* most of them that were computed before */
@@ -29,7 +28,7 @@ struct request {
     struct wire_end other_end; /* of the transfer at hand, for the instance that opens the flow */
     int64_t prefill_place;     /* where the prefill instance holds its blocks */
     int64_t decode_place;      /* where blocks are reserved for it, before prefill */
-    uint32_t user;             /* closed loop: who sent it */
+    uint32_t user;             /* where clients wait: which sent it */
     struct engine_tail hashes; /* of its blocks, where some pool shares them: see workload.h */
 };
 
@@ -54,7 +53,8 @@ enum serving_message {
     MESSAGE_PREFILLED, /* prefill -> decode that has reserved: word 0 is the place, body the request */
     MESSAGE_KV_DONE,   /* fabric -> both ends: words of enum kv_done_word */
     MESSAGE_REPORT,    /* instance -> router: words of enum report_word */
-    MESSAGE_ENDED      /* instance -> router: a closed-loop user's request ended; word 0 is the user */
+    MESSAGE_ENDED      /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
+     whether it was refused */
 };
 
 /* A place in an instance: member << 32 | slot. */

@@ -111,7 +111,9 @@ struct histogram_row {
 /* /summary: scalars. Fields and names: column_summary. */
 struct summary {
     uint64_t requests, completed, refused, refused_model_length, refused_kv_capacity, refused_queue_full,
-        refused_deadline;
+        refused_deadline, refused_session;
+    uint64_t sessions;
+    double mean_turns; /* of all their requests */
     uint64_t window_arrivals, window_completed;
     int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
     double request_rate_per_s;                      /* window arrivals / window */

@@ -13,7 +13,9 @@ enum rng_purpose {
     RNG_THINK_TIME = 4,
     RNG_ROUTER = 5,
     RNG_PRIORITY = 6,
-    RNG_TIE = 7
+    RNG_TIE = 7,
+    RNG_TURNS = 8,
+    RNG_SYSTEM_PROMPT = 9
 };
 
 /* 64 random bits. */

@@ -5,12 +5,14 @@
 #include <stdint.h>
 
 enum row_status { ROW_COMPLETED, ROW_REFUSED };
+/* Session: an earlier turn of its session was refused, so that it was never sent. */
 enum row_reason {
     ROW_REASON_NONE,
     ROW_REASON_MODEL_LENGTH,
     ROW_REASON_KV_CAPACITY,
     ROW_REASON_QUEUE_FULL,
     ROW_REASON_DEADLINE,
+    ROW_REASON_SESSION,
     ROW_REASONS
 };
 
@@ -18,7 +20,8 @@ extern const char *const row_status_names[]; /* by value, ended by NULL */
 extern const char *const row_reason_names[];
 
 /* Stages add up exactly: e2e = router + control + router_queue + prefill_queue + prefill + decode_queue +
- * transfer + admission + decode + stalled. All 0 for a refused request but arrival, tokens and priority. */
+ * transfer + admission + decode + stalled. All 0 for a refused request but arrival, tokens,
+ * session, turn and priority. */
 struct row {
     uint64_t id; /* position in order of arrival; the index of the row */
     int64_t arrival_ns;
@@ -48,6 +51,8 @@ struct row {
     uint32_t preemptions;
     uint32_t swaps;         /* of them: its blocks went to the host, and came back */
     uint64_t swapped_bytes; /* both ways */
+    int64_t session;        /* number of the conversation, -1: none */
+    uint32_t turn;          /* of the session, from 1; 0: not known */
     /* Of the prompt: never computed for this request, since it was in the cache; of them, of the host or the
      * SSD. */
     uint32_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;

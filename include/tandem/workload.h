@@ -26,6 +26,7 @@ struct workload_request {
         max_tokens; /* the visible limit: the trace's, else "max_tokens", else the output; >= output_tokens */
     int64_t priority; /* class, 0 the most urgent */
     int64_t session;  /* number of the conversation, -1: none */
+    int64_t turn;     /* of the session, from 1; 0: not known */
     /* What its blocks of workload_hash_tokens() hold, the prompt's first: equal hashes are equal blocks with
      * the same blocks before them. Of full blocks only; there may be fewer (the rest is like no other) or
      * more (they go on over the output). Borrowed until the next request is asked for. */
@@ -38,6 +39,7 @@ struct workload;
 extern const struct option_table workload_options;       /* the "workload" object */
 extern const struct option_table workload_trace_options; /* its "trace" */
 extern const struct option_table workload_synthetic_options;
+extern const struct option_table workload_session_options; /* its "sessions" */
 extern const struct option_table workload_length_options; /* prompt_tokens and output_tokens of "synthetic" */
 extern const struct option_table workload_arrival_options; /* its "arrivals" */
 extern const struct option_table workload_preset_options;  /* a length preset's file */
@@ -48,7 +50,8 @@ extern const struct option_table workload_preset_options;  /* a length preset's 
 bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error);
 void workload_free(struct workload *workload);
 
-/* The next request in order of send time. False at the end. Rows of a trace are read when they are asked for,
+/* The next request in order of send time (of sessions: one session after another, send_ns 0). False at the
+ * end. Rows of a trace are read when they are asked for,
  * from the file that workload_create opened: where they are not those that it checked, the process ends
  * (log_fatal). */
 bool workload_next(struct workload *workload, struct workload_request *request);
@@ -62,14 +65,30 @@ int64_t workload_hash_tokens(const struct workload *workload);
 /* Classes of priority, from 0 to the highest that it has; at least 1. */
 int64_t workload_classes(const struct workload *workload);
 
-/* Send time of the last request (found by workload_create); SIMTIME_NEVER for closed-loop clients, whose
- * times follow from the run. */
+/* Send time of the last request (found by workload_create); of sessions that come at a rate, when the last
+ * begins; SIMTIME_NEVER where all times follow from the run. */
 int64_t workload_last_send_ns(const struct workload *workload);
 
-/* Closed-loop clients: number of users (0: open loop), and the `index`-th think time (they are counted as
- * requests end). */
+/* Clients wait for an answer before they send again: users of a closed loop (without sessions, workload_next
+ * gives what they send), or sessions. Their number; 0: open loop. */
 int64_t workload_users(const struct workload *workload);
+
+/* The `index`-th think time of a closed loop without sessions (they are counted as requests end). */
 int64_t workload_think_ns(const struct workload *workload, uint64_t index);
+
+/* The next client that comes, and when it sends for the first time; in order of time. A number is used again
+ * when its client has gone. False: all have come. */
+bool workload_next_client(struct workload *workload, uint32_t *client, int64_t *send_ns);
+
+/* What a client sends now; send_ns is 0. False: nothing is left for it. */
+bool workload_next_of(struct workload *workload, uint32_t client, struct workload_request *request);
+
+/* A client has its answer: time until it sends again. False: it has gone. */
+bool workload_answered(struct workload *workload, uint32_t client, int64_t *time_ns);
+
+/* A client's request was refused, and with it the rest of the session: its turns, one after the other. False:
+ * there is none (any more). */
+bool workload_turn_left(struct workload *workload, uint32_t client, struct workload_request *request);
 
 /* From now on counts the requests that workload_next gives with more prompt and output tokens than a number
  * (for the max_model_len warning); workload_longer: how many there were. */

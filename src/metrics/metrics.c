@@ -182,6 +182,8 @@ void metrics_row(struct metrics *metrics, const struct row *row)
 
     counts->checksum += row_hash(row);
     counts->window_arrivals += window;
+    counts->sessions += row->turn == 1;
+    counts->turns += row->turn > 0;
     if (metrics->classes)
         metrics->classes[class_of(metrics, row)].counts.window_arrivals += window;
     if (row->status == ROW_COMPLETED) {

@@ -136,6 +136,8 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->window_interference_ns += from->window_interference_ns;
     into->window_blocked_ns += from->window_blocked_ns;
     into->window_congestion_ns += from->window_congestion_ns;
+    into->sessions += from->sessions;
+    into->turns += from->turns;
     into->checksum += from->checksum;
 }
 

@@ -52,8 +52,13 @@ static void print_requests(const struct summary *summary, struct text *text)
         text_append(text, ", queue full %llu", (unsigned long long)summary->refused_queue_full);
     if (summary->refused_deadline > 0)
         text_append(text, ", deadline %llu", (unsigned long long)summary->refused_deadline);
+    if (summary->refused_session > 0)
+        text_append(text, ", turns after them %llu", (unsigned long long)summary->refused_session);
     if (summary->refused > 0)
         text_append(text, ")");
+    if (summary->sessions > 0)
+        text_append(text, "\n" LABEL "%llu, mean %.4g turns", "sessions",
+                    (unsigned long long)summary->sessions, summary->mean_turns);
     text_append(text, "\n" LABEL "%s to %s, the run ends at %s; %llu requests arrive in it\n", "window",
                 time_text((double)summary->window_start_ns).text,
                 time_text((double)summary->window_end_ns).text, time_text((double)summary->end_ns).text,

@@ -421,6 +421,9 @@ static void summarize_requests(const struct build *build, struct summary *summar
     summary->refused_kv_capacity = counts->refused_by_reason[ROW_REASON_KV_CAPACITY];
     summary->refused_queue_full = counts->refused_by_reason[ROW_REASON_QUEUE_FULL];
     summary->refused_deadline = counts->refused_by_reason[ROW_REASON_DEADLINE];
+    summary->refused_session = counts->refused_by_reason[ROW_REASON_SESSION];
+    summary->sessions = counts->sessions;
+    summary->mean_turns = build_ratio((double)counts->turns, (double)counts->sessions);
     summary->window_arrivals = counts->window_arrivals;
     summary->window_completed = counts->window_completed;
     summary->window_start_ns = build->window_start_ns;

@@ -5,8 +5,8 @@
 #include "tandem/hash.h"
 
 const char *const row_status_names[] = {"completed", "refused", NULL};
-const char *const row_reason_names[] = {"none",       "model_length", "kv_capacity",
-                                        "queue_full", "deadline",     NULL};
+const char *const row_reason_names[] = {"none",     "model_length", "kv_capacity", "queue_full",
+                                        "deadline", "session",      NULL};
 
 uint64_t row_hash(const struct row *row)
 {

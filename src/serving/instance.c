@@ -57,12 +57,12 @@ static void set_wake(struct instance *instance, int64_t now_ns)
 void instance_refuse(struct instance *instance, struct request *request, enum row_reason reason,
                      int64_t now_ns)
 {
-    int64_t user[ENGINE_WORDS] = {request->user};
+    int64_t client[ENGINE_WORDS] = {request->user, 1};
     request_refuse(instance->engine, instance->metrics, request, reason, now_ns);
     instance->report_due = true;
     if (instance->config->closed_loop)
         engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + instance->config->latency_ns,
-                    MESSAGE_ENDED, user, NULL);
+                    MESSAGE_ENDED, client, NULL);
 }
 
 static void on_dispatch(struct instance *instance, struct request *request, int64_t now_ns)

@@ -13,6 +13,8 @@ void request_refuse(struct engine *engine, struct metrics *metrics, struct reque
                                 .decode_instance = -1,
                                 .status = ROW_REFUSED,
                                 .reason = (uint8_t)reason,
+                                .session = row->session,
+                                .turn = row->turn,
                                 .priority = row->priority};
     metrics_row(metrics, &refused);
     metrics->end_ns = now_ns > metrics->end_ns ? now_ns : metrics->end_ns;

@@ -23,9 +23,9 @@ struct router {
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
     bool has_upcoming;
-    struct heap sends;  /* closed loop: users' next requests; id: user */
-    uint64_t send_ties; /* order of equal times */
-    uint64_t thinks;
+    struct heap sends;    /* clients' next requests; id: client */
+    uint64_t send_ties;   /* order of equal times */
+    uint32_t newcomer;    /* the client that came last: the next comes once it has sent */
     struct heap frontend; /* requests on their way through the frontend; id: place in pending */
     struct request **pending;
     size_t pending_capacity;
@@ -42,20 +42,65 @@ static uint32_t choose(struct router *router, struct target_set *set, const stru
     return targets_choose(set, request, random);
 }
 
-/* A closed-loop user's request ended (or was refused): it sends the next after its think time. */
-static void user_free(struct router *router, uint32_t user, int64_t now_ns)
+/* The next client comes, to send for the first time. */
+static void take_client(struct router *router)
 {
-    int64_t think_ns = workload_think_ns(router->workload, router->thinks++);
-    heap_set(&router->sends, user, now_ns + think_ns, router->send_ties++);
+    int64_t send_ns;
+    if (workload_next_client(router->workload, &router->newcomer, &send_ns))
+        heap_set(&router->sends, router->newcomer, send_ns, router->send_ties++);
 }
 
-/* Its user is free at once. */
+static int64_t deadline_ns(const struct router *router, const struct request *request)
+{
+    const struct router_config *config = &router->config;
+    size_t class = request->row.priority, last = config->deadline_count - 1;
+    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
+        return SIMTIME_NEVER;
+    double after_ms = config->deadlines_ms[class < last ? class : last];
+    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
+}
+
+static struct request *new_request(struct router *router, const struct workload_request *item,
+                                   uint32_t client, int64_t now_ns)
+{
+    struct request *request = engine_body_new(router->engine);
+    request->row.id = router->arrived++;
+    request->row.arrival_ns = now_ns;
+    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
+    request->row.output_tokens = (uint32_t)item->output_tokens;
+    request->row.priority = (uint8_t)item->priority;
+    request->row.session = item->session;
+    request->row.turn = (uint32_t)item->turn;
+    request->row.prefill_instance = -1;
+    request->row.decode_instance = -1;
+    request->prompt_tokens = request->context_tokens = item->prompt_tokens;
+    request->output_tokens = item->output_tokens;
+    request->max_tokens = item->max_tokens;
+    request->last_token_ns = -1;
+    request->user = client;
+    request->deadline_ns = deadline_ns(router, request);
+    return request;
+}
+
+/* A client's request was served, or refused, which ends its session: the turns after it are never sent. The
+ * client sends again after its think time, if it does. */
+static void client_ended(struct router *router, uint32_t client, bool refused, int64_t now_ns)
+{
+    struct workload_request item;
+    int64_t time_ns;
+    while (refused && workload_turn_left(router->workload, client, &item))
+        request_refuse(router->engine, router->metrics, new_request(router, &item, client, now_ns),
+                       ROW_REASON_SESSION, now_ns);
+    if (workload_answered(router->workload, client, &time_ns))
+        heap_set(&router->sends, client, now_ns + time_ns, router->send_ties++);
+}
+
 static void refuse(struct router *router, struct request *request, enum row_reason reason, int64_t now_ns)
 {
-    uint32_t user = request->user;
+    uint32_t client = request->user;
     request_refuse(router->engine, router->metrics, request, reason, now_ns);
     if (workload_users(router->workload) > 0)
-        user_free(router, user, now_ns);
+        client_ended(router, client, true, now_ns);
 }
 
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
@@ -126,16 +171,6 @@ static void serve_gate(struct router *router, int64_t now_ns)
     }
 }
 
-static int64_t deadline_ns(const struct router *router, const struct request *request)
-{
-    const struct router_config *config = &router->config;
-    size_t class = request->row.priority, last = config->deadline_count - 1;
-    if (config->deadline_count == 0 || config->deadlines_ms[class < last ? class : last] == 0)
-        return SIMTIME_NEVER;
-    double after_ms = config->deadlines_ms[class < last ? class : last];
-    return request->row.arrival_ns + simtime_from_ns(after_ms * 1e6);
-}
-
 static uint32_t pending_place(struct router *router)
 {
     if (router->free_pending_count > 0)
@@ -159,26 +194,12 @@ static void keep_hashes(struct router *router, struct request *request, const st
 }
 
 /* A client sends: the request goes through the frontend. */
-static void send_request(struct router *router, const struct workload_request *item, uint32_t user,
+static void send_request(struct router *router, const struct workload_request *item, uint32_t client,
                          int64_t now_ns)
 {
-    struct request *request = engine_body_new(router->engine);
-    request->row.id = router->arrived++;
-    request->row.arrival_ns = now_ns;
-    request->row.prompt_tokens = (uint32_t)item->prompt_tokens;
-    request->row.output_tokens = (uint32_t)item->output_tokens;
-    request->row.priority = (uint8_t)item->priority;
-    request->row.prefill_instance = -1;
-    request->row.decode_instance = -1;
-    request->prompt_tokens = request->context_tokens = item->prompt_tokens;
-    request->output_tokens = item->output_tokens;
-    request->max_tokens = item->max_tokens;
-    request->last_token_ns = -1;
-    request->user = user;
-    request->session = item->session;
+    struct request *request = new_request(router, item, client, now_ns);
     if (router->cluster.keeps_hashes)
         keep_hashes(router, request, item);
-    request->deadline_ns = deadline_ns(router, request);
     double frontend_ns = router->config.frontend_ms * 1e6 +
                          router->config.frontend_us_per_token * 1e3 * (double)item->prompt_tokens;
     uint32_t place = pending_place(router);
@@ -202,16 +223,18 @@ static void take_sent(struct router *router)
     }
 }
 
-/* Closed loop: all requests that users send now. */
+/* All requests that clients send now. */
 static void send_due(struct router *router, int64_t now_ns)
 {
     const struct heap_entry *top;
     while ((top = heap_top(&router->sends)) && top->key <= now_ns) {
         struct workload_request item;
-        uint32_t user = top->id;
-        heap_remove(&router->sends, user);
-        if (workload_next(router->workload, &item))
-            send_request(router, &item, user, now_ns);
+        uint32_t client = top->id;
+        heap_remove(&router->sends, client);
+        if (workload_next_of(router->workload, client, &item))
+            send_request(router, &item, client, now_ns);
+        if (client == router->newcomer)
+            take_client(router);
     }
 }
 
@@ -265,7 +288,7 @@ static void on_message(void *state, struct engine *engine, const struct event *e
         dispatch(router, request, event->time_ns);
         return;
     case MESSAGE_ENDED:
-        user_free(router, (uint32_t)event->words[0], event->time_ns);
+        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
         engine_wake(engine, ENTITY_ROUTER, next_time(router));
         return;
     default:
@@ -288,9 +311,9 @@ struct router *router_create(struct engine *engine, const struct router_config *
     targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
     targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
-    for (int64_t user = 0; user < workload_users(workload); user++)
-        heap_set(&router->sends, (uint32_t)user, 0, router->send_ties++);
-    if (workload_users(workload) == 0)
+    if (workload_users(workload) > 0)
+        take_client(router);
+    else
         take_upcoming(router);
     engine_wake(engine, ENTITY_ROUTER, next_time(router));
     return router;

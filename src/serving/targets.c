@@ -110,7 +110,7 @@ static uint64_t prefix_of(const struct target_set *set, const struct request *re
 uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random)
 {
     const struct router_policy *policy = set->policy;
-    int64_t session = request->session, prompt_tokens = request->context_tokens;
+    int64_t session = request->row.session, prompt_tokens = request->context_tokens;
     struct router_view view = {.count = set->count,
                                .next = set->next,
                                .previous = policy->sessions ? previous_of(set, session) : set->count,

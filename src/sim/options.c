@@ -19,6 +19,8 @@ const struct config_reference sim_references[] = {
     {"cluster.network.local_link", "links", "link"},
     {"workload.synthetic.prompt_tokens", "workloads", "length preset"},
     {"workload.synthetic.output_tokens", "workloads", "length preset"},
+    {"workload.sessions.user_tokens", "workloads", "length preset"},
+    {"workload.sessions.output_tokens", "workloads", "length preset"},
 };
 const size_t sim_reference_count = sizeof sim_references / sizeof sim_references[0];
 
@@ -43,7 +45,7 @@ static const struct option experiment_rows[] = {
     {"cluster", OPTION_NODE, NULL, 0, 0, NULL, OF(cluster_node),
      "name or file of the cluster, or the cluster itself"},
     {"workload", OPTION_NODE, NULL, 0, 0, NULL, OF(workload_node),
-     "where requests come from: trace or synthetic"},
+     "where requests come from: trace, synthetic or sessions"},
     {"slo", OPTION_NODE, "null", 0, 0, NULL, OF(slo_node), "service level objective for goodput"},
     {"seed", OPTION_INTEGER, "1", 0, 9007199254740992.0, NULL, OF(seed), "of all random numbers"},
     {"warm_up_s", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(warm_up_s),
@@ -235,6 +237,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &workload_options,
                                         &workload_trace_options,
                                         &workload_synthetic_options,
+                                        &workload_session_options,
                                         &workload_length_options,
                                         &workload_arrival_options,
                                         &workload_preset_options,

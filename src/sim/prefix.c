@@ -69,7 +69,7 @@ bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct erro
             return node_error(
                 node_get(node, "prefix_caching"), error,
                 "requests of this workload do not say what their blocks hold; use a trace that does "
-                "(format mooncake), or kv.prefix_hit_share");
+                "(format mooncake), sessions, or kv.prefix_hit_share");
         if (hash_tokens % kv->block_tokens != 0)
             return node_error(
                 node, error,

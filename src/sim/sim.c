@@ -16,14 +16,18 @@
 /* Walks over all requests. */
 static void describe_requests(struct workload *workload, struct text *summary)
 {
-    int64_t prompt_tokens = 0, output_tokens = 0;
+    int64_t prompt_tokens = 0, output_tokens = 0, sessions = 0;
     struct workload_request request;
     while (workload_next(workload, &request)) {
         prompt_tokens += request.prompt_tokens;
         output_tokens += request.output_tokens;
+        sessions += request.turn == 1;
     }
-    text_append(summary, "workload: %lld requests, %lld prompt and %lld output tokens\n",
-                (long long)workload_count(workload), (long long)prompt_tokens, (long long)output_tokens);
+    text_append(summary, "workload: %lld requests", (long long)workload_count(workload));
+    if (sessions > 0)
+        text_append(summary, " in %lld sessions", (long long)sessions);
+    text_append(summary, ", %lld prompt and %lld output tokens\n", (long long)prompt_tokens,
+                (long long)output_tokens);
 }
 
 bool sim_check(const struct sim_options *options, struct text *summary, struct error *error)

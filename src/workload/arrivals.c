@@ -94,8 +94,7 @@ static bool parse_closed_loop(const struct node *node, struct arrivals *arrivals
     if (!option_parse(&closed_loop_options, node, &loop, error))
         return false;
     arrivals->users = loop.users;
-    arrivals->think_time_s = loop.think_time_s;
-    arrivals->think_exponential = loop.distribution == 1;
+    arrivals->think = (struct think){loop.think_time_s, loop.distribution == 1};
     return true;
 }
 
@@ -172,8 +171,8 @@ int64_t arrivals_last_ns(const struct arrivals *arrivals, uint64_t seed, int64_t
     return time_ns;
 }
 
-int64_t arrivals_think_ns(const struct arrivals *arrivals, uint64_t seed, uint64_t index)
+int64_t think_ns(const struct think *think, uint64_t seed, uint32_t entity, uint64_t index)
 {
-    double factor = arrivals->think_exponential ? rng_exponential(seed, 0, RNG_THINK_TIME, index) : 1;
-    return simtime_from_seconds(arrivals->think_time_s * factor);
+    double factor = think->exponential ? rng_exponential(seed, entity, RNG_THINK_TIME, index) : 1;
+    return simtime_from_seconds(think->time_s * factor);
 }

@@ -124,8 +124,10 @@ struct length {
 /* Reads one length specification; in a preset's object the member named by key ("prompt_tokens") is taken. */
 bool length_parse(const struct node *node, const char *key, struct length *length, struct error *error);
 
-/* Length of request index: a pure function of its arguments. */
-int64_t length_draw(const struct length *length, uint64_t seed, enum rng_purpose purpose, uint64_t index);
+/* Length of request index of an entity (rng.h; 0 where there is one alone): a pure function of its arguments.
+ */
+int64_t length_draw(const struct length *length, uint64_t seed, uint32_t entity, enum rng_purpose purpose,
+                    uint64_t index);
 void length_clear(struct length *length);
 
 /* The numbers of a list within [min, max]; the caller owns them. NULL with the error set when one is not. */
@@ -155,13 +157,18 @@ void priorities_clear(struct priorities *priorities);
 
 enum arrival_kind { ARRIVAL_POISSON, ARRIVAL_GAMMA, ARRIVAL_FIXED, ARRIVAL_ALL_AT_ONCE, ARRIVAL_CLOSED_LOOP };
 
+/* Time from an answer to the next request. */
+struct think {
+    double time_s; /* mean */
+    bool exponential;
+};
+
 struct arrivals {
     enum arrival_kind kind;
     double rate_per_s; /* poisson, gamma, fixed */
     double shape;      /* gamma */
     int64_t users;     /* closed loop; 0 otherwise */
-    double think_time_s;
-    bool think_exponential;
+    struct think think;
 };
 
 bool arrivals_parse(const struct node *node, struct arrivals *arrivals, struct error *error);
@@ -174,10 +181,86 @@ int64_t arrivals_time_ns(const struct arrivals *arrivals, uint64_t seed, int64_t
 
 /* Time of the last of count requests: walks over random gaps, computes the others. */
 int64_t arrivals_last_ns(const struct arrivals *arrivals, uint64_t seed, int64_t count);
-int64_t arrivals_think_ns(const struct arrivals *arrivals, uint64_t seed, uint64_t index);
+
+/* The index-th think time of an entity. */
+int64_t think_ns(const struct think *think, uint64_t seed, uint32_t entity, uint64_t index);
+
+/* --- sessions.c: conversations
+ * ------------------------------------------------------------------------------- */
+
+/* One of them, as far as it has come. */
+struct session {
+    int64_t number;
+    int64_t turn, turns;    /* that were given; in all */
+    int64_t context_tokens; /* with which the next prompt begins */
+    uint64_t system_prompt; /* which */
+};
+
+struct dialogues {
+    int64_t count; /* of sessions; 0: the workload has none */
+    uint64_t seed;
+    struct arrivals arrivals;
+    struct length turns, user, output, system_prompt;
+    struct priorities priorities;
+    struct think think; /* between turns; arrivals.think: between a user's sessions */
+    int64_t system_tokens, max_context_tokens, block_tokens;
+    uint64_t *hashes; /* of the turn given last */
+    size_t hash_capacity;
+};
+
+/* Reads the "sessions" object; *requests: the turns of all. The caller: dialogues_clear, after an error too.
+ */
+bool dialogues_parse(const struct node *node, uint64_t seed, struct dialogues *dialogues, int64_t *requests,
+                     struct error *error);
+void dialogues_clear(struct dialogues *dialogues);
+
+/* A session before its first turn. */
+struct session dialogues_begin(const struct dialogues *dialogues, int64_t number);
+
+/* The next turn of a session that has one; send_ns and max_tokens are 0. */
+void dialogues_turn(struct dialogues *dialogues, struct session *session, struct workload_request *request);
+
+/* From the answer to the turn given last to the next one, or to the user's next session. */
+int64_t dialogues_think_ns(const struct dialogues *dialogues, const struct session *session);
 
 /* --- workload.c
  * ---------------------------------------------------------------------------------------------- */
+
+struct workload {
+    int64_t count;
+    int64_t last_send_ns;
+    uint64_t seed;
+    double rate_scale;
+    int64_t max_tokens;
+    struct trace trace;
+    int64_t start_ns, duration_ns; /* the window of a trace; duration 0: no end */
+    uint64_t rows_hash;            /* of the rows that will be given, as they were checked */
+    char *path;                    /* as written; NULL: synthetic */
+    struct length prompt, output;
+    struct arrivals arrivals;
+    struct priorities priorities;
+    int64_t highest_class; /* of a trace */
+    struct dialogues dialogues;
+    /* What was given so far. */
+    int64_t given;
+    int64_t before_ns; /* generators: time of the request (or session) before, not scaled */
+    uint64_t given_hash;
+    int64_t longer_than, longer; /* tokens, requests */
+    struct session walked;       /* workload_next: the session at hand */
+    int64_t walked_count;        /* sessions that it has begun */
+    /* Clients. */
+    int64_t clients_come, sessions_begun;
+    uint64_t thinks;          /* closed loop without sessions */
+    struct session *sessions; /* by client */
+    uint32_t *free_clients;   /* of those that came, numbers that are used again */
+    size_t session_count, session_capacity, free_count, free_capacity;
+};
+
+/* A generator's time as it is sent. */
+int64_t workload_scaled(const struct workload *workload, int64_t time_ns);
+
+/* What all requests have in common: their limit, and their count. */
+void workload_finish(struct workload *workload, struct workload_request *request);
 
 /* Whether an optional node of an option table is there. */
 bool workload_given(const struct node *node);

@@ -376,10 +376,11 @@ void length_clear(struct length *length)
  * ------------------------------------------------------------------------------------------------- */
 
 /* A whole number below count, each equally likely to within 2^-64 count. */
-static uint64_t draw_below(uint64_t count, uint64_t seed, enum rng_purpose purpose, uint64_t index)
+static uint64_t draw_below(uint64_t count, uint64_t seed, uint32_t entity, enum rng_purpose purpose,
+                           uint64_t index)
 {
     __extension__ typedef unsigned __int128 product_t;
-    return (uint64_t)(((product_t)rng_bits(seed, 0, purpose, index) * count) >> 64);
+    return (uint64_t)(((product_t)rng_bits(seed, entity, purpose, index) * count) >> 64);
 }
 
 /* The first position whose share is not below u; shares end at 1 > u. */
@@ -391,15 +392,15 @@ static size_t find_share(const struct length *length, double u)
     return at;
 }
 
-static int64_t draw_lognormals(const struct length *length, uint64_t seed, enum rng_purpose purpose,
-                               uint64_t index)
+static int64_t draw_lognormals(const struct length *length, uint64_t seed, uint32_t entity,
+                               enum rng_purpose purpose, uint64_t index)
 {
     for (uint64_t redraw = 0; redraw < REDRAWS_MAX; redraw++) {
         uint64_t count = index + (redraw << REDRAW_SHIFT);
         size_t component = 0;
         if (length->count > 1)
-            component = find_share(length, rng_uniform(seed, 0, purpose, COMPONENT_COUNT + count));
-        double normal = rng_normal(seed, 0, purpose, count);
+            component = find_share(length, rng_uniform(seed, entity, purpose, COMPONENT_COUNT + count));
+        double normal = rng_normal(seed, entity, purpose, count);
         double tokens = rint(numeric_exp(length->ln[component] + length->sigma[component] * normal));
         if (tokens >= (double)length->min && tokens <= (double)length->max)
             return (int64_t)tokens;
@@ -408,30 +409,31 @@ static int64_t draw_lognormals(const struct length *length, uint64_t seed, enum 
           REDRAWS_MAX);
 }
 
-static int64_t draw_percentiles(const struct length *length, uint64_t seed, enum rng_purpose purpose,
-                                uint64_t index)
+static int64_t draw_percentiles(const struct length *length, uint64_t seed, uint32_t entity,
+                                enum rng_purpose purpose, uint64_t index)
 {
-    double u = rng_uniform(seed, 0, purpose, index);
+    double u = rng_uniform(seed, entity, purpose, index);
     size_t above = find_share(length, u); /* >= 1, as the first share is 0 < u */
     double low = length->ln[above - 1], high = length->ln[above];
     double part = (u - length->share[above - 1]) / (length->share[above] - length->share[above - 1]);
     return (int64_t)rint(numeric_exp(low + (high - low) * part));
 }
 
-int64_t length_draw(const struct length *length, uint64_t seed, enum rng_purpose purpose, uint64_t index)
+int64_t length_draw(const struct length *length, uint64_t seed, uint32_t entity, enum rng_purpose purpose,
+                    uint64_t index)
 {
     switch (length->kind) {
     case LENGTH_FIXED:
         return length->min;
     case LENGTH_UNIFORM:
         return length->min +
-               (int64_t)draw_below((uint64_t)(length->max - length->min + 1), seed, purpose, index);
+               (int64_t)draw_below((uint64_t)(length->max - length->min + 1), seed, entity, purpose, index);
     case LENGTH_LOGNORMALS:
-        return draw_lognormals(length, seed, purpose, index);
+        return draw_lognormals(length, seed, entity, purpose, index);
     case LENGTH_EMPIRICAL:
-        return length->values[draw_below(length->count, seed, purpose, index)];
+        return length->values[draw_below(length->count, seed, entity, purpose, index)];
     case LENGTH_PERCENTILES:
-        return draw_percentiles(length, seed, purpose, index);
+        return draw_percentiles(length, seed, entity, purpose, index);
     }
     CHECK(false, "unknown kind of length");
 }

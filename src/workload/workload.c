@@ -15,7 +15,7 @@
 #define READER_NAMES_MAX 64
 
 struct settings {
-    const struct node *trace, *synthetic;
+    const struct node *trace, *synthetic, *sessions;
     double rate_scale;
     int64_t max_requests;
     double start_s, duration_s;
@@ -37,8 +37,9 @@ struct synthetic_settings {
 static const struct option workload_rows[] = {
     {"trace", OPTION_NODE, "null", 0, 0, NULL, AT(trace), "requests from a file: {\"format\", \"path\", ..}"},
     {"synthetic", OPTION_NODE, "null", 0, 0, NULL, AT(synthetic), "requests from distributions"},
+    {"sessions", OPTION_NODE, "null", 0, 0, NULL, AT(sessions), "conversations of several turns"},
     {"rate_scale", OPTION_NUMBER, "1", 1e-6, 1e6, NULL, AT(rate_scale),
-     "divides the times between requests: 2 is twice the load"},
+     "divides the times between requests (of sessions: between their begins): 2 is twice the load"},
     {"max_requests", OPTION_INTEGER, "0", 0, 1e15, NULL, AT(max_requests), "only the first of them (0: all)"},
     {"start_s", OPTION_NUMBER, "0", 0, 1e9, NULL, AT(start_s),
      "begin of the window of a trace, in its own time from its first request; the run's time 0"},
@@ -48,8 +49,8 @@ static const struct option workload_rows[] = {
      "visible limit of output tokens where a request has none of its own, at least its output (0: its "
      "output)"},
 };
-OPTION_TABLE(workload_options, "workload", "where requests come from: exactly one of trace and synthetic",
-             workload_rows);
+OPTION_TABLE(workload_options, "workload",
+             "where requests come from: exactly one of trace, synthetic and sessions", workload_rows);
 
 static const struct option trace_rows[] = {
     {"format", OPTION_STRING, NULL, 0, 0, NULL, offsetof(struct trace_settings, format),
@@ -77,27 +78,6 @@ static const struct option synthetic_rows[] = {
      "list: share of each class of priority, class 0, the most urgent, first (null: all are of class 0)"},
 };
 OPTION_TABLE(workload_synthetic_options, "synthetic", "requests from distributions", synthetic_rows);
-
-struct workload {
-    int64_t count;
-    int64_t last_send_ns;
-    uint64_t seed;
-    double rate_scale;
-    int64_t max_tokens;
-    struct trace trace;
-    int64_t start_ns, duration_ns; /* the window of a trace; duration 0: no end */
-    uint64_t rows_hash;            /* of the rows that will be given, as they were checked */
-    char *path;                    /* as written; NULL: synthetic */
-    struct length prompt, output;
-    struct arrivals arrivals;
-    struct priorities priorities;
-    int64_t highest_class; /* of a trace */
-    /* What was given so far. */
-    int64_t given;
-    int64_t before_ns; /* generators: time of the request before, not scaled */
-    uint64_t given_hash;
-    int64_t longer_than, longer; /* tokens, requests */
-};
 
 bool workload_given(const struct node *node)
 {
@@ -254,14 +234,19 @@ static bool create_trace(struct workload *workload, const struct node *node, con
 /* --- generators
  * ---------------------------------------------------------------------------------------------- */
 
-/* Settings of the workload that mean nothing for these arrivals. */
-static bool check_synthetic(const struct workload *workload, const struct node *node,
-                            const struct settings *settings, struct error *error)
+/* What a generator makes, in the words of its messages. */
+struct noun {
+    const char *generator, *plural, *key;
+};
+
+/* Settings of the workload that mean nothing for these arrivals of so many. */
+static bool check_arrivals(const struct arrivals *arrivals, int64_t count, const struct noun *noun,
+                           const struct node *node, const struct settings *settings, struct error *error)
 {
     if (settings->start_s > 0 || settings->duration_s > 0)
         return node_error(node_get(node, settings->start_s > 0 ? "start_s" : "duration_s"), error,
-                          "a synthetic workload has no window: remove it, and set synthetic.requests");
-    if (!arrivals_have_rate(&workload->arrivals)) {
+                          "%s no window: remove it, and set %s", noun->generator, noun->key);
+    if (!arrivals_have_rate(arrivals)) {
         if (settings->rate_scale != 1)
             return node_error(
                 node_get(node, "rate_scale"), error,
@@ -269,17 +254,16 @@ static bool check_synthetic(const struct workload *workload, const struct node *
                 "arrivals");
         return true;
     }
-    double rate = workload->arrivals.rate_per_s * settings->rate_scale;
-    if (rate < RATE_MIN_PER_S || (double)workload->count / rate > SPAN_MAX_S)
+    double rate = arrivals->rate_per_s * settings->rate_scale;
+    if (rate < RATE_MIN_PER_S || (double)count / rate > SPAN_MAX_S)
         return node_error(node, error,
-                          "%lld requests at %g per second take over %g s or are slower than %g per "
-                          "second: raise rate_per_s or lower requests",
-                          (long long)workload->count, rate, SPAN_MAX_S, RATE_MIN_PER_S);
+                          "%lld %s at %g per second take over %g s or are slower than %g per "
+                          "second: raise rate_per_s or lower %s",
+                          (long long)count, noun->plural, rate, SPAN_MAX_S, RATE_MIN_PER_S, noun->plural);
     return true;
 }
 
-/* A generator's time as it is sent. */
-static int64_t scaled(const struct workload *workload, int64_t time_ns)
+int64_t workload_scaled(const struct workload *workload, int64_t time_ns)
 {
     int64_t scaled_ns = 0;
     CHECK(scale_time(time_ns, workload->rate_scale, &scaled_ns), "synthetic times beyond 292 years");
@@ -297,12 +281,30 @@ static bool create_synthetic(struct workload *workload, const struct node *node,
         !priorities_parse(synthetic.priority_shares, &workload->priorities, error))
         return false;
     workload->count = synthetic.requests;
-    if (!check_synthetic(workload, node, settings, error))
+    static const struct noun noun = {"a synthetic workload has", "requests", "synthetic.requests"};
+    if (!check_arrivals(&workload->arrivals, workload->count, &noun, node, settings, error))
         return false;
     if (settings->max_requests > 0 && settings->max_requests < workload->count)
         workload->count = settings->max_requests;
     workload->last_send_ns =
-        scaled(workload, arrivals_last_ns(&workload->arrivals, workload->seed, workload->count));
+        workload_scaled(workload, arrivals_last_ns(&workload->arrivals, workload->seed, workload->count));
+    return true;
+}
+
+static bool create_sessions(struct workload *workload, const struct node *node,
+                            const struct settings *settings, struct error *error)
+{
+    static const struct noun noun = {"sessions have", "sessions", "sessions.count"};
+    struct dialogues *dialogues = &workload->dialogues;
+    if (settings->max_requests > 0)
+        return node_error(node_get(node, "max_requests"), error,
+                          "sessions have all their turns: remove it, and set sessions.count");
+    if (!dialogues_parse(settings->sessions, workload->seed, dialogues, &workload->count, error) ||
+        !check_arrivals(&dialogues->arrivals, dialogues->count, &noun, node, settings, error))
+        return false;
+    int64_t begin_ns =
+        workload_scaled(workload, arrivals_last_ns(&dialogues->arrivals, workload->seed, dialogues->count));
+    workload->last_send_ns = begin_ns > 0 ? begin_ns : SIMTIME_NEVER;
     return true;
 }
 
@@ -314,13 +316,17 @@ static bool create(struct workload *workload, const struct node *node, struct er
     struct settings settings = {0};
     if (!option_parse(&workload_options, node, &settings, error))
         return false;
-    bool trace = workload_given(settings.trace);
-    if (trace == workload_given(settings.synthetic))
-        return node_error(node, error, "expected exactly one of \"trace\" and \"synthetic\", found %s",
-                          trace ? "both" : "none");
+    bool trace = workload_given(settings.trace), sessions = workload_given(settings.sessions);
+    int found = trace + sessions + workload_given(settings.synthetic);
+    if (found != 1)
+        return node_error(node, error,
+                          "expected exactly one of \"trace\", \"synthetic\" and \"sessions\", found %d",
+                          found);
     workload->rate_scale = settings.rate_scale;
     workload->max_tokens = settings.max_tokens;
     workload->longer_than = INT64_MAX;
+    if (sessions)
+        return create_sessions(workload, node, &settings, error);
     return (trace ? create_trace : create_synthetic)(workload, node, &settings, error);
 }
 
@@ -344,6 +350,9 @@ void workload_free(struct workload *workload)
     length_clear(&workload->prompt);
     length_clear(&workload->output);
     priorities_clear(&workload->priorities);
+    dialogues_clear(&workload->dialogues);
+    mem_free(workload->sessions);
+    mem_free(workload->free_clients);
     mem_free(workload->path);
     mem_free(workload);
 }
@@ -380,6 +389,7 @@ static void give_trace(struct workload *workload, struct workload_request *reque
     request->max_tokens = row.max_tokens;
     request->priority = row.priority;
     request->session = row.session;
+    request->turn = 0;
     request->hashes = row.hashes;
     request->hash_count = full_blocks(workload, &row);
 }
@@ -389,14 +399,32 @@ static void give_synthetic(struct workload *workload, struct workload_request *r
     uint64_t index = (uint64_t)workload->given;
     workload->before_ns =
         arrivals_time_ns(&workload->arrivals, workload->seed, workload->given, workload->before_ns);
-    request->send_ns = scaled(workload, workload->before_ns);
-    request->prompt_tokens = length_draw(&workload->prompt, workload->seed, RNG_PROMPT_TOKENS, index);
-    request->output_tokens = length_draw(&workload->output, workload->seed, RNG_OUTPUT_TOKENS, index);
+    request->send_ns = workload_scaled(workload, workload->before_ns);
+    request->prompt_tokens = length_draw(&workload->prompt, workload->seed, 0, RNG_PROMPT_TOKENS, index);
+    request->output_tokens = length_draw(&workload->output, workload->seed, 0, RNG_OUTPUT_TOKENS, index);
     request->max_tokens = 0;
     request->priority = priorities_draw(&workload->priorities, workload->seed, index);
     request->session = -1;
+    request->turn = 0;
     request->hashes = NULL;
     request->hash_count = 0;
+}
+
+/* One session after another, as no client would send them. */
+static void give_turn(struct workload *workload, struct workload_request *request)
+{
+    if (workload->walked.turn == workload->walked.turns)
+        workload->walked = dialogues_begin(&workload->dialogues, workload->walked_count++);
+    dialogues_turn(&workload->dialogues, &workload->walked, request);
+}
+
+void workload_finish(struct workload *workload, struct workload_request *request)
+{
+    if (request->max_tokens == 0)
+        request->max_tokens = workload->max_tokens;
+    if (request->max_tokens < request->output_tokens)
+        request->max_tokens = request->output_tokens;
+    workload->longer += request->prompt_tokens + request->output_tokens > workload->longer_than;
 }
 
 bool workload_next(struct workload *workload, struct workload_request *request)
@@ -405,13 +433,11 @@ bool workload_next(struct workload *workload, struct workload_request *request)
         return false;
     if (workload->path)
         give_trace(workload, request);
+    else if (workload->dialogues.count > 0)
+        give_turn(workload, request);
     else
         give_synthetic(workload, request);
-    if (request->max_tokens == 0)
-        request->max_tokens = workload->max_tokens;
-    if (request->max_tokens < request->output_tokens)
-        request->max_tokens = request->output_tokens;
-    workload->longer += request->prompt_tokens + request->output_tokens > workload->longer_than;
+    workload_finish(workload, request);
     workload->given++;
     return true;
 }
@@ -424,29 +450,22 @@ int64_t workload_count(const struct workload *workload)
 int64_t workload_hash_tokens(const struct workload *workload)
 {
     const struct trace *trace = &workload->trace;
+    if (workload->dialogues.count > 0)
+        return workload->dialogues.block_tokens;
     return trace->reader && trace->reader->hash_tokens ? trace->reader->hash_tokens(trace->state) : 0;
 }
 
 int64_t workload_classes(const struct workload *workload)
 {
-    int64_t shares = (int64_t)workload->priorities.count;
+    const struct priorities *priorities =
+        workload->dialogues.count > 0 ? &workload->dialogues.priorities : &workload->priorities;
+    int64_t shares = (int64_t)priorities->count;
     return shares > workload->highest_class + 1 ? shares : workload->highest_class + 1;
 }
 
 int64_t workload_last_send_ns(const struct workload *workload)
 {
     return workload->arrivals.users > 0 ? SIMTIME_NEVER : workload->last_send_ns;
-}
-
-int64_t workload_users(const struct workload *workload)
-{
-    return workload->arrivals.users;
-}
-
-int64_t workload_think_ns(const struct workload *workload, uint64_t index)
-{
-    CHECK(workload->arrivals.users > 0, "think times belong to closed loops");
-    return arrivals_think_ns(&workload->arrivals, workload->seed, index);
 }
 
 void workload_count_longer(struct workload *workload, int64_t tokens)

@@ -166,6 +166,8 @@ class Verdict(Folder):
         self.assertIn(
             "3 of 200 requests were refused (1 too long for the model, 2 for the KV cache)", text
         )
+        self.a.summary.update(refused_session=4)
+        self.assertIn("2 for the KV cache, 4 later turns", "\n".join(verdict.report(self.a)))
         self.assertIn("most time in decode", text)
         self.assertIn(
             "Pool unified (4x4 h100-sxm tp4) is busy 75.00 % of the time and takes 6.400 kW;", text

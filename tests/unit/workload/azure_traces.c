@@ -17,10 +17,10 @@ static struct workload *load(const char *path)
 static void test_conv(void)
 {
     static const struct workload_request first[] = {
-        {0, 374, 44, 44, 0, -1, NULL, 0},
-        {4314579000, 396, 109, 109, 0, -1, NULL, 0},
-        {4541877000, 879, 55, 55, 0, -1, NULL, 0},
-        {4710427000, 91, 16, 16, 0, -1, NULL, 0},
+        {0, 374, 44, 44, 0, -1, 0, NULL, 0},
+        {4314579000, 396, 109, 109, 0, -1, 0, NULL, 0},
+        {4541877000, 879, 55, 55, 0, -1, 0, NULL, 0},
+        {4710427000, 91, 16, 16, 0, -1, 0, NULL, 0},
     };
     struct workload *workload = load(conv);
     struct workload_request request, last = {0};

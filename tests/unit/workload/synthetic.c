@@ -291,8 +291,8 @@ static void test_many(void)
 
 static void test_refused(void)
 {
-    support_refused("{}", "expected exactly one of \"trace\" and \"synthetic\", found none");
-    support_refused("{\"trace\": {}, \"synthetic\": {}}", "found both");
+    support_refused("{}", "expected exactly one of \"trace\", \"synthetic\" and \"sessions\", found 0");
+    support_refused("{\"trace\": {}, \"synthetic\": {}}", "found 2");
     support_refused("{\"synthetic\": {" LENGTHS ", \"requests\": 5}}", "arrivals");
     support_refused("{\"synthetic\": {" LENGTHS ", \"requests\": 0, \"arrivals\": \"all-at-once\"}}",
                     "requests");
