@@ -54,7 +54,7 @@ enum serving_message {
     MESSAGE_KV_DONE,   /* fabric -> both ends: words of enum kv_done_word */
     MESSAGE_REPORT,    /* instance -> router: words of enum report_word */
     MESSAGE_ENDED      /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
-     whether it was refused */
+                        * whether it was refused */
 };
 
 /* A place in an instance: member << 32 | slot. */

@@ -59,7 +59,7 @@ bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct erro
     if (hash_tokens == 0 && (prefix_policy(plan, false) || prefix_policy(plan, true)))
         log_warning(
             "router policy prefix-affinity is least-requests here: requests of this workload do not say what "
-            "their blocks hold (traces of format mooncake do)");
+            "their blocks hold (traces of format mooncake and sessions do)");
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct kv_config *kv = &plan->pools[i].kv;
         const struct node *node = plan->pools[i].kv_node;
