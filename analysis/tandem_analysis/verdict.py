@@ -297,13 +297,19 @@ def _capped(result: Result, of: str = "") -> list[str]:
 
 
 def _refused(result: Result) -> str:
-    names = ("refused", "requests", "refused_model_length", "refused_kv_capacity")
-    refused, requests, length, capacity = (units.count_text(result.value(name)) for name in names)
-    later = result.summary.get("refused_session", 0)
-    turns = f", {units.count_text(later)} later turns of their sessions" if later else ""
+    words = {
+        "model_length": "too long for the model",
+        "kv_capacity": "for the KV cache",
+        "queue_full": "by a full queue",
+        "deadline": "not scheduled in time",
+        "session": "later turns of their sessions",
+    }
+    refused, requests = (units.count_text(result.value(name)) for name in ("refused", "requests"))
+    counts = {word: result.summary.get(f"refused_{reason}", 0) for reason, word in words.items()}
+    reasons = [f"{units.count_text(count)} {word}" for word, count in counts.items() if count > 0]
     return (
-        f"{refused} of {requests} requests were refused ({length} too long for the model, "
-        f"{capacity} for the KV cache{turns}); the latencies leave them out."
+        f"{refused} of {requests} requests were refused ({', '.join(reasons)}); "
+        "the latencies leave them out."
     )
 
 

@@ -30,12 +30,13 @@ struct wire_end {
 };
 
 struct handoff_config {
-    int first_token;         /* enum first_token */
-    int reserve;             /* enum reserve_when */
-    int reserve_tokens;      /* enum reserve_tokens */
-    int64_t headroom_tokens; /* RESERVE_HEADROOM: left free for each request */
-    int overlap;             /* enum overlap */
-    int recompute_at;        /* enum recompute_at */
+    int first_token;                  /* enum first_token */
+    int reserve;                      /* enum reserve_when */
+    int reserve_tokens;               /* enum reserve_tokens */
+    int64_t headroom_tokens;          /* RESERVE_HEADROOM: left free for each request */
+    int overlap;                      /* enum overlap */
+    int recompute_at;                 /* enum recompute_at */
+    int64_t local_prefill_max_tokens; /* of prompts that decode instances compute themselves; 0: none */
 };
 
 #endif

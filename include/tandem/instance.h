@@ -28,6 +28,7 @@ struct caching_config {
     int64_t tier_blocks[PREFIX_TIERS]; /* room of those below the GPUs, of a member, in such blocks */
     double ns_per_block[PREFIX_TIERS]; /* from there to all GPUs at the same time */
     double hit_share;                  /* of a prompt that is in the cache whatever it is */
+    bool reports;                      /* the router is told what comes and goes */
 };
 
 /* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members

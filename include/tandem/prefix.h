@@ -27,6 +27,12 @@ struct prefix_idle {
     int64_t count;
 };
 
+/* A block came to the cache, or left all of its tiers. */
+struct prefix_change {
+    uint64_t hash;
+    uint64_t held; /* 1: it came */
+};
+
 struct prefix {
     struct prefix_block *blocks;
     size_t count, capacity; /* of blocks that were ever there at one time */
@@ -37,6 +43,9 @@ struct prefix {
     struct prefix_idle idle[PREFIX_TIERS];
     int64_t room[PREFIX_TIERS];     /* most blocks of it; the GPU's room is the caller's to know */
     uint64_t evicted[PREFIX_TIERS]; /* blocks that left it for want of room */
+    bool logs;                      /* the caller wants the changes, and takes them away: change_count = 0 */
+    struct prefix_change *changes;
+    size_t change_count, change_capacity;
 };
 
 /* Nothing is held. Room of host and SSD in blocks; 0: there is no such tier. Caller: prefix_clear. */

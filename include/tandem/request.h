@@ -52,7 +52,8 @@ enum serving_message {
     MESSAGE_PUSH,    /* prefill -> fabric: the same; body, where layers are sent: two times, for the fabric */
     MESSAGE_PREFILLED, /* prefill -> decode that has reserved: word 0 is the place, body the request */
     MESSAGE_KV_DONE,   /* fabric -> both ends: words of enum kv_done_word */
-    MESSAGE_REPORT,    /* instance -> router: words of enum report_word */
+    MESSAGE_REPORT,    /* instance -> router: words of enum report_word; body, where caches changed: its tail
+                        * is struct prefix_change, in order */
     MESSAGE_ENDED      /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
                         * whether it was refused */
 };

@@ -28,8 +28,18 @@ enum router_load {
 
 /* Weights of the policy `weighted`, by score. */
 struct router_weights {
-    double requests, tokens, kv;
+    double requests, tokens, kv, prefix;
 };
+
+/* When the policy `cache-aware` looks at contents. */
+struct router_balance {
+    double cache_threshold; /* share of the prompt that has to be there */
+    int64_t abs_threshold;  /* loads are out of balance where the most requests are more than the fewest by */
+    double rel_threshold;   /* more than this, and more than so many times as many */
+};
+
+/* How the router knows what an instance's cache holds. */
+enum router_contents { ROUTER_DISPATCHES, ROUTER_REPORTS };
 
 /* The instances that a request could go to, as the router knows them. */
 struct router_view {
@@ -42,6 +52,9 @@ struct router_view {
     const struct router_weights *weights;
     uint64_t prefix; /* names the request's first blocks; 0: it has none */
     double prefix_bound;
+    int64_t prompt_tokens;
+    const int64_t *held_tokens; /* of the prompt's first, those that each instance is taken to hold */
+    const struct router_balance *balance;
 };
 
 struct router_policy {
@@ -51,6 +64,7 @@ struct router_policy {
     bool draws;    /* asks for the random number, which is 0 otherwise */
     bool sessions; /* asks for previous */
     bool prefixes; /* asks for prefix, which is 0 otherwise */
+    bool contents; /* asks for held_tokens; `weighted` only where that score has a weight */
     bool weighted; /* asks for weights, which then have to be given; uses those loads alone that have one */
     /* Index of the chosen instance. Only view and the random draw (seeded by the request) may matter. */
     uint32_t (*choose)(const struct router_view *view, uint64_t random);
@@ -65,6 +79,9 @@ struct router_config {
     struct router_weights weights;
     int64_t prefix_blocks; /* that prefix is of */
     double prefix_bound;   /* most requests of an instance that is chosen by it, relative to the mean */
+    int contents;          /* enum router_contents */
+    int64_t index_blocks;  /* most that are remembered of an instance by dispatches; 0: what its GPUs hold */
+    struct router_balance balance;
     int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
     int64_t max_queued_requests;       /* that the router holds; 0: no limit */
     const struct node *deadline_node;
@@ -90,6 +107,9 @@ const struct router_policy *router_policy_of(const struct router_config *config,
 /* The loads that it uses, as bits 1 << ROUTER_x: of `weighted` those that have a weight. */
 unsigned router_uses(const struct router_config *config, bool handoffs);
 
+/* Whether it asks what instances hold. */
+bool router_looks_at_contents(const struct router_config *config, bool handoffs);
+
 /* Uniform in [0, count) from 64 random bits: the bias is below count / 2^64. */
 static inline uint64_t router_pick(uint64_t random, uint64_t count)
 {
@@ -107,14 +127,15 @@ struct router_cluster {
     const uint32_t *entries; /* their entities */
     uint32_t decode_count;   /* 0 without a decode pool */
     const uint32_t *decodes;
-    const struct router_kv *kv; /* by entity; NULL where no policy compares KV */
+    const struct router_kv *kv; /* by entity; NULL where no policy compares KV or asks for contents */
     int64_t latency_ns;         /* control latency L */
     int64_t max_model_len;      /* 0: no limit */
     /* Largest prompt that fits the smallest entry instance, and largest prompt + output - 1 that fits where
      * it decodes. */
     int64_t entry_max_tokens, decode_max_tokens;
     struct handoff_config handoff;
-    bool keeps_hashes; /* requests carry the hashes of their blocks */
+    bool keeps_hashes;   /* requests carry the hashes of their blocks */
+    int64_t hash_tokens; /* of a block that has one; 0: they have none */
     uint64_t seed;
 };
 

@@ -17,6 +17,7 @@ void prefix_clear(struct prefix *prefix)
 {
     mem_free(prefix->blocks);
     mem_free(prefix->buckets);
+    mem_free(prefix->changes);
     *prefix = (struct prefix){0};
 }
 
@@ -106,6 +107,14 @@ static void idle_remove(struct prefix *prefix, uint32_t block)
 /* --- what sequences do
  * ---------------------------------------------------------------------------------------- */
 
+static void log_change(struct prefix *prefix, uint64_t hash, bool held)
+{
+    if (prefix->change_count == prefix->change_capacity)
+        prefix->changes = mem_grow(prefix->changes, &prefix->change_capacity, prefix->change_count + 1,
+                                   sizeof *prefix->changes);
+    prefix->changes[prefix->change_count++] = (struct prefix_change){hash, held};
+}
+
 uint32_t prefix_add(struct prefix *prefix, uint64_t hash)
 {
     CHECK(prefix_find(prefix, hash) == PREFIX_NONE, "the block %llx is there already",
@@ -124,6 +133,8 @@ uint32_t prefix_add(struct prefix *prefix, uint64_t hash)
     prefix->blocks[block] = (struct prefix_block){.hash = hash, .references = 1, .tier = PREFIX_GPU};
     bucket_insert(prefix, block);
     prefix->held++;
+    if (prefix->logs)
+        log_change(prefix, hash, true);
     return block;
 }
 
@@ -149,6 +160,8 @@ bool prefix_release(struct prefix *prefix, uint32_t block)
 static void drop(struct prefix *prefix, uint32_t block)
 {
     bucket_remove(prefix, block);
+    if (prefix->logs)
+        log_change(prefix, prefix->blocks[block].hash, false);
     prefix->blocks[block].next = prefix->free;
     prefix->free = block;
     prefix->held--;

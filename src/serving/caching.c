@@ -3,6 +3,8 @@
  * filled although another sequence had such a block already is its own alone, and has no name. */
 #include "internal.h"
 
+#include <string.h>
+
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -16,6 +18,7 @@ void caching_init(struct instance *instance)
     instance->caching.prefix = mem_array(1, sizeof(struct prefix));
     prefix_init(instance->caching.prefix, caching->tier_blocks[PREFIX_HOST],
                 caching->tier_blocks[PREFIX_SSD]);
+    instance->caching.prefix->logs = caching->reports;
     kv_share(&instance->kv, instance->caching.prefix, caching->hash_tokens / instance->kv.block_tokens);
 }
 
@@ -186,4 +189,24 @@ int64_t caching_loaded_ns(struct instance *instance)
         (double)loaded[PREFIX_HOST] * each_ns[PREFIX_HOST] + (double)loaded[PREFIX_SSD] * each_ns[PREFIX_SSD];
     loaded[PREFIX_HOST] = loaded[PREFIX_SSD] = 0;
     return simtime_from_ns(total_ns);
+}
+
+void *caching_report(struct instance *const *members, size_t count)
+{
+    struct engine *engine = members[0]->engine;
+    size_t total = 0;
+    for (size_t i = 0; i < count; i++)
+        total += members[i]->caching.prefix->change_count;
+    if (total == 0)
+        return NULL;
+    void *body = engine_body_new(engine);
+    struct prefix_change *changes = engine_body_extend(engine, body, total * sizeof *changes);
+    for (size_t i = 0; i < count; i++) {
+        struct prefix *prefix = members[i]->caching.prefix;
+        if (prefix->change_count > 0)
+            memcpy(changes, prefix->changes, prefix->change_count * sizeof *changes);
+        changes += prefix->change_count;
+        prefix->change_count = 0;
+    }
+    return body;
 }

@@ -21,6 +21,11 @@ bool handoff_stays(const struct handoff_config *config, const struct request *re
            request->output_tokens == request->generated_tokens + 1;
 }
 
+bool handoff_local(const struct handoff_config *config, const struct request *request)
+{
+    return request->prompt_tokens <= config->local_prefill_max_tokens;
+}
+
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -213,11 +218,20 @@ static bool reservation_fits(struct instance *instance, uint32_t slot, int64_t b
     return false;
 }
 
+bool handoff_before(const struct instance *instance)
+{
+    if (instance->offered.count == 0)
+        return false;
+    const struct sequence *offered = &instance->sequences[ring_front(&instance->offered)];
+    const struct sequence *waiting = &instance->sequences[waiting_first(instance)];
+    return waiting->stall_start_ns < 0 && offered->request->stage_ns <= waiting->request->stage_ns;
+}
+
 void handoff_reserve(struct instance *instance, int64_t now_ns)
 {
     const struct scheduler_limits *limits = &instance->config->limits;
-    while (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0 &&
-           instance->running < limits->max_num_seqs) {
+    while (instance->offered.count > 0 && (instance->waiting_count == 0 || handoff_before(instance)) &&
+           instance->swapped.count == 0 && instance->running < limits->max_num_seqs) {
         uint32_t slot = ring_front(&instance->offered);
         struct sequence *sequence = &instance->sequences[slot];
         if (instance->config->caching.on)
@@ -234,6 +248,7 @@ void handoff_reserve(struct instance *instance, int64_t now_ns)
         instance->moving++;
         sequence->request->row.decode_queue_ns += request_stage(sequence->request, now_ns);
         grant(instance, slot, now_ns);
+        instance->schedule.handed = instance->waiting_count > 0;
     }
 }
 

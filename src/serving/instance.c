@@ -35,7 +35,8 @@ void instance_report(struct instance *const *members, size_t count, int64_t now_
         member->report_due = false;
     }
     engine_send(first->engine, first->entity, ENTITY_ROUTER, now_ns + first->config->latency_ns,
-                MESSAGE_REPORT, words, NULL);
+                MESSAGE_REPORT, words,
+                first->config->caching.reports ? caching_report(members, count) : NULL);
     first->next_report_ns = now_ns + first->config->report_interval_ns;
 }
 

@@ -125,6 +125,7 @@ struct schedule {
     int64_t used_blocks;         /* when it was begun */
     int64_t decodes;             /* planned one by one so far */
     bool decode;                 /* the decode batch takes part */
+    bool handed;                 /* hand-offs got blocks before prompts that wait */
     bool grown;                  /* sequences were moved to longer places */
     bool padding;                /* a static batch is made: places come when all of it is known */
     bool short_of_room;          /* a running prompt sits out: its activations do not fit */
@@ -400,6 +401,9 @@ static inline int64_t caching_load_ns(struct instance *instance)
 {
     return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
 }
+/* What came to the caches of a replica's members and left them since the last call, as the body of a report;
+ * NULL: nothing did. */
+void *caching_report(struct instance *const *members, size_t count);
 
 /* swap.c: preemption by swapping */
 /* The victim, out of all lists, whose blocks were just given back, goes to the host if that has room: false
@@ -437,6 +441,8 @@ void iteration_finish(struct instance *instance, int64_t now_ns);
 int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request);
 /* Whether its next token is the last and prefill's: it ends there and needs no decode instance. */
 bool handoff_stays(const struct handoff_config *config, const struct request *request);
+/* Whether a prompt is so short that a decode instance computes it. */
+bool handoff_local(const struct handoff_config *config, const struct request *request);
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
 /* Prefill role, blocks reserved: opens a flow for so many first tokens, or the full blocks of them, less what
@@ -444,6 +450,9 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
  */
 void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns,
                   int64_t now_ns);
+/* Decode role, of prompts that it computes itself, at least one of which waits: whether a hand-off came
+ * before the first, which was not preempted. */
+bool handoff_before(const struct instance *instance);
 /* Decode role: a hand-off came; blocks are reserved for offered ones; KV has come; ready ones join the batch.
  */
 void handoff_receive(struct instance *instance, struct request *request, int64_t now_ns);

@@ -196,11 +196,12 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     if (!schedule_any(schedule)) {
         /* The only running sequence preempted itself: its seat is for one whose KV has come, at once; or for
          * itself, if no second place was long enough but the one that it left is; or its blocks are for
-         * others, if it has gone back to prefill. */
+         * others, if it has gone back to prefill. Or hand-offs had to get blocks first. */
         instance->boundary_due =
-            schedule->preempted > 0 &&
-            (instance->ready.count > 0 || instance->kv.placed ||
-             (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0));
+            schedule->handed ||
+            (schedule->preempted > 0 &&
+             (instance->ready.count > 0 || instance->kv.placed ||
+              (instance->offered.count > 0 && instance->waiting_count == 0 && instance->swapped.count == 0)));
         return false;
     }
     if (instance->config->no_cache && schedule->decode)
@@ -243,7 +244,7 @@ static void prompt_complete(struct instance *instance, uint32_t slot, int64_t no
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
     bool prefills = instance->config->role == ROLE_PREFILL;
-    bool first_time = request->generated_tokens == 0 && instance->config->role == ROLE_UNIFIED;
+    bool first_time = request->generated_tokens == 0 && !prefills && request->row.decode_instance < 0;
     partial_remove(instance, slot);
     sequence->cached_tokens = sequence->known_tokens;
     if (first_time || prefills) {

@@ -30,7 +30,7 @@ static bool only_decodes(const struct instance *instance)
     const struct schedule *schedule = &instance->schedule;
     const struct kv *kv = &instance->kv;
     return schedule->decode && schedule->item_count == 0 && schedule->parked_count == 0 &&
-           schedule->preempted == 0 && schedule->returned == 0 && !schedule->grown &&
+           schedule->preempted == 0 && schedule->returned == 0 && !schedule->grown && !schedule->handed &&
            instance->partial_count == 0 &&
            (kv->placed ? !(instance->unplaced && instance->stopped) : kv->alloc_ns == 0);
 }

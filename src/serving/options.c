@@ -78,19 +78,36 @@ static const struct option scheduler_rows[] = {
 static OPTION_TABLE(scheduler_table, "scheduler", "the batch scheduler of a pool's instances",
                     scheduler_rows);
 
+/* Defaults of cache-aware: RouterArgs of SGLang's sgl-router (launch_router.py). */
+#define BALANCE(member) offsetof(struct router_config, balance.member)
+static const char *const contents_names[] = {"dispatches", "reports", NULL};
 static const struct option router_rows[] = {
     {"policy", OPTION_CHOICE, "\"least-loaded\"", 0, 0, router_choices,
      offsetof(struct router_config, policy), "how instances are chosen"},
     {"decode_policy", OPTION_CHOICE, "\"same\"", 0, 0, decode_choices,
      offsetof(struct router_config, decode_choice), "how decode instances are chosen; same: by policy"},
     {"weights", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, weights_node),
-     "of the scores of policy weighted: {\"requests\", \"tokens\", \"kv\"}"},
+     "of the scores of policy weighted: {\"requests\", \"tokens\", \"kv\", \"prefix\"}"},
     {"prefix_blocks", OPTION_INTEGER, "2", 1, 1e6, NULL, offsetof(struct router_config, prefix_blocks),
      "prefix-affinity: blocks, as the workload names them, that send a prompt to an instance; where all "
      "begin with one "
      "system prompt, more than that has"},
     {"prefix_bound", OPTION_NUMBER, "1.25", 1, 1e6, NULL, offsetof(struct router_config, prefix_bound),
      "prefix-affinity: most requests of the instance that gets one, relative to the mean"},
+    {"contents", OPTION_CHOICE, "\"dispatches\"", 0, 0, contents_names,
+     offsetof(struct router_config, contents),
+     "cache-aware, weighted: what an instance's cache is taken to hold: what was sent there (SGLang's "
+     "approximate tree), or what it reports (vLLM's KV events)"},
+    {"index_blocks", OPTION_INTEGER, "0", 0, 1 << 30, NULL, offsetof(struct router_config, index_blocks),
+     "contents dispatches: blocks, as the workload names them, remembered of each instance, the least "
+     "recently sent forgotten; 0: as many as its GPUs hold"},
+    {"cache_threshold", OPTION_NUMBER, "0.3", 0, 1, NULL, BALANCE(cache_threshold),
+     "cache-aware: share of a prompt above which the instance that holds it is looked for"},
+    {"balance_abs_threshold", OPTION_INTEGER, "64", 0, 1 << 30, NULL, BALANCE(abs_threshold),
+     "cache-aware: contents do not count where the most requests of an instance are by more than this above "
+     "the fewest, and"},
+    {"balance_rel_threshold", OPTION_NUMBER, "1.5", 1, 1e6, NULL, BALANCE(rel_threshold),
+     "cache-aware: more than so many times the fewest"},
     {"max_requests_per_instance", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
      offsetof(struct router_config, max_requests_per_instance),
      "running and waiting, as the router knows them: more than so many are not sent to an instance, the "
@@ -120,6 +137,8 @@ static const struct option router_weight_rows[] = {
      "of the prompt tokens still to be computed, divided by the most of any instance"},
     {"kv", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, kv),
      "of the share of its KV blocks that is in use"},
+    {"prefix", OPTION_NUMBER, "0", 0, 1e6, NULL, offsetof(struct router_weights, prefix),
+     "of the share of the prompt that its cache is not taken to hold (router.contents)"},
 };
 OPTION_TABLE(router_weight_options, "router-weights", "what counts with router policy weighted",
              router_weight_rows);
@@ -180,7 +199,7 @@ bool router_parse(const struct node *node, struct router_config *config, struct 
     if (!router_policy_of(config, false)->weighted && !router_policy_of(config, true)->weighted)
         return true;
     const struct router_weights *weights = &config->weights;
-    return weights->requests + weights->tokens + weights->kv > 0 ||
+    return weights->requests + weights->tokens + weights->kv + weights->prefix > 0 ||
            node_error(given ? config->weights_node : node, error,
                       "policy 'weighted' needs a weight above 0: set \"weights\", as in "
                       "{\"requests\": 1, \"kv\": 1}");
@@ -201,4 +220,10 @@ unsigned router_uses(const struct router_config *config, bool handoffs)
                         (unsigned)(weights->kv > 0) << ROUTER_KV;
     unsigned uses = policy->weighted ? policy->uses & weighted : policy->uses;
     return !handoffs && config->max_requests_per_instance > 0 ? uses | 1 << ROUTER_REQUESTS : uses;
+}
+
+bool router_looks_at_contents(const struct router_config *config, bool handoffs)
+{
+    const struct router_policy *policy = router_policy_of(config, handoffs);
+    return policy->contents && (!policy->weighted || config->weights.prefix > 0);
 }

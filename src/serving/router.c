@@ -103,6 +103,12 @@ static void refuse(struct router *router, struct request *request, enum row_reas
         client_ended(router, client, true, now_ns);
 }
 
+/* Whether a decode instance computes the prompt itself. */
+static bool is_local(const struct router_cluster *cluster, const struct request *request)
+{
+    return cluster->decode_count > 0 && handoff_local(&cluster->handoff, request);
+}
+
 /* Why a request can never be served, ROW_REASON_NONE when it can. */
 static enum row_reason refusal(const struct router *router, const struct request *request)
 {
@@ -112,8 +118,10 @@ static enum row_reason refusal(const struct router *router, const struct request
         return ROW_REASON_MODEL_LENGTH;
     bool stays = handoff_stays(&cluster->handoff, request);
     bool returns = cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays;
-    if (cluster->decode_count == 0)
-        return prompt + output - 1 > cluster->entry_max_tokens ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
+    if (cluster->decode_count == 0 || is_local(cluster, request)) {
+        int64_t most = cluster->decode_count == 0 ? cluster->entry_max_tokens : cluster->decode_max_tokens;
+        return prompt + output - 1 > most ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
+    }
     if ((returns ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
         (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
@@ -125,9 +133,10 @@ static enum row_reason refusal(const struct router *router, const struct request
 static void dispatch(struct router *router, struct request *request, int64_t now_ns)
 {
     const struct router_cluster *cluster = &router->cluster;
-    uint32_t entity = choose(router, &router->entries, request);
+    bool local = is_local(cluster, request);
+    uint32_t entity = choose(router, local ? &router->decodes : &router->entries, request);
     enum serving_message type = MESSAGE_DISPATCH;
-    if (cluster->decode_count > 0 && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
+    if (cluster->decode_count > 0 && !local && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
         !handoff_stays(&cluster->handoff, request)) {
         request->row.prefill_instance = (int32_t)(entity - ENTITY_FIRST_INSTANCE);
         entity = choose(router, &router->decodes, request);
@@ -147,7 +156,7 @@ static void take_in(struct router *router, struct request *request, int64_t now_
         return;
     }
     request->row.router_ns = now_ns - request->row.arrival_ns;
-    if (targets_have_room(&router->entries)) {
+    if (is_local(&router->cluster, request) || targets_have_room(&router->entries)) {
         dispatch(router, request, now_ns);
         return;
     }
@@ -274,7 +283,9 @@ static void on_message(void *state, struct engine *engine, const struct event *e
     struct request *request = event->body;
     switch (event->type) {
     case MESSAGE_REPORT:
-        targets_report(router->by_entity[event->source], event->words);
+        targets_report(router->by_entity[event->source], event->words, request);
+        if (request)
+            engine_body_free(engine, request);
         if (gate_count(&router->gate) > 0) {
             serve_gate(router, event->time_ns);
             engine_wake(engine, ENTITY_ROUTER, next_time(router));

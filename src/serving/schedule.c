@@ -15,6 +15,7 @@ void schedule_begin(struct schedule *schedule)
     schedule->returned = 0;
     schedule->decode = false;
     schedule->decodes = 0;
+    schedule->handed = false;
     schedule->grown = false;
     schedule->used_blocks = schedule->instance->kv.used_blocks;
     schedule->short_of_room = false;
@@ -132,7 +133,7 @@ static void preempt(struct instance *instance, uint32_t slot)
     if (instance->config->limits.preemption == PREEMPTION_SWAP && swap_out(instance, slot))
         return;
     if (instance->config->handoff.recompute_at == RECOMPUTE_AT_PREFILL &&
-        instance->config->role == ROLE_DECODE) {
+        instance->config->role == ROLE_DECODE && request->row.decode_instance >= 0) {
         handoff_return(instance, slot);
         return;
     }
@@ -351,7 +352,8 @@ int64_t schedule_waiting_chunks(struct schedule *schedule)
     struct instance *instance = schedule->instance;
     int64_t admitted = 0;
     while (instance->waiting_count > 0 && instance->swapped.count == 0 &&
-           instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0) {
+           instance->running < instance->config->limits.max_num_seqs && schedule->budget_tokens > 0 &&
+           !handoff_before(instance)) {
         uint32_t slot = first_waiting(instance);
         const struct sequence *sequence = &instance->sequences[slot];
         int64_t chunk = schedule_chunk(instance, sequence, schedule->budget_tokens);

@@ -62,6 +62,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
 {
     const uint32_t *entities = handoffs ? cluster->decodes : cluster->entries;
     unsigned uses = router_uses(config, handoffs);
+    set->hash_tokens = cluster->hash_tokens;
     set->policy = router_policy_of(config, handoffs);
     set->config = config;
     set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
@@ -76,6 +77,8 @@ void targets_init(struct target_set *set, const struct router_config *config,
         by_entity[entities[i]] = target;
     }
     set->kv_whole = whole_of(set);
+    if (router_looks_at_contents(config, handoffs))
+        contents_init(&set->contents, config, cluster, entities, set->count);
     for (int load = 0; load < ROUTER_LOADS; load++)
         if ((uses >> load & 1) != 0)
             use_load(set, (enum router_load)load, !handoffs && cluster->decode_count > 0);
@@ -89,6 +92,7 @@ void targets_clear(struct target_set *set)
     for (int load = 0; load < ROUTER_LOADS; load++)
         tournament_clear(&set->loads[load]);
     sessions_clear(&set->sessions);
+    contents_clear(&set->contents);
 }
 
 static uint32_t previous_of(const struct target_set *set, int64_t session)
@@ -101,6 +105,10 @@ static uint32_t previous_of(const struct target_set *set, int64_t session)
 static uint64_t prefix_of(const struct target_set *set, const struct request *request)
 {
     size_t blocks = request_hash_count(request), most = (size_t)set->config->prefix_blocks;
+    if (blocks == 0)
+        return 0;
+    size_t whole = (size_t)(request->prompt_tokens / set->hash_tokens); /* others are of the output */
+    blocks = blocks < whole ? blocks : whole;
     if (blocks == 0)
         return 0;
     uint64_t prefix = hash_mix64(request_hashes(request)[(blocks < most ? blocks : most) - 1]);
@@ -118,7 +126,11 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
                                .kv_whole = set->kv_whole,
                                .weights = &set->config->weights,
                                .prefix = policy->prefixes ? prefix_of(set, request) : 0,
-                               .prefix_bound = set->config->prefix_bound};
+                               .prefix_bound = set->config->prefix_bound,
+                               .prompt_tokens = prompt_tokens,
+                               .balance = &set->config->balance};
+    if (set->contents.count > 0)
+        view.held_tokens = contents_held(&set->contents, request);
     uint32_t index = policy->choose(&view, random);
     CHECK(index < set->count, "router policy %s chose instance %u of %u", policy->name, index, set->count);
     const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
@@ -127,6 +139,8 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
     set->next = (index + 1) % set->count;
     if (policy->sessions && session >= 0)
         sessions_set(&set->sessions, session, index);
+    if (set->contents.count > 0)
+        contents_sent(&set->contents, index, request);
     struct target *target = &set->targets[index];
     if (set->used_count > 0)
         ring_push_back(&target->prompts, (uint32_t)prompt_tokens);
@@ -144,9 +158,14 @@ bool targets_have_room(const struct target_set *set)
            tournament_value(requests, tournament_winner_from(requests, 0)) < set->most_requests;
 }
 
-void targets_report(struct target *target, const int64_t *words)
+void targets_report(struct target *target, const int64_t *words, const struct request *body)
 {
     struct target_set *set = target->set;
+    if (body)
+        contents_report(&set->contents, (uint32_t)(target - set->targets), body->hashes.bytes,
+                        body->hashes.count / sizeof(struct prefix_change));
+    if (set->used_count == 0)
+        return; /* of a weight for contents alone */
     for (; target->counted < words[REPORT_RECEIVED]; target->counted++) {
         int64_t prompt_tokens = ring_pop_front(&target->prompts);
         for (uint32_t k = 0; k < set->used_count; k++)

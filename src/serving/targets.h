@@ -2,6 +2,7 @@
 #ifndef TANDEM_SERVING_TARGETS_H
 #define TANDEM_SERVING_TARGETS_H
 
+#include "contents.h"
 #include "internal.h"
 #include "sessions.h"
 
@@ -34,7 +35,9 @@ struct target_set {
     uint32_t count;
     uint32_t next; /* in rotation */
     int64_t kv_whole;
-    int64_t most_requests;    /* that an instance gets, 0: no limit */
+    int64_t hash_tokens;   /* of a block that requests name */
+    int64_t most_requests; /* that an instance gets, 0: no limit */
+    struct contents contents;
     struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
 };
 
@@ -50,7 +53,7 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
 /* Whether any instance may get one more. */
 bool targets_have_room(const struct target_set *set);
 
-/* A report came: words of enum report_word. */
-void targets_report(struct target *target, const int64_t *words);
+/* A report came: words of enum report_word, and the body with what came to its cache and left it, or NULL. */
+void targets_report(struct target *target, const int64_t *words, const struct request *body);
 
 #endif

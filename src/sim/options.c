@@ -162,6 +162,9 @@ static const struct option handoff_rows[] = {
      "of transfer and prefill: none; chunk: what an iteration has computed is sent when it ends; layer: "
      "while it "
      "is computed. Both need reserve before-prefill"},
+    {"local_prefill_max_tokens", OPTION_INTEGER, "0", 0, 1 << 30, NULL, OF(handoff.local_prefill_max_tokens),
+     "prompts of so many tokens at most go to a decode instance at once, which computes them itself; 0: none "
+     "(Dynamo's conditional disaggregation)"},
     {"recompute_at", OPTION_CHOICE, "\"decode\"", 0, 0, recompute_at_names, OF(handoff.recompute_at),
      "where a request that decode preempted is computed again: there, or by a prefill instance, from which "
      "it "

@@ -160,9 +160,10 @@ bool plan_check_prefix(const struct plan_pool *pool, struct error *error);
  */
 bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error);
 
-/* Whether any does or the router asks, so that requests carry hashes; and what its instances are told, tiers
- * with their room of a member and rates, as with swapping. */
+/* Whether any does or the router asks, so that requests carry hashes; whether instances of a pool report what
+ * they hold; and what they are told, tiers with their room of a member and rates, as with swapping. */
 bool plan_shares_blocks(const struct plan *plan);
+bool plan_reports_contents(const struct plan *plan, const struct plan_pool *pool);
 struct caching_config plan_caching(const struct plan *plan, const struct plan_pool *pool,
                                    int64_t hash_tokens);
 

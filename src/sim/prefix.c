@@ -50,19 +50,41 @@ bool plan_check_prefix(const struct plan_pool *pool, struct error *error)
 /* Whether the router looks at them. */
 static bool prefix_policy(const struct plan *plan, bool handoffs)
 {
-    return (!handoffs || plan->disaggregated) && router_policy_of(&plan->router, handoffs)->prefixes;
+    const struct router_config *router = &plan->router;
+    return (!handoffs || plan->disaggregated) &&
+           (router_policy_of(router, handoffs)->prefixes || router_looks_at_contents(router, handoffs));
+}
+
+/* Of the choices that look at what blocks hold, without workloads that say it. */
+static void warn_of_no_hashes(const struct plan *plan, bool handoffs)
+{
+    const struct router_policy *policy = router_policy_of(&plan->router, handoffs);
+    if (policy->weighted)
+        log_warning("router.weights.prefix has no effect: requests of this workload do not say what their "
+                    "blocks hold (traces of format mooncake and sessions do)");
+    else
+        log_warning("router policy %s is least-requests here: requests of this workload do not say what "
+                    "their blocks hold (traces of format mooncake and sessions do)",
+                    policy->name);
 }
 
 /* Pools that share blocks need requests that say what is in theirs. */
 bool plan_check_hashes(const struct plan *plan, int64_t hash_tokens, struct error *error)
 {
-    if (hash_tokens == 0 && (prefix_policy(plan, false) || prefix_policy(plan, true)))
-        log_warning(
-            "router policy prefix-affinity is least-requests here: requests of this workload do not say what "
-            "their blocks hold (traces of format mooncake do)");
+    bool entries = prefix_policy(plan, false), handoffs = prefix_policy(plan, true);
+    if (hash_tokens == 0 && entries)
+        warn_of_no_hashes(plan, false);
+    if (hash_tokens == 0 && handoffs &&
+        !(entries && router_policy_of(&plan->router, false) == router_policy_of(&plan->router, true)))
+        warn_of_no_hashes(plan, true);
     for (size_t i = 0; i < plan->pool_count; i++) {
         const struct kv_config *kv = &plan->pools[i].kv;
         const struct node *node = plan->pools[i].kv_node;
+        bool decode = plan->pools[i].role == ROLE_DECODE;
+        if (!kv->prefix_caching && plan->router.contents == ROUTER_REPORTS &&
+            router_looks_at_contents(&plan->router, decode))
+            log_warning("router.contents 'reports': pool '%s' has none to report without kv.prefix_caching",
+                        plan->pools[i].name);
         if (!kv->prefix_caching)
             continue;
         if (hash_tokens == 0)
@@ -98,13 +120,20 @@ bool plan_shares_blocks(const struct plan *plan)
     return any;
 }
 
+bool plan_reports_contents(const struct plan *plan, const struct plan_pool *pool)
+{
+    return pool->kv.prefix_caching && plan->router.contents == ROUTER_REPORTS &&
+           router_looks_at_contents(&plan->router, pool->role == ROLE_DECODE);
+}
+
 /* Room below the GPUs of a member, and how long a block takes from there, as with swapping. */
 struct caching_config plan_caching(const struct plan *plan, const struct plan_pool *pool, int64_t hash_tokens)
 {
     const struct kv_config *kv = &pool->kv;
     struct caching_config caching = {.on = kv->prefix_caching || kv->prefix_hit_share > 0,
                                      .hash_tokens = kv->prefix_caching ? hash_tokens : 0,
-                                     .hit_share = kv->prefix_hit_share};
+                                     .hit_share = kv->prefix_hit_share,
+                                     .reports = plan_reports_contents(plan, pool)};
     const double gib[PREFIX_TIERS] = {0, kv->host_tier_gib, kv->ssd_tier_gib};
     const double gb_per_s[PREFIX_TIERS] = {0, kv->host_tier_gb_per_s, kv->ssd_tier_gb_per_s};
     double block_bytes = (double)plan_most_kv_bytes(plan, pool) * (double)hash_tokens;

@@ -158,7 +158,8 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0,
+        .reports =
+            router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 || plan_reports_contents(plan, pool),
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
@@ -185,7 +186,7 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
     };
 }
 
-static void make_router(struct run *run)
+static void make_router(struct run *run, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
     struct router_cluster cluster = {
@@ -195,6 +196,7 @@ static void make_router(struct run *run)
         .decode_max_tokens = INT64_MAX,
         .handoff = plan->handoff,
         .keeps_hashes = plan_shares_blocks(plan),
+        .hash_tokens = facts->hash_tokens,
         .seed = (uint64_t)plan->seed,
     };
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
@@ -308,7 +310,7 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
     if (engine_is_local(run->engine, ENTITY_FABRIC))
         make_fabric(run);
     if (engine_is_local(run->engine, ENTITY_ROUTER))
-        make_router(run);
+        make_router(run, facts);
 }
 
 static void open_output(struct run *run, int64_t requests)

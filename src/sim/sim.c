@@ -106,11 +106,12 @@ static void warn_about_refusals(const struct summary *summary)
 {
     if (summary->refused > 0)
         log_warning("%llu of %llu requests were refused: %llu are longer than max_model_len, %llu need more "
-                    "KV blocks than "
-                    "an instance has",
+                    "KV blocks than an instance has, %llu found a queue full, %llu were late",
                     (unsigned long long)summary->refused, (unsigned long long)summary->requests,
                     (unsigned long long)summary->refused_model_length,
-                    (unsigned long long)summary->refused_kv_capacity);
+                    (unsigned long long)summary->refused_kv_capacity,
+                    (unsigned long long)summary->refused_queue_full,
+                    (unsigned long long)summary->refused_deadline);
 }
 
 /* Above that share of busy time at the cap: an iteration that the window cuts can look like it. */

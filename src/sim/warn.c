@@ -123,6 +123,11 @@ static void warn_about_scheduler(const struct plan_pool *pool)
     if (fixed && limits->preemption == PREEMPTION_SWAP)
         log_warning("pool %s: scheduler.preemption has no effect on static batches: nobody is preempted",
                     pool->name);
+    if (fixed && limits->victim != VICTIM_NEWEST)
+        log_warning("pool %s: scheduler.victim has no effect on static batches: nobody is preempted",
+                    pool->name);
+    if (limits->max_queued_requests > 0 && pool->role == ROLE_DECODE)
+        log_warning("pool %s: scheduler.max_queued_requests has no effect in role decode", pool->name);
     if (fixed && (limits->watermark > 0 || limits->watermark_high > 0))
         log_warning("pool %s: scheduler.%s has no effect on static batches: they start with all blocks free",
                     pool->name, limits->watermark > 0 ? "watermark" : "watermark_high");
@@ -211,6 +216,9 @@ static void warn_about_router(const struct plan *plan)
     if (!weighted && router->weights_node && node_type(router->weights_node) != NODE_NULL)
         log_warning("cluster.router.weights has no effect with policy %s",
                     router_policy_of(router, false)->name);
+    if (router->max_queued_requests > 0 && router->max_requests_per_instance == 0)
+        log_warning("cluster.router.max_queued_requests has no effect without max_requests_per_instance: "
+                    "nobody is held");
 }
 
 void plan_warn(const struct plan *plan)

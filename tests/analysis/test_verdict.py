@@ -166,8 +166,14 @@ class Verdict(Folder):
         self.assertIn(
             "3 of 200 requests were refused (1 too long for the model, 2 for the KV cache)", text
         )
-        self.a.summary.update(refused_session=4)
-        self.assertIn("2 for the KV cache, 4 later turns", "\n".join(verdict.report(self.a)))
+        self.a.summary.update(
+            refused=9, refused_model_length=0, refused_queue_full=4, refused_deadline=3, refused_session=5
+        )
+        self.assertIn(
+            "9 of 200 requests were refused (2 for the KV cache, 4 by a full queue, "
+            "3 not scheduled in time, 5 later turns of their sessions)",
+            "\n".join(verdict.report(self.a)),
+        )
         self.assertIn("most time in decode", text)
         self.assertIn(
             "Pool unified (4x4 h100-sxm tp4) is busy 75.00 % of the time and takes 6.400 kW;", text

@@ -2,6 +2,7 @@
 #include "test.h"
 
 #include "experiment.h"
+#include "tandem/scheduler.h"
 
 #define MS INT64_C(1000000)
 
@@ -88,6 +89,25 @@ static void test_two_instances(void)
     }
 }
 
+/* Request 1 of one token leaves instance 1 at 11 ms, request 0 keeps instance 0 busy: the next in rotation is
+ * full, the other one is not. */
+static void test_overruled(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 8, 50, 0, 0}, {0, 8, 1, 0, 0}, {20 * MS, 8, 1, 0, 0}};
+    struct experiment *experiment = make(requests, 3);
+    experiment_set(experiment, "cluster.pools[0].instances=2");
+    experiment_set(experiment, "cluster.router.policy=round-robin");
+    experiment_set(experiment, "cluster.router.max_requests_per_instance=1");
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.rows[0].prefill_instance, 0);
+    CU_ASSERT_EQUAL(outcome.rows[2].prefill_instance, 1);
+    CU_ASSERT_EQUAL(outcome.rows[2].router_queue_ns, 0);
+    CU_ASSERT_EQUAL(outcome.rows[2].e2e_ns, 11 * MS);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
 /* Of the newest and the least urgent. */
 static void test_full_router(void)
 {
@@ -168,6 +188,57 @@ static void test_full_instance(void)
     check(experiment, expected, 4, 31);
 }
 
+/* Both seats are taken. Request 2 waits at instance 0 until its deadline; that is reported, and its 1000
+ * tokens are no load any more: instance 0 has 0, instance 1 reported 8 when request 1 joined, and not since.
+ */
+static void test_late_load(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 8, 50, 0, 0}, {0, 8, 50, 0, 0}, {2 * MS, 1000, 1, 0, 1}, {60 * MS, 8, 1, 0, 0}};
+    struct experiment *experiment = make(requests, 4);
+    experiment_set(experiment, "cluster.pools[0].instances=2");
+    experiment_set(experiment, "cluster.router.policy=least-tokens");
+    experiment_set(experiment, "cluster.router.deadline_ms=[0, 20]");
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.rows[2].reason, ROW_REASON_DEADLINE);
+    CU_ASSERT_EQUAL(outcome.rows[2].priority, 1);
+    CU_ASSERT_EQUAL(outcome.rows[3].prefill_instance, 0);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+/* Each decodes in its third of 7 blocks, until both need a fourth and the second is preempted. It was
+ * scheduled once: no deadline holds for it any more. A swapped one does not wait in the queue: with room for
+ * one there, request 2 comes in beside it and request 3 does not; one that is recomputed takes that room. */
+static void test_preempted(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 8, 12, 0, 0}, {4 * MS, 8, 12, 0, 0}, {55 * MS, 8, 1, 0, 0}, {57 * MS, 8, 1, 0, 0}};
+    static const char *const orders[] = {"fcfs", "priority"};
+    for (int i = 0; i < 4; i++) {
+        bool swap = i % 2 != 0;
+        for (int full = 0; full < 2; full++) {
+            struct experiment *experiment = make(requests, full ? 4 : 2);
+            experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 4, \"blocks\": 7}");
+            experiment_set(experiment,
+                           "cluster.pools[0].scheduler={\"preemption\": \"%s\", \"order\": \"%s\", "
+                           "\"max_num_seqs\": 9, \"max_queued_requests\": %d}",
+                           preemption_names[swap], orders[i / 2], full);
+            experiment_set(experiment, "cluster.router.deadline_ms=%d", full ? 1000 : 33);
+            struct outcome outcome = experiment_run_well(experiment);
+            CU_ASSERT_EQUAL(outcome.rows[1].preemptions, 1);
+            CU_ASSERT_EQUAL(outcome.summary.swaps, swap ? 1 : 0);
+            CU_ASSERT(outcome.rows[1].status == ROW_COMPLETED && outcome.rows[1].stalled_ns > 20 * MS);
+            CU_ASSERT_EQUAL(outcome.summary.refused_deadline, 0);
+            CU_ASSERT_EQUAL(outcome.summary.refused_queue_full, full ? (swap ? 1 : 2) : 0);
+            if (full)
+                CU_ASSERT_EQUAL(outcome.rows[2].status, swap ? ROW_COMPLETED : ROW_REFUSED);
+            outcome_clear(&outcome);
+            experiment_free(experiment);
+        }
+    }
+}
+
 /* A user whose request is refused by an instance learns of it L later: it sends again and again until it
  * finds the queue empty. All requests are accounted for. */
 static void test_closed_loop(void)
@@ -198,11 +269,14 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"held by the router", test_held},
         {"two instances", test_two_instances},
+        {"a choice that is full", test_overruled},
         {"a full router", test_full_router},
         {"deadlines at the router", test_deadline_at_router},
         {"deadlines at an instance", test_deadline_at_instance},
         {"a deadline while others decode", test_deadline_while_decoding},
         {"a full instance", test_full_instance},
+        {"who was late is no load", test_late_load},
+        {"preempted ones", test_preempted},
         {"a closed loop", test_closed_loop},
     };
     MPI_Init(&argc, &argv);

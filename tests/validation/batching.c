@@ -205,6 +205,54 @@ static void test_victims(void)
     }
 }
 
+/* Request 1 needs a block for its next token when none is free, after request 0 got its part of the
+ * iteration: request 0, which is less urgent, gives up its blocks and its part of the budget of 4 tokens, and
+ * request 2 has a token or two more of its prompt. */
+static void test_budget_of_victims(void)
+{
+    static const struct {
+        struct experiment_request requests[3];
+        int64_t threshold, blocks, prefill_s;
+    } cases[] = {
+        /* A decode: chunks of 2 tokens in the 4th to 7th iteration; in the 8th of 3, all 11 then. */
+        {{{0, 4, 10, 0, 1}, {0, 4, 10, 0, 0}, {5 * SECOND / 2, 11, 1, 0, 0}}, 0, 7, 5},
+        /* A chunk of 2 tokens: 1 in the 2nd and 3rd iteration, 2 in the 4th and 5th. */
+        {{{0, 15, 1, 0, 1}, {0, 2, 10, 0, 0}, {SECOND / 2, 6, 1, 0, 0}}, 2, 4, 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct experiment *experiment = make("chunked", cases[i].requests, 3, 1);
+        experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 4, \"blocks\": %lld}",
+                       (long long)cases[i].blocks);
+        experiment_set(experiment,
+                       "cluster.pools[0].scheduler={\"policy\": \"chunked\", \"victim\": "
+                       "\"lowest-priority\", \"max_num_seqs\": 3, \"max_num_batched_tokens\": 4, "
+                       "\"long_prefill_token_threshold\": %lld}",
+                       (long long)cases[i].threshold);
+        struct outcome outcome = experiment_run_well(experiment);
+        CU_ASSERT_EQUAL(outcome.rows[0].preemptions, 1);
+        CU_ASSERT_EQUAL(outcome.rows[2].prefill_ns, cases[i].prefill_s * SECOND);
+        finish(experiment, &outcome);
+    }
+}
+
+/* Each has its first token after a second, and one a second after that: what is set to 0 for a class is not
+ * asked of it, what is not set is as for all, and a class beyond the list is held to what all are. */
+static void test_slo_classes(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 1, 3, 0, 0}, {10 * SECOND, 1, 3, 0, 1}, {20 * SECOND, 1, 3, 0, 2}};
+    struct experiment *experiment = make("chunked", requests, 3, 1);
+    experiment_set(experiment,
+                   "slo={\"ttft_ms\": 500, \"tpot_ms\": 500, \"itl_ms\": 500, \"classes\": [{\"ttft_ms\": 0, "
+                   "\"tpot_ms\": 0, \"itl_ms\": 0}, {\"ttft_ms\": 2000, \"tpot_ms\": 0}]}");
+    struct outcome outcome = experiment_run_well(experiment);
+    CU_ASSERT_EQUAL(outcome.summary.window_arrivals, 3);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_attainment, 1 / 3.0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_ttft_attainment, 2 / 3.0, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(outcome.summary.slo_tpot_attainment, 2 / 3.0, 1e-12);
+    finish(experiment, &outcome);
+}
+
 /* Iterations of a prompt by itself, of a second each. */
 static void check_chunks(int64_t prompt_tokens, int64_t blocks, int iterations)
 {
@@ -282,6 +330,8 @@ int main(int argc, char **argv)
         {"padding", test_padding},
         {"orders", test_orders},
         {"victims", test_victims},
+        {"the budget of victims", test_budget_of_victims},
+        {"classes with their own SLO", test_slo_classes},
         {"adaptive chunks", test_adaptive},
         {"high watermark", test_high_watermark},
         {"interference", test_interference},

@@ -150,6 +150,60 @@ static void test_eviction(void)
     outcome_clear(&outcome);
 }
 
+/* What was found is no load any more once a request is admitted: request 0 of 12 tokens, half of them hits,
+ * ends at instance 0, request 1 at instance 1; both have nothing left to compute, and request 2 goes to the
+ * next in rotation. */
+static void test_load(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 12, 1, 0, 0}, {20 * MS, 2, 1, 0, 0}, {40 * MS, 12, 1, 0, 0}};
+    struct experiment *experiment = small(100, ", \"prefix_hit_share\": 0.5", "{}");
+    experiment_trace(experiment, requests, 3);
+    experiment_set(experiment, "cluster.pools[0].instances=2");
+    experiment_set(experiment, "cluster.router.policy=least-tokens");
+    struct outcome outcome = run_modes(experiment);
+    for (size_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(outcome.rows[i].prefill_instance, i % 2);
+    outcome_clear(&outcome);
+}
+
+/* Prompts that begin with the same block and go on with one of 12, twice, and one that has the first alone.
+ * By one block they all go to one instance; by two each pair does, and not all pairs to the same, and the
+ * short one goes where one block sends it. */
+static void test_affinity(void)
+{
+    enum { PAIRS = 12, COUNT = 2 * PAIRS + 1 };
+    struct experiment_request requests[COUNT];
+    char names[COUNT][16];
+    const char *hashes[COUNT];
+    int32_t by_one = -1;
+    for (int i = 0; i < COUNT; i++) {
+        requests[i] = (struct experiment_request){i * 20 * MS, i < COUNT - 1 ? 8 : 4, 1, 0, 0};
+        snprintf(names[i], sizeof names[i], i < COUNT - 1 ? "0, %d" : "0", 1 + i % PAIRS);
+        hashes[i] = names[i];
+    }
+    for (int blocks = 1; blocks <= 2; blocks++) {
+        struct experiment *experiment = small(100, ", \"prefix_caching\": true", "{}");
+        experiment_hashes(experiment, requests, hashes, COUNT, HASH_TOKENS);
+        experiment_set(experiment, "cluster.pools[0].instances=8");
+        experiment_set(
+            experiment,
+            "cluster.router={\"policy\": \"prefix-affinity\", \"prefix_blocks\": %d, \"prefix_bound\": 1000}",
+            blocks);
+        struct outcome outcome = experiment_run_well(experiment);
+        int others = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            CU_ASSERT_EQUAL(outcome.rows[i].prefill_instance, outcome.rows[i + PAIRS].prefill_instance);
+            others += outcome.rows[i].prefill_instance != outcome.rows[0].prefill_instance;
+        }
+        CU_ASSERT(blocks == 1 ? others == 0 : others > 0);
+        by_one = blocks == 1 ? outcome.rows[0].prefill_instance : by_one;
+        CU_ASSERT_EQUAL(outcome.rows[COUNT - 1].prefill_instance, by_one);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
 /* What a preempted request has filled is there when it comes back, as far as nobody took it. Two prompts of 8
  * tokens and 6 outputs in 10 blocks: both have their first token at 11 ms and take their fifth blocks then.
  * At 21 the first needs a sixth and the second, with 10 tokens cached, goes: its 4 blocks with a name are
@@ -426,6 +480,24 @@ static void test_members(void)
     outcome_clear(&outcome);
 }
 
+/* A GPU has half the layers, and its host's room is for both micro-batches: that for one named block is none
+ * for either, that for 40 is 20 for each. */
+static void test_tiers_of_members(void)
+{
+    for (int room = 1; room <= 40; room += 39) {
+        char kv[96];
+        snprintf(kv, sizeof kv, ", \"prefix_caching\": true, \"host_tier_gib\": %.17g",
+                 (room + 0.5) * HASH_GIB / 2);
+        struct experiment *experiment =
+            small(240, kv, "{\"max_num_batched_tokens\": 64, \"max_num_seqs\": 20}");
+        experiment_set(experiment, "cluster.pools[0].pipeline_parallel=2");
+        many(experiment);
+        struct outcome outcome = run_modes(experiment);
+        CU_ASSERT_EQUAL(outcome.instances[0].cached_host_tokens > 0, room > 1);
+        outcome_clear(&outcome);
+    }
+}
+
 /* With room for all that ever was, every token is found that a walk over the prompts finds: of whole blocks,
  * and at most all but one. */
 static void test_without_limit(void)
@@ -467,10 +539,13 @@ int main(int argc, char **argv)
         {"SSD alone", test_ssd},
         {"the calibrated timer", test_calibrated},
         {"a constant share", test_hit_share},
+        {"load", test_load},
+        {"prefix-affinity", test_affinity},
         {"moved", test_moved},
         {"under pressure", test_pressure},
         {"moved under pressure", test_moved_pressure},
         {"micro-batches", test_members},
+        {"tiers of micro-batches", test_tiers_of_members},
         {"without a limit", test_without_limit},
     };
     MPI_Init(&argc, &argv);

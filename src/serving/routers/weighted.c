@@ -36,17 +36,26 @@ static size_t scores_of(const struct router_view *view, struct score scores[3])
     return count;
 }
 
+/* Of the prompt, what an instance would have to compute. */
+static double missing_share(const struct router_view *view, uint32_t instance)
+{
+    return (double)(view->prompt_tokens - view->held_tokens[instance]) / (double)view->prompt_tokens;
+}
+
 static uint32_t choose(const struct router_view *view, uint64_t random)
 {
     (void)random;
     struct score scores[3];
     size_t count = scores_of(view, scores);
+    const double prefix = view->weights->prefix;
     uint32_t best = view->next;
     double least = INFINITY;
     for (uint32_t k = 0, i = view->next; k < view->count; k++, i = i + 1 < view->count ? i + 1 : 0) {
         double sum = 0;
         for (size_t s = 0; s < count; s++)
             sum += scores[s].weight * (load_of(view, scores[s].load, i) / scores[s].whole);
+        if (prefix > 0)
+            sum += prefix * missing_share(view, i);
         if (sum < least) {
             least = sum;
             best = i;
@@ -59,6 +68,7 @@ const struct router_policy router_policy_weighted = {
     .name = "weighted",
     .doc = "the least sum of scores times router.weights; walks over all instances; ties: next in rotation",
     .uses = 1 << ROUTER_REQUESTS | 1 << ROUTER_TOKENS | 1 << ROUTER_KV,
+    .contents = true,
     .weighted = true,
     .choose = choose,
 };

@@ -26,6 +26,8 @@ struct scene {
     struct router_view view;
     struct tournament loads[ROUTER_LOADS];
     struct router_weights weights;
+    int64_t held_tokens[MOST];
+    struct router_balance balance;
 };
 
 /* below: of the values, 1: all are equal. */
@@ -37,7 +39,16 @@ static void make_scene(struct scene *scene, uint64_t seed, uint32_t count, int64
             tournament_set(&scene->loads[load], i,
                            (int64_t)(rng_bits(seed, 1 + load, RNG_ROUTER, i) % (uint64_t)below));
     }
-    scene->weights = (struct router_weights){(double)(seed % 3), (double)(seed % 5), 1};
+    scene->weights =
+        (struct router_weights){(double)(seed % 3), (double)(seed % 5), 1, (double)(seed % 11) / 4};
+    for (uint32_t i = 0; i < count; i++) /* few values, so that there are ties */
+        scene->held_tokens[i] =
+            below == 1
+                ? 0
+                : (int64_t)(rng_bits(seed, 21, RNG_ROUTER, i) % 4 * (rng_bits(seed, 22, RNG_ROUTER, i) % 2)) *
+                      100;
+    scene->balance =
+        (struct router_balance){(double)(seed % 8) / 10, (int64_t)(seed % 4) * 1000, 1 + (double)(seed % 9)};
     scene->view = (struct router_view){.count = count,
                                        .next = (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 2) % count),
                                        .previous = (uint32_t)(rng_bits(seed, 0, RNG_ROUTER, 3) % (count + 1)),
@@ -45,7 +56,10 @@ static void make_scene(struct scene *scene, uint64_t seed, uint32_t count, int64
                                        .kv_whole = 1000,
                                        .weights = &scene->weights,
                                        .prefix = rng_bits(seed, 0, RNG_ROUTER, 4) % 4,
-                                       .prefix_bound = 1 + (double)(seed % 4) / 4};
+                                       .prefix_bound = 1 + (double)(seed % 4) / 4,
+                                       .prompt_tokens = 500,
+                                       .held_tokens = scene->held_tokens,
+                                       .balance = &scene->balance};
 }
 
 static void random_scene(struct scene *scene, uint64_t seed)
@@ -219,7 +233,19 @@ static double weighted_sum(const struct scene *scene, uint32_t instance)
            (tokens > 0
                 ? scene->weights.tokens * ((double)value(scene, ROUTER_TOKENS, instance) / (double)tokens)
                 : 0) +
-           scene->weights.kv * ((double)value(scene, ROUTER_KV, instance) / 1000);
+           scene->weights.kv * ((double)value(scene, ROUTER_KV, instance) / 1000) +
+           (scene->weights.prefix > 0
+                ? scene->weights.prefix * ((double)(500 - scene->held_tokens[instance]) / 500)
+                : 0);
+}
+
+/* The first from next on of those that hold most. */
+static void check_most_held(const struct scene *scene, uint32_t chosen)
+{
+    for (uint32_t i = 0; i < scene->view.count; i++)
+        CU_ASSERT(scene->held_tokens[i] <= scene->held_tokens[chosen]);
+    for (uint32_t i = scene->view.next; i != chosen; i = (i + 1) % scene->view.count)
+        CU_ASSERT(scene->held_tokens[i] < scene->held_tokens[chosen]);
 }
 
 static void test_weighted_choice(void)
@@ -241,6 +267,8 @@ static void test_weighted_choice(void)
         check_least(&scene, ROUTER_TOKENS, policy->choose(&scene.view, seed));
         scene.weights = (struct router_weights){.kv = 1};
         check_least(&scene, ROUTER_KV, policy->choose(&scene.view, seed));
+        scene.weights = (struct router_weights){.prefix = 1};
+        check_most_held(&scene, policy->choose(&scene.view, seed));
         clear_scene(&scene);
     }
 }
@@ -257,6 +285,69 @@ static void test_session_choice(void)
             check_least(&scene, ROUTER_REQUESTS, chosen);
         else
             CU_ASSERT_EQUAL(chosen, scene.view.previous);
+        clear_scene(&scene);
+    }
+}
+
+/* As least-requests, or of those that hold most the one with the fewest requests; which of both, and which of
+ * equal ones. Both come about often. */
+static void test_aware_choice(void)
+{
+    const struct router_policy *policy = policy_named("cache-aware");
+    int by_contents = 0, unbalanced = 0, too_little = 0;
+    CU_ASSERT_TRUE(policy->contents);
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        struct scene scene;
+        random_scene(&scene, seed);
+        int64_t most = 0, fewest = INT64_MAX, held = 0;
+        for (uint32_t i = 0; i < scene.view.count; i++) {
+            int64_t requests = value(&scene, ROUTER_REQUESTS, i);
+            most = requests > most ? requests : most;
+            fewest = requests < fewest ? requests : fewest;
+            held = scene.held_tokens[i] > held ? scene.held_tokens[i] : held;
+        }
+        bool balanced = !(most - fewest > scene.balance.abs_threshold &&
+                          (double)most > scene.balance.rel_threshold * (double)fewest);
+        bool enough = (double)held > scene.balance.cache_threshold * 500;
+        uint32_t chosen = policy->choose(&scene.view, seed);
+        unbalanced += !balanced;
+        too_little += !enough;
+        if (!balanced || !enough) {
+            check_least(&scene, ROUTER_REQUESTS, chosen);
+            clear_scene(&scene);
+            continue;
+        }
+        by_contents++;
+        CU_ASSERT_EQUAL(scene.held_tokens[chosen], held);
+        int64_t requests = value(&scene, ROUTER_REQUESTS, chosen);
+        for (uint32_t i = 0; i < scene.view.count; i++)
+            CU_ASSERT(scene.held_tokens[i] < held || value(&scene, ROUTER_REQUESTS, i) >= requests);
+        for (uint32_t i = scene.view.next; i != chosen; i = (i + 1) % scene.view.count)
+            CU_ASSERT(scene.held_tokens[i] < held || value(&scene, ROUTER_REQUESTS, i) > requests);
+        clear_scene(&scene);
+    }
+    CU_ASSERT(by_contents > 300 && unbalanced > 300 && too_little > 300);
+}
+
+/* Thresholds are exceeded, not reached: 6 of 10 blocks with a threshold of a half, 5 are too few; 40 requests
+ * against none; 704 against 640 are not more than 1.1 times as many, 705 are. */
+static void test_aware_thresholds(void)
+{
+    static const struct {
+        int64_t held_tokens, requests[2];
+        uint32_t chosen;
+    } rows[] = {{60, {0, 4}, 1},   {50, {0, 4}, 0},      {100, {0, 32}, 1},
+                {100, {0, 33}, 0}, {100, {640, 704}, 1}, {100, {640, 705}, 0}};
+    const struct router_policy *policy = policy_named("cache-aware");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct scene scene;
+        make_scene(&scene, 1, 2, 1);
+        scene.balance = (struct router_balance){0.5, 32, 1.1};
+        scene.view.prompt_tokens = 100;
+        scene.held_tokens[1] = rows[i].held_tokens;
+        for (uint32_t k = 0; k < 2; k++)
+            tournament_set(&scene.loads[ROUTER_REQUESTS], k, rows[i].requests[k]);
+        CU_ASSERT_EQUAL(policy->choose(&scene.view, 0), rows[i].chosen);
         clear_scene(&scene);
     }
 }
@@ -311,8 +402,9 @@ static void test_runs(void)
                                  "{\"gamma\": {\"rate_per_s\": 40, \"cv\": 2}}", 300);
             experiment_set(experiment, "cluster.router.policy=%s", router_policies[i]->name);
             if (router_policies[i]->weighted)
-                experiment_set(experiment,
-                               "cluster.router.weights={\"requests\": 1, \"tokens\": 1, \"kv\": 1}");
+                experiment_set(
+                    experiment,
+                    "cluster.router.weights={\"requests\": 1, \"tokens\": 1, \"kv\": 1, \"prefix\": 1}");
             experiment_set(experiment, "cluster.pools[0].instances=4");
             if (disaggregated)
                 experiment_set(experiment, "cluster.pools[1].instances=3");
@@ -406,6 +498,8 @@ int main(int argc, char **argv)
         {"weighted: the least sum", test_weighted_choice},
         {"session-affinity: where it was", test_session_choice},
         {"prefix-affinity: the first that is not full", test_prefix_choice},
+        {"cache-aware: who holds most, if loads allow", test_aware_choice},
+        {"cache-aware: thresholds", test_aware_thresholds},
         {"fair where all are equal", test_fair},
         {"runs", test_runs},
         {"round-robin: who gets what", test_round_robin_run},

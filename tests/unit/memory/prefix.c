@@ -257,12 +257,32 @@ static void test_nothing_left(void)
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
+/* Changes that the caller wants: what comes, and what leaves the last tier. */
+static void test_changes(void)
+{
+    struct prefix prefix;
+    prefix_init(&prefix, 1, 0);
+    prefix_release(&prefix, prefix_add(&prefix, 5));
+    CU_ASSERT_EQUAL(prefix.change_count, 0);
+    prefix.logs = true;
+    prefix_release(&prefix, prefix_add(&prefix, 6));
+    prefix_evict(&prefix); /* 5 to the host */
+    prefix_evict(&prefix); /* 6 to the host, 5 away */
+    prefix_release(&prefix, prefix_acquire(&prefix, prefix_find(&prefix, 6)) == PREFIX_HOST
+                                ? prefix_find(&prefix, 6)
+                                : PREFIX_NONE);
+    CU_ASSERT_EQUAL_FATAL(prefix.change_count, 2);
+    CU_ASSERT(prefix.changes[0].hash == 6 && prefix.changes[0].held == 1);
+    CU_ASSERT(prefix.changes[1].hash == 5 && prefix.changes[1].held == 0);
+    prefix_clear(&prefix);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
         {"leading blocks", test_leading},       {"tiers", test_tiers},
         {"random streams", test_random},        {"LRU on the Mooncake trace", test_mooncake},
-        {"nothing is left", test_nothing_left},
+        {"nothing is left", test_nothing_left}, {"changes", test_changes},
     };
     return test_main("memory prefix", cases, sizeof cases / sizeof cases[0]);
 }

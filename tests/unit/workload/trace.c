@@ -293,8 +293,8 @@ static void test_info(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "unknown trace format 'cvs' (known: azure, csv, mooncake)"));
     path = support_write("info.csv", "hello\n", 6);
     CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(error.text, "info.csv:1: looks like none of the trace formats (azure, csv, mooncake): 'hello'"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(
+        error.text, "info.csv:1: looks like none of the trace formats (azure, csv, mooncake): 'hello'"));
     remove(path);
     CU_ASSERT_FALSE(workload_trace_info(path, NULL, NULL, &text, &error));
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "cannot be opened"));
