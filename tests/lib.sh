@@ -9,7 +9,7 @@ shared=${TANDEM_SHARED:-$setup_root/../shared}
 run_timeout_s=${TANDEM_TEST_RUN_TIMEOUT_S:-120}
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/tandem-test.XXXXXXXX")
-trap 'rm -rf "$work"' EXIT
+trap 'rm -rf "$work" "$work.mpi"' EXIT
 cd "$work" || exit
 
 fail()

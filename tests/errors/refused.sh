@@ -2,7 +2,9 @@
 # must answer. Every refusal: exit code 2, this one line of tandem's on stderr, nothing on stdout, no new file.
 # shellcheck shell=bash
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-export OMPI_MCA_ess_singleton_isolated=1 # no daemon for a program that runs without mpirun
+# No daemon for a program that runs without mpirun; those that start together would share a folder, so each test has its own.
+export OMPI_MCA_ess_singleton_isolated=1 OMPI_MCA_orte_tmpdir_base=$work.mpi
+mkdir "$work.mpi"
 
 checks=0 bad=0
 
