@@ -29,19 +29,9 @@ static struct experiment *make(const struct experiment_request *requests, size_t
 /* Runs it in every mode; the same each time. */
 static struct outcome run_modes(struct experiment *experiment)
 {
-    static const char *const modes[] = {"naive", "aggregate", "leaping"};
-    struct outcome outcomes[3];
-    for (int mode = 0; mode < 3; mode++) {
-        experiment_set(experiment, "simulation.mode=%s", modes[mode]);
-        outcomes[mode] = experiment_run_well(experiment);
-    }
-    for (int mode = 0; mode < 2; mode++) {
-        CU_ASSERT_PTR_NULL(outcome_difference(&outcomes[mode], &outcomes[2]));
-        outcome_clear(&outcomes[mode]);
-    }
+    struct outcome outcome = experiment_run_modes(experiment, MS);
     experiment_free(experiment);
-    outcome_check_conserved(&outcomes[2], MS);
-    return outcomes[2];
+    return outcome;
 }
 
 /* Two prompts of 2 blocks, complete at 11, at the decode instance at 13. The first alone would be there at 20

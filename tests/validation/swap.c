@@ -22,19 +22,9 @@ static struct experiment *small(int64_t blocks, const char *scheduler)
 /* Runs it in every mode; the same each time. */
 static struct outcome run_modes(struct experiment *experiment)
 {
-    static const char *const modes[] = {"naive", "aggregate", "leaping"};
-    struct outcome outcomes[3];
-    for (int mode = 0; mode < 3; mode++) {
-        experiment_set(experiment, "simulation.mode=%s", modes[mode]);
-        outcomes[mode] = experiment_run_well(experiment);
-    }
-    for (int mode = 0; mode < 2; mode++) {
-        CU_ASSERT_PTR_NULL(outcome_difference(&outcomes[mode], &outcomes[2]));
-        outcome_clear(&outcomes[mode]);
-    }
+    struct outcome outcome = experiment_run_modes(experiment, MS);
     experiment_free(experiment);
-    outcome_check_conserved(&outcomes[2], MS);
-    return outcomes[2];
+    return outcome;
 }
 
 /* Two prompts of 8 tokens, both in the iteration from 1 to 11 ms; 4 of 5 blocks. At 11 the first takes the
