@@ -115,7 +115,7 @@ struct summary {
     uint64_t sessions;
     double mean_turns; /* of all their requests */
     uint64_t window_arrivals, window_completed;
-    int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion */
+    int64_t window_start_ns, window_end_ns, end_ns; /* end: last completion or refusal */
     double request_rate_per_s;                      /* window arrivals / window */
     double completed_per_s;                         /* completions by time inside the window / window */
     uint64_t prompt_tokens, output_tokens;          /* of completed requests */

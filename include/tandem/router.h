@@ -99,6 +99,7 @@ extern const struct option_table router_weight_options;
 /* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
 bool router_parse(const struct node *node, struct router_config *config, struct error *error);
 
+/* Frees what router_parse took. */
 void router_config_clear(struct router_config *config);
 
 /* The policy that chooses instances for new requests or, for hand-offs, decode instances. */

@@ -62,6 +62,9 @@ int64_t workload_count(const struct workload *workload);
 /* Tokens of the blocks that requests' hashes name; 0: requests have none. */
 int64_t workload_hash_tokens(const struct workload *workload);
 
+/* Whether any request is part of a session. */
+bool workload_has_sessions(const struct workload *workload);
+
 /* Classes of priority, from 0 to the highest that it has; at least 1. */
 int64_t workload_classes(const struct workload *workload);
 

@@ -26,6 +26,7 @@ static inline double build_per_second(const struct build *build, uint64_t count)
     return build_ratio((double)count * (double)SIMTIME_SECOND_NS, build->window_ns);
 }
 
+/* Mean, percentiles and maximum; 0 while empty. */
 struct percentiles build_percentiles(const struct histogram *histogram);
 
 /* /classes. */

@@ -141,8 +141,9 @@ void caching_admit(struct instance *instance, uint32_t slot, bool computes)
     if (!computes || spared <= 0)
         return;
     row->cached_prompt_tokens += (uint32_t)spared;
-    row->host_prompt_tokens += (uint32_t)least((int64_t)host_tokens, spared);
-    row->ssd_prompt_tokens += (uint32_t)least((int64_t)ssd_tokens, spared);
+    int64_t host_spared = least((int64_t)host_tokens, spared);
+    row->host_prompt_tokens += (uint32_t)host_spared;
+    row->ssd_prompt_tokens += (uint32_t)least((int64_t)ssd_tokens, spared - host_spared);
 }
 
 void caching_fill(struct instance *instance, uint32_t slot, int64_t tokens)

@@ -29,6 +29,7 @@ struct request *gate_take_last(struct gate *gate);
 struct request *gate_take_late(struct gate *gate, int64_t now_ns);
 int64_t gate_deadline_ns(const struct gate *gate);
 
+/* Frees its memory, not requests. */
 void gate_clear(struct gate *gate);
 
 #endif

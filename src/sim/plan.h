@@ -155,6 +155,9 @@ int64_t plan_most_kv_bytes(const struct plan *plan, const struct plan_pool *pool
 /* Whether a pool's options for prefix caching fit the others. */
 bool plan_check_prefix(const struct plan_pool *pool, struct error *error);
 
+/* Warns where a router's policy asks for sessions that the workload does not have. */
+void plan_warn_sessions(const struct plan *plan, bool has_sessions);
+
 /* Whether the workload says what pools that share blocks have to know: hashes of blocks of so many tokens, 0
  * for none.
  */

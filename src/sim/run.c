@@ -45,6 +45,7 @@ bool run_load(struct run *run, struct error *error)
         return node_error(node_get(config_root(run->config), "warm_up_s"), error,
                           "no request arrives after a warm-up of %g s; the last arrives at %g s",
                           run->plan.warm_up_s, (double)last_ns * 1e-9);
+    plan_warn_sessions(&run->plan, workload_has_sessions(run->workload));
     if (!plan_check_hashes(&run->plan, workload_hash_tokens(run->workload), error))
         return false;
     if (longest_context(run) > 0)

@@ -221,6 +221,17 @@ static void warn_about_router(const struct plan *plan)
                     "nobody is held");
 }
 
+void plan_warn_sessions(const struct plan *plan, bool has_sessions)
+{
+    const struct router_policy *entries = router_policy_of(&plan->router, false);
+    const struct router_policy *handoffs = router_policy_of(&plan->router, true);
+    const struct router_policy *policy = plan->disaggregated && !entries->sessions ? handoffs : entries;
+    if (!has_sessions && policy->sessions)
+        log_warning("router policy %s is least-requests here: requests of this workload have no sessions "
+                    "(workload.sessions, traces of format csv with a session_column)",
+                    policy->name);
+}
+
 void plan_warn(const struct plan *plan)
 {
     if (!plan->disaggregated && plan->handoff_node)

@@ -240,6 +240,7 @@ struct workload {
     struct arrivals arrivals;
     struct priorities priorities;
     int64_t highest_class; /* of a trace */
+    bool trace_sessions;   /* some of its rows have one */
     struct dialogues dialogues;
     /* What was given so far. */
     int64_t given;

@@ -208,6 +208,7 @@ static bool check_trace(struct workload *workload, const struct node *node, cons
             continue;
         last_given_ns = row.time_ns;
         workload->count++;
+        workload->trace_sessions |= row.session >= 0;
         if (row.priority > workload->highest_class)
             workload->highest_class = row.priority;
         workload->rows_hash = hash_row(workload->rows_hash, &row);
@@ -453,6 +454,11 @@ int64_t workload_hash_tokens(const struct workload *workload)
     if (workload->dialogues.count > 0)
         return workload->dialogues.block_tokens;
     return trace->reader && trace->reader->hash_tokens ? trace->reader->hash_tokens(trace->state) : 0;
+}
+
+bool workload_has_sessions(const struct workload *workload)
+{
+    return workload->trace_sessions || workload->dialogues.count > 0;
 }
 
 int64_t workload_classes(const struct workload *workload)
