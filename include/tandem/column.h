@@ -66,6 +66,8 @@ extern const struct column_table column_links;           /* rows: struct link_ro
 extern const struct column_table column_link_timeseries; /* rows: struct link_bin_row (results.h) */
 extern const struct column_table column_histograms;      /* rows: struct histogram_row (results.h) */
 extern const struct column_table column_classes;         /* rows: struct class_row (results.h) */
+extern const struct column_table column_points; /* rows: struct point_row (results.h); without its summary */
+extern const struct column_table column_point_number; /* rows: struct point_number (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
 
 #endif

@@ -14,8 +14,7 @@ struct config {
     struct source *sources; /* of all nodes, also of replaced ones */
 };
 
-static const struct source *add_source(struct config *config, const char *name, const char *folder,
-                                       bool is_file)
+static struct source *add_source(struct config *config, const char *name, const char *folder, bool is_file)
 {
     struct source *source = mem_array(1, sizeof *source);
     source->name = mem_string(name);
@@ -157,6 +156,38 @@ static bool complete(struct config *config, const struct config_reference *refer
             !expand_all(config, references, reference_count, error))
             return false;
     return true;
+}
+
+void config_copy(const struct config *config, const char *const *skip, struct config **copy)
+{
+    struct config *copied = mem_array(1, sizeof *copied);
+    copied->root = tree_create(config->root->type, config->root->source);
+    copied->root->is_file_root = config->root->is_file_root;
+    for (size_t i = 0; i < config->root->size; i++) {
+        const struct node *child = config->root->children[i];
+        bool skipped = false;
+        for (size_t k = 0; skip && skip[k]; k++)
+            skipped |= strcmp(child->key, skip[k]) == 0;
+        if (!skipped)
+            tree_append(copied->root, tree_copy(child), child->key);
+    }
+    *copy = copied;
+}
+
+bool config_put(struct config *config, const char *path, const struct node *value, const char *label,
+                const struct config_reference *references, size_t reference_count, struct error *error)
+{
+    struct source *source = add_source(config, value->source->name, value->source->folder, true);
+    source->whole_paths = true;
+    struct node *copy = tree_copy(value);
+    tree_set_source(copy, source);
+    return set_put(config->root, path, copy, label, error) &&
+           expand_all(config, references, reference_count, error);
+}
+
+const struct node *config_at(const struct config *config, const char *path)
+{
+    return set_find(config->root, path);
 }
 
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,

@@ -447,3 +447,28 @@ static const struct column summary[] = {
         "with the run). Else 0; always 0 when all requests are sent at one time."),
 };
 TABLE(summary, "/summary", "Scalars. Window: requests that arrive from the warm-up to the last arrival.");
+#undef COLUMN
+#undef PERCENTILES
+
+const char *const point_status_names[] = {"completed", "invalid", "failed", NULL};
+
+#define COLUMN(member, unit, doc) NAMED(#member, point_row, member, unit, doc, NULL)
+static const struct column points[] = {
+    COLUMN(name, "", "Name of the named point; empty where there is none."),
+    NAMED("status", point_row, status, "1",
+          "How it ended; invalid: its configuration is wrong; failed: its configuration was right before the "
+          "sweep, but not when it was its turn.",
+          point_status_names),
+    COLUMN(error, "", "Why it did not complete; else empty."),
+    COLUMN(warnings, "", "What a run of it would have warned of, a line each."),
+    COLUMN(checksum, "", "16 hex digits, as of a run; empty where it did not complete."),
+};
+TABLE(points, "/points",
+      "One row per point of a sweep, in its order: named points outermost, then axes as written, the last "
+      "fastest.");
+#undef COLUMN
+
+#define COLUMN(member, unit, doc) NAMED(#member, point_number, member, unit, doc, NULL)
+static const struct column point_number[] = {COLUMN(point, "1", "Row of /points.")};
+TABLE(point_number, "", "");
+#undef COLUMN

@@ -559,6 +559,7 @@ void results_build(struct results *results, const struct metrics *metrics, const
     order_rows(rows, row_count, config->one_in);
     results->rows = rows;
     results->row_count = row_count;
+    results->row_one_in = (int64_t)config->one_in;
     results->checksum = metrics->counts.checksum;
 }
 

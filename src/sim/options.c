@@ -53,8 +53,11 @@ static const struct option experiment_rows[] = {
     {"output", OPTION_NODE, "null", 0, 0, NULL, OF(output_node), "what is written"},
     {"simulation", OPTION_NODE, "null", 0, 0, NULL, OF(simulation_node),
      "how it is computed; never changes results"},
+    {"sweep", OPTION_NODE, "null", 0, 0, NULL, OF(sweep_node),
+     "many runs: what `tandem sweep` changes from one to the next"},
 };
-static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` takes", experiment_rows);
+static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` and `tandem sweep` take",
+                    experiment_rows);
 
 static const struct option slo_rows[] = {
     {"ttft_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.ttft_ms), "longest time to first token; 0: not set"},

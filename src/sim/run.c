@@ -35,8 +35,8 @@ void run_warn_about_lengths(const struct run *run)
 bool run_load(struct run *run, struct error *error)
 {
     const struct sim_options *options = run->options;
-    if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
-                     options->set_count, &run->config, error) ||
+    run->config = options->config;
+    if ((!run->config && !sim_load(options, &run->config, error)) || !plan_refuse_sweep(run->config, error) ||
         !plan_apply_engines(run->config, error) || !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
@@ -58,7 +58,7 @@ void run_unload(struct run *run)
     if (run->workload)
         workload_free(run->workload);
     plan_clear(&run->plan);
-    if (run->config)
+    if (run->config != run->options->config)
         config_free(run->config);
 }
 
@@ -66,6 +66,12 @@ void run_unload(struct run *run)
 struct workload_facts {
     int64_t requests, last_send_ns, users, classes, hash_tokens;
 };
+
+static bool wants_rows(const struct run *run)
+{
+    return run->in_memory ? !run->options->is_point || run->options->keeps_rows
+                          : run->options->output != NULL;
+}
 
 static void make_metrics(struct run *run, const struct workload_facts *facts)
 {
@@ -89,7 +95,7 @@ static void make_metrics(struct run *run, const struct workload_facts *facts)
         .class_slos = run->slos,
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
         .at_once = last_send_ns <= start_ns,
-        .one_in = run->in_memory || run->options->output ? (uint64_t)plan->output.one_in : 0,
+        .one_in = wants_rows(run) ? (uint64_t)plan->output.one_in : 0,
     };
     metrics_init(&run->metrics, &config);
 }
@@ -325,7 +331,10 @@ static void open_output(struct run *run, int64_t requests)
 
 static void show_progress(void *context, int64_t now_ns, uint64_t done)
 {
-    progress_show(&((struct run *)context)->progress, now_ns, done);
+    struct run *run = context;
+    progress_show(&run->progress, now_ns, done);
+    if (run->options->tick)
+        run->options->tick(run->options->tick_context);
 }
 
 static uint64_t held_rows(void *context)
