@@ -2,6 +2,8 @@
 #ifndef TANDEM_CONFIG_H
 #define TANDEM_CONFIG_H
 
+#include <stdint.h>
+
 #include "tandem/error.h"
 #include "tandem/node.h"
 #include "tandem/text.h"
@@ -69,6 +71,10 @@ const struct node *config_root(const struct config *config);
 /* Appends the tree as JSON, indented or in one line; keys named in skip (NULL-ended, root level only) are
  * left out. */
 void config_print(const struct config *config, bool indented, const char *const *skip, struct text *text);
+
+/* A hash of the tree without the members of the root that skip (NULL-ended, may be NULL) names: of keys and
+ * values, not of files. */
+uint64_t config_hash(const struct config *config, const char *const *skip);
 
 void config_free(struct config *config);
 

@@ -6,6 +6,7 @@
 #include "lookup.h"
 #include "set.h"
 #include "tandem/check.h"
+#include "tandem/hash.h"
 #include "tandem/mem.h"
 #include "tree.h"
 
@@ -158,6 +159,37 @@ static bool complete(struct config *config, const struct config_reference *refer
     return true;
 }
 
+static bool is_skipped(const struct node *child, const char *const *skip)
+{
+    while (skip && *skip && strcmp(child->key, *skip) != 0)
+        skip++;
+    return skip && *skip;
+}
+
+static uint64_t hash_node(uint64_t hash, const struct node *node)
+{
+    uint64_t number;
+    memcpy(&number, &node->number, sizeof number);
+    hash = hash_combine(hash, (uint64_t)node->type << 32 | node->size << 1 | node->boolean);
+    hash = hash_combine(hash, number);
+    if (node->key)
+        hash = hash_bytes(hash, node->key, strlen(node->key));
+    if (node->string)
+        hash = hash_bytes(hash, node->string, strlen(node->string));
+    for (size_t i = 0; i < node->size; i++)
+        hash = hash_node(hash, node->children[i]);
+    return hash;
+}
+
+uint64_t config_hash(const struct config *config, const char *const *skip)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < config->root->size; i++)
+        if (!is_skipped(config->root->children[i], skip))
+            hash = hash_node(hash, config->root->children[i]);
+    return hash;
+}
+
 void config_copy(const struct config *config, const char *const *skip, struct config **copy)
 {
     struct config *copied = mem_array(1, sizeof *copied);
@@ -165,10 +197,7 @@ void config_copy(const struct config *config, const char *const *skip, struct co
     copied->root->is_file_root = config->root->is_file_root;
     for (size_t i = 0; i < config->root->size; i++) {
         const struct node *child = config->root->children[i];
-        bool skipped = false;
-        for (size_t k = 0; skip && skip[k]; k++)
-            skipped |= strcmp(child->key, skip[k]) == 0;
-        if (!skipped)
+        if (!is_skipped(child, skip))
             tree_append(copied->root, tree_copy(child), child->key);
     }
     *copy = copied;

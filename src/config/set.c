@@ -204,8 +204,8 @@ static bool parse_value(const struct walk *walk, const char *text, const struct 
     return true;
 }
 
-static bool put_value(struct walk *walk, struct node *parent, const struct step *step,
-                      struct node *target, const struct source *source, struct error *error)
+static bool put_value(struct walk *walk, struct node *parent, const struct step *step, struct node *target,
+                      const struct source *source, struct error *error)
 {
     struct node *value = walk->value;
     if (walk->path_length > 0 && (size_t)(walk->rest - walk->argument) != walk->path_length)

@@ -48,6 +48,8 @@ static bool share_config(struct run *run, bool good)
 {
     struct text text = {0};
     uint64_t length = 0;
+    if (run->ranks == 1)
+        return good;
     if (run->rank == 0 && good) {
         config_print(run->config, false, NULL, &text);
         length = text.length + 1;
@@ -55,10 +57,6 @@ static bool share_config(struct run *run, bool good)
     MPI_Bcast(&length, 1, MPI_UINT64_T, 0, run->comm);
     if (length == 0)
         return false;
-    if (run->ranks == 1) {
-        text_clear(&text);
-        return true;
-    }
     CHECK(length < INT32_MAX, "a configuration of %llu bytes", (unsigned long long)length);
     char *bytes = run->rank == 0 ? text.bytes : mem_array(length, 1);
     MPI_Bcast(bytes, (int)length, MPI_CHAR, 0, run->comm);

@@ -18,15 +18,6 @@
 static const char *const not_in_points[] = {"sweep", NULL};
 static const char *const no_result[] = {"sweep", "simulation", NULL};
 
-static uint64_t hash_config(uint64_t seed, const struct config *config, const char *const *skip)
-{
-    struct text text = {0};
-    config_print(config, false, skip, &text);
-    uint64_t hash = hash_bytes(seed, text_string(&text), text.length);
-    text_clear(&text);
-    return hash;
-}
-
 static uint32_t path_number(const struct space *space, const char *path)
 {
     uint32_t number = 0;
@@ -171,8 +162,8 @@ static bool look_at(const struct candidates *candidates, size_t index, struct ca
         good = sim_forecast(config, &forecast, point_error);
         if (!good)
             candidate->bad = unknown_path(candidates, index, point_error);
-        candidate->hash = hash_config(hash_bytes(0, forecast.trace_sha256, strlen(forecast.trace_sha256)),
-                                      config, no_result);
+        candidate->hash =
+            hash_bytes(config_hash(config, no_result), forecast.trace_sha256, strlen(forecast.trace_sha256));
         candidate->wall_s = forecast.wall_s;
         candidate->requests = forecast.requests;
     }
@@ -333,7 +324,7 @@ static void identify(struct candidates *candidates)
 {
     static const char *const no_identity[] = {"simulation", NULL};
     uint64_t hash = hash_bytes(IDENTITY_SEED, TANDEM_VERSION, strlen(TANDEM_VERSION));
-    hash = hash_config(hash, candidates->base, no_identity);
+    hash = hash_combine(hash, config_hash(candidates->base, no_identity));
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->all[candidates->chosen[i]];
         hash = hash_combine(hash_combine(hash, candidates->chosen[i]), candidate->hash + candidate->state);
@@ -379,8 +370,12 @@ void candidates_print(const struct candidates *candidates, size_t index, struct 
 {
     struct space_value values[SPACE_MOST_PATHS];
     size_t count = space_values(&candidates->space, index, values);
-    for (size_t i = 0; i < count; i++) {
-        text_append(text, "%s%s=", i > 0 ? " " : "", values[i].path);
+    const char *separator = space_name(&candidates->space, index);
+    text_append(text, "%s", separator);
+    separator = separator[0] ? ": " : "";
+    for (size_t i = space_named(&candidates->space, index); i < count; i++) {
+        text_append(text, "%s%s=", separator, values[i].path);
         space_print(values[i].value, text);
+        separator = " ";
     }
 }

@@ -50,7 +50,7 @@ void candidates_clear(struct candidates *candidates);
 bool candidates_config(const struct candidates *candidates, size_t index, struct config **config,
                        uint32_t *bad, struct error *error);
 
-/* Appends what a point sets: "path=value path=value". */
+/* Appends what a point is: "name: path=value path=value", with the values of axes. */
 void candidates_print(const struct candidates *candidates, size_t index, struct text *text);
 
 #endif

@@ -23,12 +23,9 @@ double show_clock_s(void)
 
 void show_point(const struct candidates *candidates, size_t point, struct text *text)
 {
-    const char *name = space_name(&candidates->space, candidates->chosen[point]);
-    struct text values = {0};
-    candidates_print(candidates, candidates->chosen[point], &values);
-    text_append(text, "point %zu (%s%s%s)", point, name, name[0] && values.length > 0 ? ": " : "",
-                text_string(&values));
-    text_clear(&values);
+    text_append(text, "point %zu (", point);
+    candidates_print(candidates, candidates->chosen[point], text);
+    text_append(text, ")");
 }
 
 void show_points(const struct candidates *candidates, struct text *text)
@@ -39,13 +36,10 @@ void show_points(const struct candidates *candidates, struct text *text)
                 "what is set");
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->all[candidates->chosen[i]];
-        const char *name = space_name(&candidates->space, candidates->chosen[i]);
-        struct text values = {0};
-        candidates_print(candidates, candidates->chosen[i], &values);
-        text_append(text, "%6zu %6.0f %9.2f %9lld %8.3f s  %s%s%s\n", i, candidate->gpus,
-                    candidate->cost_usd_per_hour, (long long)candidate->requests, candidate->wall_s, name,
-                    name[0] ? ": " : "", text_string(&values));
-        text_clear(&values);
+        text_append(text, "%6zu %6.0f %9.2f %9lld %8.3f s  ", i, candidate->gpus,
+                    candidate->cost_usd_per_hour, (long long)candidate->requests, candidate->wall_s);
+        candidates_print(candidates, candidates->chosen[i], text);
+        text_append(text, "\n");
         if (candidate->state == CANDIDATE_INVALID)
             text_append(text, "       invalid: %s\n", candidates->errors[candidates->chosen[i]]);
         invalid += candidate->state == CANDIDATE_INVALID;

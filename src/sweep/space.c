@@ -176,11 +176,17 @@ const char *space_name(const struct space *space, size_t point)
                          : "";
 }
 
+size_t space_named(const struct space *space, size_t point)
+{
+    const struct node *set = set_of(space, point / space->combinations);
+    return set ? node_size(set) : 0;
+}
+
 size_t space_values(const struct space *space, size_t point, struct space_value *values)
 {
     const struct node *set = set_of(space, point / space->combinations);
     size_t count = 0, combination = point % space->combinations;
-    for (; set && node_type(set) == NODE_OBJECT && count < node_size(set); count++)
+    for (; count < space_named(space, point); count++)
         values[count] = (struct space_value){node_key(node_at(set, count)), node_at(set, count)};
     size_t axes = space->axes ? node_size(space->axes) : 0;
     for (size_t i = axes; i-- > 0;) { /* the last fastest */

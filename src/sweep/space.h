@@ -38,6 +38,7 @@ const char *space_name(const struct space *space, size_t point);
 
 /* Fills what is set in a point, in the order in which it is set (room for SPACE_MOST_PATHS); returns how
  * many. */
+size_t space_named(const struct space *space, size_t point); /* of them: by its name, first */
 size_t space_values(const struct space *space, size_t point, struct space_value *values);
 
 /* Appends a value as text: strings as they are, objects with a name by it, all else as JSON. */
