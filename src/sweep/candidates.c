@@ -39,9 +39,10 @@ bool candidates_config(const struct candidates *candidates, size_t index, struct
         text_append(&label, "%s: sweep:", node_file(values[i].value));
         good = config_put(*config, values[i].path, values[i].value, text_string(&label), sim_references,
                           sim_reference_count, error);
-        text_clear(&label);
-        if (!good)
+        if (!good &&
+            strncmp(error->text, text_string(&label), label.length) == 0) /* about the path, not a file */
             *bad = path_number(&candidates->space, values[i].path);
+        text_clear(&label);
     }
     return good;
 }
@@ -107,17 +108,17 @@ static struct where_value look_up(void *context, size_t index, const char *name)
 /* --- one point
  * ----------------------------------------------------------------------------------------------------- */
 
-/* Whether an error is about a key, at a path that the sweep set, that no table has. */
+/* Whether an error is about a key that no table has, where a path set a value or made an object for it. */
 static bool is_unknown(const struct space_value *value, const struct error *error)
 {
-    struct text unknown = {0}, unit = {0};
-    text_append(&unknown, "%s: %s: unknown key", node_file(value->value), value->path);
-    text_append(&unit, "%s: %s: unit: ", node_file(value->value), value->path);
-    bool found = strncmp(error->text, text_string(&unknown), unknown.length) == 0 ||
-                 strncmp(error->text, text_string(&unit), unit.length) == 0;
-    text_clear(&unknown);
-    text_clear(&unit);
-    return found;
+    size_t file = strlen(node_file(value->value));
+    const char *at = error->text + file;
+    if (strncmp(error->text, node_file(value->value), file) != 0 || strncmp(at, ": ", 2) != 0)
+        return false;
+    const char *key = strstr(at += 2, ": unknown key"), *unit = strstr(at, ": unit: ");
+    const char *end = key ? key : unit;
+    size_t length = end ? (size_t)(end - at) : 0;
+    return end && strncmp(at, value->path, length) == 0 && strchr(".[", value->path[length]);
 }
 
 static uint32_t unknown_path(const struct candidates *candidates, size_t index, const struct error *error)
