@@ -26,7 +26,7 @@ struct sweep {
     size_t *tasks;      /* the others, longest first; owned */
     size_t task_count, resumed;
     struct progress_line progress;
-    double start_s;
+    double start_s, setup_s, output_s; /* when it began; until the first point; from the last point on */
 };
 
 /* --- folder.c: what lies in FOLDER/points. Rank 0, but for folder_find. */

@@ -145,6 +145,7 @@ void show_report(const struct sweep *sweep, const struct assembly *assembly, str
     append_field(text, "host", host);
     text_append(text, "  \"ranks\": %d,\n  \"ranks_per_point\": %d,\n  \"wall_s\": %.6f,\n", sweep->ranks,
                 sweep->options->ranks_per_point, show_clock_s() - sweep->start_s);
+    text_append(text, "  \"setup_s\": %.6f,\n  \"output_s\": %.6f,\n", sweep->setup_s, sweep->output_s);
     text_append(text, "  \"points\": %zu,\n  \"resumed\": %zu,\n", sweep->candidates.count, sweep->resumed);
     for (int status = 0; point_status_names[status]; status++)
         text_append(text, "  \"%s\": %zu,\n", point_status_names[status], assembly->count[status]);

@@ -198,7 +198,10 @@ static enum sim_status finish(struct sweep *sweep, struct error *error)
 {
     struct assembly assembly;
     enum sim_status status = SIM_FAILED;
-    if (assemble(sweep, &assembly, error) && write_texts(sweep, &assembly, error)) {
+    double start_s = show_clock_s();
+    bool good = assemble(sweep, &assembly, error);
+    sweep->output_s = show_clock_s() - start_s;
+    if (good && write_texts(sweep, &assembly, error)) {
         size_t invalid = assembly.count[POINT_INVALID], failed = assembly.count[POINT_FAILED];
         status = invalid + failed == 0 ? SIM_OK : SIM_FAILED;
         if (failed == 0)
@@ -260,6 +263,7 @@ static enum sim_status run(struct sweep *sweep, struct error *error)
     if (sweep->rank == 0) {
         write_invalid(sweep);
         show_progress_begin(sweep);
+        sweep->setup_s = show_clock_s() - sweep->start_s;
     }
     run_points(sweep);
     wait_for_all(sweep);
