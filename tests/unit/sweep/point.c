@@ -28,7 +28,7 @@ static void fill(const struct column_table *table, void *rows, size_t row_bytes,
                      which = rng_bits(seed, 1, RNG_TIE, i * 1000 + k);
             double number = (double)(int64_t)bits * 1e-7;
             if (column->type == COLUMN_STRING) {
-                memcpy(at, &texts[which % 4], sizeof(const char *));
+                memcpy(at, &texts[which % 4], sizeof *texts);
             } else if (column->type == COLUMN_F64) {
                 number = which % 8 == 0 ? edges[which / 8 % 8] : number;
                 memcpy(at, &number, sizeof number);
