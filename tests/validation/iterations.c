@@ -11,7 +11,7 @@ static void test_by_hand(void)
 {
     static const struct experiment_request requests[] = {{0, 8, 5, 0, 0}, {0, 8, 5, 0, 0}};
     /* start, duration (ms), phase, prompt tokens, their contexts, decodes, their contexts, blocks */
-    static const int64_t expected[][8] = {
+    static const uint64_t expected[][8] = {
         {1, 10, PHASE_PREFILL, 16, 16, 0, 0, 4},
         {11, 7, PHASE_DECODE, 0, 0, 1, 9, 3}, /* the second one's 2 blocks go first */
         {18, 5, PHASE_DECODE, 0, 0, 1, 10, 3},
@@ -38,8 +38,8 @@ static void test_by_hand(void)
     for (size_t i = 0; i < count; i++) {
         const struct iteration_row *row = &outcome.iterations[i];
         CU_ASSERT(row->instance == 0 && row->group == 0);
-        CU_ASSERT_EQUAL(row->start_ns, expected[i][0] * MS);
-        CU_ASSERT_EQUAL(row->duration_ns, expected[i][1] * MS);
+        CU_ASSERT_EQUAL((uint64_t)row->start_ns, expected[i][0] * (uint64_t)MS);
+        CU_ASSERT_EQUAL((uint64_t)row->duration_ns, expected[i][1] * (uint64_t)MS);
         CU_ASSERT_EQUAL(row->phase, expected[i][2]);
         CU_ASSERT_EQUAL(row->prefill_tokens, expected[i][3]);
         CU_ASSERT_EQUAL(row->prefill_context_tokens, expected[i][4]);
