@@ -23,11 +23,13 @@ METRICS = (  # of the table: figure of /summary
     "tpot_p99_ns",
     "e2e_mean_ns",
     "usd_per_million_output_tokens",
+    "usd_per_thousand_good_requests",
 )
 LOWER = (
     "_ns",
     "usd_",
     "cost_",
+    "idle_",
     "joules_",
     "kwh_",
     "refused",
@@ -238,6 +240,8 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     difference's 95 % confidence interval leaves 0 out."""
     for path, option in ((x, "--x"), (y, "--y")):
         check_axis(sweep, path, option)
+        if path == SEED or x == y:
+            raise ResultError(f"{sweep.path}: {option} {path}: the map needs two axes other than {SEED}")
     for name, option in ((first, "--a"), (other, "--b")):
         check_name(sweep, name, option)
     check_metric(sweep, metric)

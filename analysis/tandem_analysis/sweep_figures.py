@@ -25,6 +25,7 @@ SHOWN = (  # of the printed table: figure, heading, text
     ("ttft_p99_ns", "TTFT p99", units.time_text),
     ("tpot_p99_ns", "TPOT p99", units.time_text),
     ("usd_per_million_output_tokens", "$/M output", units.usd_text),
+    ("usd_per_thousand_good_requests", "$/1000 in SLO", units.usd_text),
 )
 ERRORS = "bar: 95 % of means over seeds"
 
@@ -97,7 +98,7 @@ def _with_interval(row: pd.Series, name: str, text: Callable[[float], str]) -> s
     told = text(row[name])
     if math.isnan(half) or half <= 1e-4 * abs(row[name]):
         return told
-    return f"{told} +-{100 * half / abs(row[name]):.2g} %"
+    return f"{told} +-{text(half)}"
 
 
 def _paired_lines(points: Sweep, table: pd.DataFrame, baseline: str) -> list[str]:

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from support import PAIR, CommandFolder
@@ -19,14 +15,13 @@ class Explain(CommandFolder):
 
     @classmethod
     def setUpClass(cls) -> None:
-        cls.runs = Path(tempfile.mkdtemp(prefix="tandem-analysis-"))
-        cls.addClassCleanup(shutil.rmtree, cls.runs, ignore_errors=True)
-        Synthetic(count=400).write(cls.runs / "a")
-        Synthetic(name="disagg", pools=PAIR, count=400, slow=1.5).write(cls.runs / "b")
+        super().setUpClass()
+        Synthetic(count=400).write(cls.shared / "a")
+        Synthetic(name="disagg", pools=PAIR, count=400, slow=1.5).write(cls.shared / "b")
 
     def setUp(self) -> None:
         super().setUp()
-        self.first, self.other = load.load_all([str(self.runs / "a"), str(self.runs / "b")])
+        self.first, self.other = load.load_all([str(self.shared / "a"), str(self.shared / "b")])
 
     def paths(self) -> list[str]:
         return [self.first.path, self.other.path]

@@ -11,7 +11,7 @@ import pandas as pd
 from support import CommandFolder
 from synthetic import Synthetic
 
-from tandem_analysis import measured
+from tandem_analysis import load, measured
 from tandem_analysis.load import Result
 
 VLLM = {  # fields of vllm/benchmarks/serve.py
@@ -44,11 +44,12 @@ AIPERF = {  # of docs/reference/json-export-schema.md
 class Measured(CommandFolder):
     command = "compare"
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.run = Synthetic(count=400)
-        self.result = self.made(self.run)[0]
-        self.path = self.folder / "0" / "results.h5"
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.made_up = Synthetic(count=400)
+        cls.path = cls.made_up.write(cls.shared / "run")
+        cls.result = load.load(cls.path)
 
     def frame(self, content: dict, result: Result | None = None) -> pd.DataFrame:
         path = self.write("measured.json", json.dumps(content))
@@ -56,7 +57,7 @@ class Measured(CommandFolder):
 
     def test_vllm(self) -> None:
         table = self.frame(VLLM).set_index("field")
-        rows, end_s = self.run.requests, self.run.summary["end_ns"] / 1e9
+        rows, end_s = self.made_up.requests, self.made_up.summary["end_ns"] / 1e9
         ttft, e2e = rows["ttft_ns"] / 1e9, rows["e2e_ns"] / 1e9
         several = rows["output_tokens"] > 1
         tpot = ((e2e - ttft) / np.maximum(rows["output_tokens"] - 1, 1))[several]
@@ -73,9 +74,9 @@ class Measured(CommandFolder):
             "request_throughput": 400 / end_s,
             "output_throughput": rows["output_tokens"].sum() / end_s,
             "total_token_throughput": (rows["output_tokens"] + rows["prompt_tokens"]).sum() / end_s,
-            "mean_itl_ms": self.run.summary["itl_mean_ns"] / 1e9,
-            "median_itl_ms": self.run.summary["itl_p50_ns"] / 1e9,
-            "p99_itl_ms": self.run.summary["itl_p99_ns"] / 1e9,
+            "mean_itl_ms": self.made_up.summary["itl_mean_ns"] / 1e9,
+            "median_itl_ms": self.made_up.summary["itl_p50_ns"] / 1e9,
+            "p99_itl_ms": self.made_up.summary["itl_p99_ns"] / 1e9,
         }.items():
             self.assertAlmostEqual(table.loc[field, "simulated"] / value, 1, 9, field)
         self.assertEqual(table.loc["mean_ttft_ms", "measured"], 0.1)
@@ -104,7 +105,7 @@ class Measured(CommandFolder):
 
     def test_aiperf(self) -> None:
         table = self.frame(AIPERF).set_index("field")
-        rows = self.run.requests
+        rows = self.made_up.requests
         ttft, tokens = rows["ttft_ns"] / 1e9, rows["output_tokens"]
         tpot = ((rows["e2e_ns"] - rows["ttft_ns"]) / np.maximum(tokens - 1, 1))[tokens > 1] / 1e9
         for field, value in {
@@ -112,7 +113,7 @@ class Measured(CommandFolder):
             "time_to_first_token.max": ttft.max(),
             "inter_token_latency.avg": tpot.mean(),  # of requests, not of gaps
             "output_token_throughput_per_user.avg": (1 / tpot).mean(),
-            "inter_chunk_latency.avg": self.run.summary["itl_mean_ns"] / 1e9,
+            "inter_chunk_latency.avg": self.made_up.summary["itl_mean_ns"] / 1e9,
             "request_latency.p50": np.median(rows["e2e_ns"]) / 1e9,
             "input_sequence_length.avg": rows["prompt_tokens"].mean(),
         }.items():

@@ -41,10 +41,11 @@ class Statistics(unittest.TestCase):
 
 
 class Sweeps(CommandFolder):
-    def setUp(self) -> None:
-        super().setUp()
-        self.path = synthetic_sweep.write(self.folder / "swept")
-        self.points = load.load_sweep(self.folder / "swept")
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.path = synthetic_sweep.write(cls.shared / "swept")
+        cls.points = load.load_sweep(cls.shared / "swept")
 
     def command_of(self, name: str, *words: object) -> tuple[int, str, str]:
         self.command = name
@@ -183,6 +184,10 @@ class Sweeps(CommandFolder):
         pair = ("--a", "a", "--b", "b")
         self.fails(
             f"{path}: {Y} vary too, choose one value of each with --where PATH=VALUE",
+            "breakeven", path, "--x", X, "--y", "cluster", *pair,
+        )  # fmt: skip
+        self.fails(
+            f"{path}: --y seed: the map needs two axes other than seed",
             "breakeven", path, "--x", X, "--y", "seed", *pair,
         )  # fmt: skip
         self.fails(
