@@ -327,7 +327,7 @@ def _line(row: Any) -> str:
     measured = _text(row.measured, row.unit)
     if np.isnan(row.simulated):
         return f"  {units.shorten(row.field, 40):<40}{measured:>14}{'-':>14}{'':>12}  {row.source}"
-    change = "" if np.isnan(row.relative_difference) else f"{100 * row.relative_difference:+.1f} %"
+    change = units.change_text(row.measured, row.simulated)
     simulated = _text(row.simulated, row.unit)
     return f"  {units.shorten(row.field, 40):<40}{measured:>14}{simulated:>14}{change:>12}  {row.source}"
 

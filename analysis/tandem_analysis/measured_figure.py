@@ -12,6 +12,8 @@ from matplotlib.ticker import FuncFormatter
 from tandem_analysis import figures, measured, units
 from tandem_analysis.load import Result
 
+MOST = 1.0  # that the figure shows
+
 
 def run(result: Result, paths: list[str], folder: Path | None) -> str:
     """Compares, draws and writes CSV where there is a folder; returns what is printed."""
@@ -54,11 +56,14 @@ def draw(result: Result, table: pd.DataFrame) -> Figure:
     for path, style in zip(files, styles):
         mine = table[table["path"] == path]
         places = [fields.index(name) for name in mine["metric"] + " " + mine["statistic"]]
-        axis.plot(100 * mine["relative_difference"], places, **style)
+        axis.plot(100 * mine["relative_difference"].clip(upper=MOST), places, **style)
     axis.axvline(0, color=figures.GREY)
     axis.set_yticks(range(len(fields)), fields)
     axis.set_ylim(len(fields) - 0.4, -0.6)
-    axis.set_xlabel("simulated / measured - 1 (%)")
+    beyond = f"; more than {100 * MOST:g} %: at the edge" * bool(
+        (table["relative_difference"] > MOST).any()
+    )
+    axis.set_xlabel(f"simulated / measured - 1 (%{beyond})")
     axis.set_ylabel("figure")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g} %"))
     return figure
