@@ -115,7 +115,7 @@ static void visit_resource(struct maxmin *maxmin, uint32_t number)
         return;
     resource->visited = maxmin->visit;
     resource->left = resource->capacity;
-    resource->unfixed = 0;
+    resource->unfixed = resource->flows;
     maxmin->component[maxmin->component_count++] = number;
 }
 
@@ -151,11 +151,9 @@ static void find_component(struct maxmin *maxmin, const struct flow *start, uint
         if (part >> k & 1)
             visit_resource(maxmin, start->resources[k]);
     for (size_t i = 0; i < maxmin->component_count; i++) {
-        struct resource *resource = &maxmin->resources[maxmin->component[i]];
-        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place)) {
-            resource->unfixed++;
+        const struct resource *resource = &maxmin->resources[maxmin->component[i]];
+        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place))
             visit_flow(maxmin, place / MAXMIN_RESOURCES);
-        }
     }
     maxmin->unfixed = maxmin->changed_count;
 }
@@ -168,8 +166,7 @@ static void rank(struct maxmin *maxmin, uint32_t id, double share)
     heap_set(&maxmin->shares, id, key, id);
 }
 
-/* Puts a resource into the heap by what each of its unfixed flows would get; takes it out when none is left.
- */
+/* Puts a resource into the heap by what each of its unfixed flows would get; out of it when none is left. */
 static void rank_resource(struct maxmin *maxmin, uint32_t number)
 {
     const struct resource *resource = &maxmin->resources[number];
@@ -245,7 +242,6 @@ static void rank_bounds(struct maxmin *maxmin)
 static void fill(struct maxmin *maxmin)
 {
     double share = 0;
-
     rank_resources(maxmin);
     while (maxmin->unfixed > 0) {
         const struct heap_entry *top = heap_top(&maxmin->shares);
@@ -272,8 +268,7 @@ static double most(const struct maxmin *maxmin, const struct flow *flow)
     return rate;
 }
 
-/* Counts a flow at its rate. Whether something on its path has become full by it, which is tight from now on.
- */
+/* Counts a flow at its rate. Whether that filled something on its path, which is tight from now on. */
 static bool use(struct maxmin *maxmin, struct flow *flow, int64_t whole_rate)
 {
     int64_t more = whole_rate - flow->whole_rate;
@@ -307,9 +302,7 @@ static void solve(struct maxmin *maxmin, const struct flow *start, uint32_t part
     }
 }
 
-/* Rates after a flow came or its cap changed. One that finds room gets what the narrowest has, without a
- * search.
- */
+/* Rates after a flow came or its cap changed. One that finds room for all that it can use needs no search. */
 static void update(struct maxmin *maxmin, uint32_t number)
 {
     struct flow *flow = &maxmin->flows[number];

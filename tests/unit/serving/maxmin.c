@@ -290,11 +290,46 @@ static void test_caps(void)
     maxmin_free(maxmin);
 }
 
+static void check_listed(const struct maxmin *maxmin, size_t expected)
+{
+    size_t count;
+    maxmin_changed(maxmin, &count);
+    CU_ASSERT_EQUAL(count, expected);
+}
+
+/* Three ports of 10 GB/s send through an uplink of 25, which joins its flows only while it is full. */
+static void test_component(void)
+{
+    static const double capacities[] = {10e9, 10e9, 10e9, 25e9};
+    struct maxmin *maxmin = maxmin_create(capacities, 4);
+    for (uint32_t flow = 0; flow < 2; flow++) {
+        maxmin_add(maxmin, flow, (const uint32_t[]){flow, 3}, 2, MAXMIN_NO_CAP);
+        check_listed(maxmin, 1);
+        CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, flow), 10e9, 0);
+    }
+    maxmin_add(maxmin, 2, (const uint32_t[]){2, 3}, 2, MAXMIN_NO_CAP); /* 30 do not fit */
+    check_listed(maxmin, 3);
+    for (uint32_t flow = 0; flow < 3; flow++)
+        CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, flow), 25e9 / 3, 1e-6);
+    maxmin_set_cap(maxmin, 0, 2e9); /* room again for the others' ports */
+    check_listed(maxmin, 3);
+    CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 2), 10e9, 0);
+    maxmin_remove(maxmin, 1);
+    check_listed(maxmin, 0);
+    maxmin_set_cap(maxmin, 0, MAXMIN_NO_CAP);
+    check_listed(maxmin, 1);
+    CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 10e9, 0);
+    maxmin_remove(maxmin, 0);
+    maxmin_remove(maxmin, 2);
+    maxmin_free(maxmin);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
         {"worked by hand", test_by_hand},
         {"caps", test_caps},
+        {"only what is full connects", test_component},
         {"random flows: as defined, as by force", test_random},
     };
     return test_main("max-min", cases, sizeof cases / sizeof cases[0]);
