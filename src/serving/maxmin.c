@@ -319,7 +319,9 @@ static void update(struct maxmin *maxmin, uint32_t number)
         return;
     }
     flow->rate = rate;
-    use(maxmin, flow, (int64_t)rate + 1);
+    flow->whole_rate += more;
+    for (uint32_t k = 0; k < flow->count; k++)
+        maxmin->resources[flow->resources[k]].used += more;
     maxmin->changed_count = 0;
     list_changed(maxmin, number);
 }
@@ -369,7 +371,6 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t number)
 {
     struct flow *flow = active_flow(maxmin, number);
     uint32_t part = tight_part(maxmin, flow);
-    use(maxmin, flow, 0);
     for (uint32_t k = 0; k < flow->count; k++) {
         uint32_t next = flow->next[k], previous = flow->previous[k];
         if (previous != NO_PLACE)
@@ -379,6 +380,7 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t number)
         if (next != NO_PLACE)
             flow_at(maxmin, next)->previous[next % MAXMIN_RESOURCES] = previous;
         maxmin->resources[flow->resources[k]].flows--;
+        maxmin->resources[flow->resources[k]].used -= flow->whole_rate;
     }
     flow->active = false;
     maxmin->changed_count = 0;
