@@ -1,6 +1,8 @@
 /* Progressive filling (Bertsekas and Gallager, Data Networks, section 6.5.2) over one connected component of
  * flows and resources that are full. What has room limits nobody, so that rates without it are the same; what
- * turns out to have none joins, and the filling starts again. */
+ * turns out to have none joins, and the filling starts again. Flows that are slower than the one that comes
+ * or goes keep their rates: up to its level the filling is what it was. Sums are of whole units, so that they
+ * do not depend on the order in which flows were fixed, or kept. */
 #include "tandem/maxmin.h"
 
 #include <stdbool.h>
@@ -15,9 +17,9 @@
 /* A flow has a place in the list of each resource on its path: flow x MAXMIN_RESOURCES + the resource's
  * number on the path. */
 struct resource {
-    double capacity, left;
-    int64_t used;   /* sum of its flows' whole rates */
-    uint32_t first; /* place of the first of its flows */
+    double capacity;                    /* bytes/s */
+    int64_t capacity_units, used, left; /* used: sum of its flows' units */
+    uint32_t first;                     /* place of the first of its flows */
     uint32_t flows, unfixed;
     bool tight; /* several flows, and no room */
     uint64_t visited, touched;
@@ -27,16 +29,18 @@ struct flow {
     uint32_t resources[MAXMIN_RESOURCES];
     uint32_t next[MAXMIN_RESOURCES], previous[MAXMIN_RESOURCES]; /* places in the lists of each */
     uint32_t count;
-    bool active, fixed;
+    bool active;
+    bool fixed; /* but for those that are being computed */
     double cap, rate;
-    double bound;       /* the cap, or less: what resources that are not tight have */
-    int64_t whole_rate; /* rounded up: sums are exact, and never too low */
+    double bound;  /* the cap, or less: what resources that are not tight have */
+    int64_t units; /* of the rate, rounded down */
     uint64_t visited;
 };
 
 struct maxmin {
     struct resource *resources;
     uint32_t resource_count;
+    double units; /* of a byte/s: a power of 2, with which the largest capacity is below 2^57 */
     struct flow *flows;
     size_t flow_capacity;
     uint64_t visit;      /* stamp of the current search */
@@ -52,15 +56,27 @@ struct maxmin {
     bool bounds_ranked;
 };
 
+static int64_t units_of(const struct maxmin *maxmin, double rate)
+{
+    return (int64_t)(rate * maxmin->units);
+}
+
 struct maxmin *maxmin_create(const double *capacities, uint32_t count)
 {
     struct maxmin *maxmin = mem_array(1, sizeof *maxmin);
+    double most = 1;
+    for (uint32_t i = 0; i < count; i++)
+        most = capacities[i] > most ? capacities[i] : most;
+    int exponent;
+    frexp(most, &exponent);
+    maxmin->units = ldexp(1, 57 - exponent);
     maxmin->resource_count = count;
     maxmin->resources = mem_array(count, sizeof(struct resource));
     maxmin->component = mem_array(count, sizeof(uint32_t));
     maxmin->touched = mem_array(count, sizeof(uint32_t));
     for (uint32_t i = 0; i < count; i++)
-        maxmin->resources[i] = (struct resource){.capacity = capacities[i], .first = NO_PLACE};
+        maxmin->resources[i] = (struct resource){
+            .capacity = capacities[i], .capacity_units = units_of(maxmin, capacities[i]), .first = NO_PLACE};
     return maxmin;
 }
 
@@ -85,10 +101,12 @@ static uint32_t next_place(const struct maxmin *maxmin, uint32_t place)
     return flow_at(maxmin, place)->next[place % MAXMIN_RESOURCES];
 }
 
-/* Whether flows share a resource that would have no room for that much more, bytes/s. */
+/* Whether flows share a resource that would have no room for that many units more. A rate's units may be
+ * fewer than its share's, since both were rounded: by 16 of the last place, and one. */
 static bool is_full(const struct resource *resource, int64_t more)
 {
-    return resource->flows > 1 && resource->used + more >= (int64_t)resource->capacity;
+    return resource->flows > 1 &&
+           resource->used + more + INT64_C(32) * resource->flows >= resource->capacity_units;
 }
 
 /* Bit k: number k of the flow's path is tight. */
@@ -114,8 +132,8 @@ static void visit_resource(struct maxmin *maxmin, uint32_t number)
     if (resource->visited == maxmin->visit)
         return;
     resource->visited = maxmin->visit;
-    resource->left = resource->capacity;
-    resource->unfixed = resource->flows;
+    resource->left = resource->capacity_units;
+    resource->unfixed = 0;
     maxmin->component[maxmin->component_count++] = number;
 }
 
@@ -140,8 +158,8 @@ static void visit_flow(struct maxmin *maxmin, uint32_t number)
 }
 
 /* The resources that are found, from a part of the path of start on, join the component's list, which is also
- * the search's queue; their flows are listed. */
-static void find_component(struct maxmin *maxmin, const struct flow *start, uint32_t part)
+ * the search's queue; their flows of at least so many units are listed, others keep what they have. */
+static void find_component(struct maxmin *maxmin, const struct flow *start, uint32_t part, int64_t least)
 {
     maxmin->visit++;
     maxmin->component_count = 0;
@@ -151,9 +169,16 @@ static void find_component(struct maxmin *maxmin, const struct flow *start, uint
         if (part >> k & 1)
             visit_resource(maxmin, start->resources[k]);
     for (size_t i = 0; i < maxmin->component_count; i++) {
-        const struct resource *resource = &maxmin->resources[maxmin->component[i]];
-        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place))
-            visit_flow(maxmin, place / MAXMIN_RESOURCES);
+        struct resource *resource = &maxmin->resources[maxmin->component[i]];
+        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place)) {
+            const struct flow *flow = flow_at(maxmin, place);
+            if (flow->units < least) {
+                resource->left -= flow->units;
+            } else {
+                resource->unfixed++;
+                visit_flow(maxmin, place / MAXMIN_RESOURCES);
+            }
+        }
     }
     maxmin->unfixed = maxmin->changed_count;
 }
@@ -173,7 +198,8 @@ static void rank_resource(struct maxmin *maxmin, uint32_t number)
     if (resource->unfixed == 0)
         heap_remove(&maxmin->shares, number);
     else
-        rank(maxmin, number, resource->left > 0 ? resource->left / resource->unfixed : 0);
+        rank(maxmin, number,
+             resource->left > 0 ? (double)resource->left / resource->unfixed / maxmin->units : 0);
 }
 
 /* Its share has to be known anew once all of this level are fixed. */
@@ -191,12 +217,13 @@ static void fix(struct maxmin *maxmin, struct flow *flow, double share)
 {
     flow->fixed = true;
     flow->rate = share < flow->bound ? share : flow->bound;
+    int64_t units = units_of(maxmin, flow->rate);
     maxmin->unfixed--;
     for (uint32_t k = 0; k < flow->count; k++) {
         struct resource *resource = &maxmin->resources[flow->resources[k]];
         if (!resource->tight)
             continue;
-        resource->left -= flow->rate;
+        resource->left -= units;
         resource->unfixed--;
         touch(maxmin, flow->resources[k]);
     }
@@ -268,12 +295,12 @@ static double most(const struct maxmin *maxmin, const struct flow *flow)
     return rate;
 }
 
-/* Counts a flow at its rate. Whether that filled something on its path, which is tight from now on. */
-static bool use(struct maxmin *maxmin, struct flow *flow, int64_t whole_rate)
+/* Counts a flow at a rate. Whether that filled something on its path, which is tight from now on. */
+static bool use(struct maxmin *maxmin, struct flow *flow, int64_t units)
 {
-    int64_t more = whole_rate - flow->whole_rate;
+    int64_t more = units - flow->units;
     bool filled = false;
-    flow->whole_rate = whole_rate;
+    flow->units = units;
     for (uint32_t k = 0; more != 0 && k < flow->count; k++) {
         struct resource *resource = &maxmin->resources[flow->resources[k]];
         resource->used += more;
@@ -283,17 +310,19 @@ static bool use(struct maxmin *maxmin, struct flow *flow, int64_t whole_rate)
     return filled;
 }
 
-/* Rates from a part of the path of start on, which was tight or is. */
-static void solve(struct maxmin *maxmin, const struct flow *start, uint32_t part)
+/* Rates from a part of the path of start on, which was tight or is, after start came, changed or went: it has
+ * or had at least so many units. */
+static void solve(struct maxmin *maxmin, const struct flow *start, uint32_t part, int64_t units)
 {
+    int64_t least = units - (units >> 30); /* far more than what rounding does */
     bool filled;
     do {
         filled = false;
-        find_component(maxmin, start, part | tight_part(maxmin, start));
+        find_component(maxmin, start, part | tight_part(maxmin, start), least);
         fill(maxmin);
         for (size_t i = 0; i < maxmin->changed_count; i++) {
             struct flow *flow = &maxmin->flows[maxmin->changed[i]];
-            filled |= use(maxmin, flow, (int64_t)flow->rate + 1);
+            filled |= use(maxmin, flow, units_of(maxmin, flow->rate));
         }
     } while (filled);
     for (size_t i = 0; i < maxmin->component_count; i++) {
@@ -302,24 +331,48 @@ static void solve(struct maxmin *maxmin, const struct flow *start, uint32_t part
     }
 }
 
-/* Rates after a flow came or its cap changed. One that finds room for all that it can use needs no search. */
-static void update(struct maxmin *maxmin, uint32_t number)
+/* What a flow of 0 units gets of a resource if all who have more than that give it up. */
+static int64_t fair_units(const struct maxmin *maxmin, const struct resource *resource)
+{
+    int64_t fair = 0, last;
+    do { /* from below: with each step fewer are slower */
+        int64_t left = resource->capacity_units, sharing = 1;
+        last = fair;
+        for (uint32_t place = resource->first; place != NO_PLACE; place = next_place(maxmin, place)) {
+            int64_t units = flow_at(maxmin, place)->units;
+            left -= units < fair ? units : 0;
+            sharing += units >= fair;
+        }
+        fair = left / sharing;
+    } while (fair > last);
+    return fair;
+}
+
+/* Rates after a flow came, which has 0 units, or its cap changed. One that finds room for all that it can use
+ * needs no search. */
+static void update(struct maxmin *maxmin, uint32_t number, bool came)
 {
     struct flow *flow = &maxmin->flows[number];
     double rate = most(maxmin, flow);
-    int64_t more = (int64_t)rate + 1 - flow->whole_rate;
+    int64_t units = units_of(maxmin, rate), more = units - flow->units;
+    int64_t least = came || units < flow->units ? units : flow->units;
     bool tight = false;
     for (uint32_t k = 0; k < flow->count; k++) {
         struct resource *resource = &maxmin->resources[flow->resources[k]];
         resource->tight |= is_full(resource, more);
         tight |= resource->tight;
+        if (resource->tight && came) {
+            int64_t fair = fair_units(maxmin, resource);
+            least = fair < least ? fair : least;
+        }
     }
     if (tight) {
-        solve(maxmin, flow, 0);
+        use(maxmin, flow, least);
+        solve(maxmin, flow, 0, least);
         return;
     }
     flow->rate = rate;
-    flow->whole_rate += more;
+    flow->units = units;
     for (uint32_t k = 0; k < flow->count; k++)
         maxmin->resources[flow->resources[k]].used += more;
     maxmin->changed_count = 0;
@@ -338,7 +391,8 @@ void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resource
     flow->count = count;
     flow->active = true;
     flow->cap = cap;
-    flow->whole_rate = 0;
+    flow->fixed = true;
+    flow->units = 0;
     for (uint32_t k = 0; k < count; k++) {
         struct resource *resource = &maxmin->resources[resources[k]];
         uint32_t place = number * MAXMIN_RESOURCES + k, first = resource->first;
@@ -350,7 +404,7 @@ void maxmin_add(struct maxmin *maxmin, uint32_t number, const uint32_t *resource
         resource->first = place;
         resource->flows++;
     }
-    update(maxmin, number);
+    update(maxmin, number, true);
 }
 
 static struct flow *active_flow(const struct maxmin *maxmin, uint32_t number)
@@ -364,7 +418,7 @@ void maxmin_set_cap(struct maxmin *maxmin, uint32_t number, double cap)
     CHECK(cap > 0, "flow %u: cap %g", number, cap);
     struct flow *flow = active_flow(maxmin, number);
     flow->cap = cap;
-    update(maxmin, number);
+    update(maxmin, number, false);
 }
 
 void maxmin_remove(struct maxmin *maxmin, uint32_t number)
@@ -380,12 +434,12 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t number)
         if (next != NO_PLACE)
             flow_at(maxmin, next)->previous[next % MAXMIN_RESOURCES] = previous;
         maxmin->resources[flow->resources[k]].flows--;
-        maxmin->resources[flow->resources[k]].used -= flow->whole_rate;
+        maxmin->resources[flow->resources[k]].used -= flow->units;
     }
     flow->active = false;
     maxmin->changed_count = 0;
     if (part != 0)
-        solve(maxmin, flow, part);
+        solve(maxmin, flow, part, flow->units);
 }
 
 const uint32_t *maxmin_changed(const struct maxmin *maxmin, size_t *count)
