@@ -453,6 +453,8 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
  */
 void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns,
                   int64_t now_ns);
+/* The same of all that an iteration which begins now, and takes so long, computes. */
+void handoff_push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns);
 /* Decode role, of prompts that it computes itself, at least one of which waits: whether a hand-off came
  * before the first, which was not preempted. */
 bool handoff_before(const struct instance *instance);

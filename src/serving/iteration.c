@@ -212,17 +212,6 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     return true;
 }
 
-/* What the iteration that begins computes is sent layer by layer. */
-static void push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns)
-{
-    const struct schedule *schedule = &instance->schedule;
-    for (size_t i = 0; i < schedule->item_count; i++) {
-        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        handoff_push(instance, schedule->items[i], sequence->computed_tokens + sequence->chunk_tokens,
-                     length_ns, now_ns);
-    }
-}
-
 void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns)
 {
     const struct schedule *schedule = &instance->schedule;
@@ -235,7 +224,7 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
     instance->iteration_end_ns = now_ns + length_ns;
     instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
     if (instance->config->handoff.overlap == OVERLAP_LAYER && instance->config->role == ROLE_PREFILL)
-        push_layers(instance, length_ns, now_ns);
+        handoff_push_layers(instance, length_ns, now_ns);
 }
 
 void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
