@@ -50,6 +50,15 @@ static void write_links(struct h5 *h5, const char *prefix, const struct results 
     h5_close_group(h5, top);
 }
 
+static void write_iterations(struct h5 *h5, const char *prefix, const struct results *results)
+{
+    hid_t group = h5_top_group(h5, prefix, column_iterations.group, column_iterations.doc);
+    h5_int_attribute(h5, group, "cut_ns", results->iterations_cut_ns);
+    h5_table(h5, group, &column_iterations, results->iterations, sizeof *results->iterations,
+             results->iteration_count, false);
+    h5_close_group(h5, group);
+}
+
 static void write_histograms(struct h5 *h5, const char *prefix, const struct results *results)
 {
     hid_t top = h5_top_group(h5, prefix, "/histograms", column_histograms.doc);
@@ -78,6 +87,13 @@ static void write_requests(struct h5 *h5, const char *prefix, const struct resul
     h5_close_group(h5, group);
 }
 
+bool groups_has(const struct results *results, enum results_group group)
+{
+    return group == RESULTS_LINKS        ? results->link_count > 0
+           : group == RESULTS_ITERATIONS ? results->iterations != NULL
+                                         : true;
+}
+
 void groups_write(struct h5 *h5, const char *prefix, enum results_group group, const struct results *results)
 {
     switch (group) {
@@ -97,6 +113,9 @@ void groups_write(struct h5 *h5, const char *prefix, enum results_group group, c
         break;
     case RESULTS_LINKS:
         write_links(h5, prefix, results);
+        break;
+    case RESULTS_ITERATIONS:
+        write_iterations(h5, prefix, results);
         break;
     case RESULTS_HISTOGRAMS:
         write_histograms(h5, prefix, results);

@@ -9,6 +9,9 @@
 /* The attributes of /; trace_sha256 may be NULL. */
 void groups_root(struct h5 *h5, const char *checksum, const char *configuration, const char *trace_sha256);
 
+/* Whether there is a group: links and iterations may not be there. */
+bool groups_has(const struct results *results, enum results_group group);
+
 /* Writes one group below prefix ("", "/point/000001"). */
 void groups_write(struct h5 *h5, const char *prefix, enum results_group group, const struct results *results);
 

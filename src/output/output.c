@@ -90,7 +90,7 @@ static void write_rest(struct output *output, const struct results *results, con
     snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)results->checksum);
     groups_root(&output->h5, checksum, configuration, results->trace_sha256);
     for (enum results_group group = 0; group < RESULTS_GROUPS; group++)
-        if (group != RESULTS_REQUESTS && (group != RESULTS_LINKS || results->link_count > 0))
+        if (group != RESULTS_REQUESTS && groups_has(results, group))
             groups_write(&output->h5, "", group, results);
 }
 

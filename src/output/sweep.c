@@ -43,7 +43,7 @@ void output_sweep_point(struct output_sweep *sweep, size_t point, unsigned group
     snprintf(prefix, sizeof prefix, "/point/%06zu", point);
     h5_close_group(h5, h5_group(h5, h5->file, prefix));
     for (enum results_group group = 0; group < RESULTS_GROUPS; group++)
-        if (groups >> group & 1 && (group != RESULTS_LINKS || results->link_count > 0))
+        if (groups >> group & 1 && groups_has(results, group))
             groups_write(h5, prefix, group, results);
 }
 
