@@ -68,7 +68,7 @@ struct plan {
     int64_t seed;
     double warm_up_s;
     const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node,
-        *sweep_node;
+        *sweep_node, *search_node;
     struct plan_slo slo;
     const struct node *slo_classes_node;
     struct plan_slo *class_slos; /* negative: as slo; owned */
