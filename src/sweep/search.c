@@ -7,6 +7,9 @@
 
 #define BATCH 8 /* candidates that `cheapest` tries at once, at least */
 
+/* One of so many candidates of a deployment is a scout; prime, so that scouts differ in every path. */
+#define SCOUTS 13
+
 bool search_holds(const struct search_goal *goal, const struct search_probe *probe)
 {
     return probe->done && !probe->failed && !probe->saturated && probe->all >= goal->all &&
@@ -72,13 +75,12 @@ static long next_rate(const struct group *group, long grid)
 
 static bool is_open(const struct group *group, const struct search_bracket *bracket)
 {
-    return group->fails - group->holds > 1 && !bracket->failed && bracket->holds == group->holds;
+    return group->fails - group->holds > 1 && bracket->live;
 }
 
 static void learn(const struct search *search, struct group *group, struct search_bracket *bracket)
 {
     const struct search_probe *probe = &search->probes[bracket->probe];
-    bracket->asked = false;
     bracket->failed = probe->failed;
     group->rate = (long)probe->rate;
     if (search_holds(&search->spec->goal, probe)) {
@@ -89,6 +91,14 @@ static void learn(const struct search *search, struct group *group, struct searc
         bracket->fails = (long)probe->rate;
         group->none = true;
     }
+}
+
+/* Who goes on after a round. */
+static void decide(const struct group *group, struct search_bracket *bracket)
+{
+    if (bracket->asked && (bracket->failed || (group->any && bracket->holds != group->rate)))
+        bracket->live = false;
+    bracket->asked = false;
 }
 
 /* Until no group is open. Brackets say which group each is of. */
@@ -113,6 +123,8 @@ static void search_brackets(struct search *search, struct search_bracket **brack
         for (size_t i = 0; i < count; i++)
             if (brackets[i]->asked)
                 learn(search, &groups[brackets[i]->group], brackets[i]);
+        for (size_t i = 0; i < count; i++)
+            decide(&groups[brackets[i]->group], brackets[i]);
         for (size_t i = 0; i < group_count; i++) {
             struct group *group = &groups[i];
             if (group->any)
@@ -127,8 +139,12 @@ static void search_brackets(struct search *search, struct search_bracket **brack
 static void begin(const struct search *search, struct search_bracket *bracket, size_t candidate, size_t seed,
                   size_t group)
 {
-    *bracket = (struct search_bracket){
-        .holds = -1, .fails = (long)search->spec->grid, .candidate = candidate, .seed = seed, .group = group};
+    *bracket = (struct search_bracket){.holds = -1,
+                                       .fails = (long)search->spec->grid,
+                                       .candidate = candidate,
+                                       .seed = seed,
+                                       .group = group,
+                                       .live = true};
 }
 
 static struct group *make_groups(const struct search *search, size_t count)
@@ -139,20 +155,39 @@ static struct group *make_groups(const struct search *search, size_t count)
     return groups;
 }
 
-/* Every candidate with the first seed: those of a deployment together, or each for itself. */
-static void search_candidates(struct search *search)
+/* The candidates that are scouts, or those that are not, with the first seed. */
+static void search_some(struct search *search, bool scouts, struct group *groups, size_t group_count)
 {
-    size_t count = 0, group_count = search->spec->every ? search->candidate_count : search->deployment_count;
+    size_t count = 0;
     struct search_bracket **brackets = mem_array(search->candidate_count, sizeof *brackets);
-    struct group *groups = make_groups(search, group_count);
-    for (size_t i = 0; i < search->candidate_count; i++) {
-        struct search_candidate *candidate = &search->candidates[i];
-        begin(search, &candidate->bracket, i, 0, search->spec->every ? i : candidate->deployment);
-        if (candidate->usable)
-            brackets[count++] = &candidate->bracket;
-    }
+    for (size_t i = 0; i < search->candidate_count; i++)
+        if (search->candidates[i].usable && search->candidates[i].scout == scouts)
+            brackets[count++] = &search->candidates[i].bracket;
     search_brackets(search, brackets, count, groups, group_count);
     mem_free(brackets);
+}
+
+/* Every candidate with the first seed: those of a deployment together, or each for itself. Scouts go first:
+ * the others begin at the rate that one of them holds, and most of them end there. */
+static void search_candidates(struct search *search)
+{
+    bool every = search->spec->every;
+    size_t group_count = every ? search->candidate_count : search->deployment_count;
+    struct group *groups = make_groups(search, group_count);
+    size_t *seen = mem_array(search->deployment_count, sizeof *seen);
+    for (size_t i = 0; i < search->candidate_count; i++) {
+        struct search_candidate *candidate = &search->candidates[i];
+        begin(search, &candidate->bracket, i, 0, every ? i : candidate->deployment);
+        candidate->scout = candidate->usable && seen[candidate->deployment]++ % SCOUTS == 0;
+    }
+    search_some(search, true, groups, group_count);
+    for (size_t i = 0; !every && i < group_count; i++) {
+        long found = groups[i].holds;
+        groups[i] = (struct group){
+            .holds = found < 0 ? -1 : found - 1, .fails = (long)search->spec->grid, .guess = found};
+    }
+    search_some(search, false, groups, group_count);
+    mem_free(seen);
     mem_free(groups);
 }
 

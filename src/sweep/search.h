@@ -56,7 +56,8 @@ struct search_bracket {
     double attainment;      /* at `holds` */
     size_t candidate, seed; /* places */
     size_t group, probe;    /* for search.c */
-    bool asked, failed;     /* a run of it failed: no answer */
+    bool live, asked;       /* likewise */
+    bool failed;            /* a run of it did: no answer */
 };
 
 /* A candidate as the search sees it. */
@@ -64,6 +65,7 @@ struct search_candidate {
     size_t deployment;
     double cost_usd_per_hour, forecast_s;
     bool usable; /* its configuration is right */
+    bool scout;  /* for search.c */
     struct search_bracket bracket;
     double lost_at; /* of `cheapest`: a rate that it does not hold; infinity: none is known */
 };
