@@ -224,7 +224,7 @@ static OPTION_TABLE(pool_table, "pool", "instances of one role and one configura
 
 const struct option_table *const *sim_option_tables(void)
 {
-    static const struct option_table *tables[32];
+    static const struct option_table *tables[48];
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
                                         &slo_class_options,
@@ -235,6 +235,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &pool_table,
                                         &engine_options,
                                         &engine_value_options,
+                                        &serve_options,
+                                        &serve_flag_options,
                                         &roofline_options,
                                         &footprint_options,
                                         scheduler_option_table(),

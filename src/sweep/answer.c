@@ -309,7 +309,34 @@ static double value_of_a_dollar(const struct search_deployment_row *row)
     return row->good_requests_per_usd;
 }
 
-static void print_winners(const struct answer *answer, struct text *text)
+/* What starts the candidate, and what of it that does not say. */
+static void print_serve(const struct sweep *sweep, const struct search_deployment_row *row, struct text *text)
+{
+    const struct candidates *candidates = &sweep->candidates;
+    size_t index = candidates->chosen[row->candidate];
+    struct space_value values[SPACE_MOST_PATHS];
+    struct config *config;
+    struct error error;
+    struct text elsewhere = {0};
+    uint32_t bad;
+    text_append(text, "to serve %s\n", row->deployment);
+    if (!candidates_config(candidates, index, NULL, &config, &bad, &error) ||
+        !sim_serve(config, text, &error))
+        text_append(text, "  %s\n", error.text);
+    config_free(config);
+    size_t count = space_values(&candidates->space, index, values);
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(values[i].path, "cluster.pools[", 14) == 0 || strcmp(values[i].path, "cluster") == 0)
+            continue;
+        text_append(&elsewhere, "%s%s=", elsewhere.length > 0 ? ", " : "", values[i].path);
+        space_print(values[i].value, &elsewhere);
+    }
+    if (elsewhere.length > 0)
+        text_append(text, "  not of an engine's instances: %s\n", text_string(&elsewhere));
+    text_clear(&elsewhere);
+}
+
+static void print_winners(const struct sweep *sweep, const struct answer *answer, struct text *text)
 {
     const struct search_deployment_row *most = winner(answer, goodput_of),
                                        *dollar = winner(answer, value_of_a_dollar);
@@ -320,6 +347,9 @@ static void print_winners(const struct answer *answer, struct text *text)
     text_append(text, "most goodput  %s: %s\n", most->deployment, or_nothing(most->parameters));
     if (dollar)
         text_append(text, "per dollar    %s: %s\n", dollar->deployment, or_nothing(dollar->parameters));
+    print_serve(sweep, most, text);
+    if (dollar && dollar != most)
+        print_serve(sweep, dollar, text);
 }
 
 static void print_cheapest(const struct sweep *sweep, const struct answer *answer, struct text *text)
@@ -341,7 +371,7 @@ void answer_print(const struct sweep *sweep, const struct answer *answer, struct
 {
     if (sweep->search.spec->goodput) {
         print_deployments(sweep, answer, text);
-        print_winners(answer, text);
+        print_winners(sweep, answer, text);
     }
     if (sweep->search.spec->cheapest)
         print_cheapest(sweep, answer, text);
