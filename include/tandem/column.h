@@ -65,7 +65,10 @@ extern const struct column_table column_timeseries;      /* rows: struct series_
 extern const struct column_table column_links;           /* rows: struct link_row (results.h) */
 extern const struct column_table column_link_timeseries; /* rows: struct link_bin_row (results.h) */
 extern const struct column_table column_histograms;      /* rows: struct histogram_row (results.h) */
+extern const struct column_table column_iterations;      /* rows: struct iteration_row (iterations.h) */
 extern const struct column_table column_classes;         /* rows: struct class_row (results.h) */
+extern const struct column_table column_points; /* rows: struct point_row (results.h); without its summary */
+extern const struct column_table column_point_number; /* rows: struct point_number (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
 
 #endif

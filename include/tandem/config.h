@@ -2,6 +2,8 @@
 #ifndef TANDEM_CONFIG_H
 #define TANDEM_CONFIG_H
 
+#include <stdint.h>
+
 #include "tandem/error.h"
 #include "tandem/node.h"
 #include "tandem/text.h"
@@ -35,6 +37,19 @@ bool config_compose(const char *text, const char *name, const struct config_refe
 /* Applies one "path=value" as config_load does, without expanding references in it. */
 bool config_set(struct config *config, const char *argument, struct error *error);
 
+/* A copy without the members of the root that skip (NULL-ended, may be NULL) names; it ends before what it is
+ * a copy of. The caller owns *copy: config_free. */
+void config_copy(const struct config *config, const char *const *skip, struct config **copy);
+
+/* Puts a copy of a value at a path, as a set value would be, and
+ * expands references in it, relative to the file that the value is written in. label: where that is, for
+ * messages about the path. */
+bool config_put(struct config *config, const char *path, const struct node *value, const char *label,
+                const struct config_reference *references, size_t reference_count, struct error *error);
+
+/* The node at a path as config_load's set values have it, or NULL. */
+const struct node *config_at(const struct config *config, const char *path);
+
 /* Sets the value at a path of keys ("scheduler.order") below an object of this configuration to a copy of a
  * value, which is of it too, where nothing is yet; objects on the way are made. */
 bool config_default(struct config *config, const struct node *object, const char *path,
@@ -56,6 +71,10 @@ const struct node *config_root(const struct config *config);
 /* Appends the tree as JSON, indented or in one line; keys named in skip (NULL-ended, root level only) are
  * left out. */
 void config_print(const struct config *config, bool indented, const char *const *skip, struct text *text);
+
+/* A hash of the tree without the members of the root that skip (NULL-ended, may be NULL) names: of keys and
+ * values, not of files. */
+uint64_t config_hash(const struct config *config, const char *const *skip);
 
 void config_free(struct config *config);
 

@@ -3,6 +3,7 @@
 #define TANDEM_HASH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* A bijective 64-bit finalizer with full avalanche. Source: splitmix64 (Steele, Lea, Flood 2014). */
@@ -19,6 +20,9 @@ static inline uint64_t hash_combine(uint64_t seed, uint64_t value)
 {
     return hash_mix64(hash_mix64(seed) ^ value);
 }
+
+/* Hash of bytes, going on from a seed: for finding damage and changes, not against malice. */
+uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t count);
 
 /* SHA-256 of an open file's bytes, as 64 lower-case hex digits and a NUL. Reads block by block from the
  * beginning; the descriptor's position stays. False with errno set when the file cannot be read or has no

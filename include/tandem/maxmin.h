@@ -1,6 +1,6 @@
 /* Max-min fair rates of flows over resources (ports, uplinks), kept up to date as flows come and go: no flow
  * can get more without taking from one that has no more than it. Only the connected component of a change is
- * computed anew. Rates depend on which flows there are, not on how they came about. All local. */
+ * computed anew, where only resources that are full connect. Rates depend on which flows there are, not on how they came about. All local. */
 #ifndef TANDEM_MAXMIN_H
 #define TANDEM_MAXMIN_H
 
@@ -13,14 +13,12 @@
 
 struct maxmin;
 
-/* Resources 0 .. count-1 with their capacities, bytes/s; copied. Those from first_wide on (count: none) join
- * flows to a component only while these could fill them: rates are the same, and found faster where many
- * flows pass a resource that has room for all. */
-struct maxmin *maxmin_create(const double *capacities, uint32_t count, uint32_t first_wide);
+/* Resources 0 .. count-1 with their capacities, bytes/s; copied. */
+struct maxmin *maxmin_create(const double *capacities, uint32_t count);
 void maxmin_free(struct maxmin *maxmin);
 
 /* A flow (any number that is not in use; small ones keep it compact) starts, over that many (1 ..
- * MAXMIN_RESOURCES) different resources, not all of them wide, and at no more than cap (bytes/s, > 0, or
+ * MAXMIN_RESOURCES) different resources, and at no more than cap (bytes/s, > 0, or
  * MAXMIN_NO_CAP); its cap becomes another; or it ends. The rates of its component change. */
 void maxmin_add(struct maxmin *maxmin, uint32_t flow, const uint32_t *resources, uint32_t count, double cap);
 void maxmin_set_cap(struct maxmin *maxmin, uint32_t flow, double cap);

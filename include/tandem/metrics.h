@@ -203,8 +203,9 @@ static inline void series_bin_span(struct series_bin *bin, const struct gauge *g
 struct series {
     int64_t interval_ns;     /* doubles when SERIES_MAX_BINS are full: pairs are merged */
     size_t count;            /* bins in use */
-    struct series_bin *bins; /* SERIES_MAX_BINS of them, owned */
-    size_t last;             /* bin that was used last, and its start: spares a division at most spans */
+    struct series_bin *bins; /* grows with count, owned */
+    size_t capacity;
+    size_t last; /* bin that was used last, and its start: spares a division at most spans */
     int64_t last_start_ns;
 };
 

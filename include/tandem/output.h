@@ -69,6 +69,47 @@ struct output_table {
 bool output_write_tables(const char *folder, const char *name, const struct output_table *tables,
                          size_t count, const char *configuration, struct error *error);
 
+/* results.h5 of a sweep in the making, on one rank. */
+struct output_sweep;
+
+/* Begins FOLDER/results.h5 under a temporary name. The caller ends it with output_sweep_end. Local. */
+struct output_sweep *output_sweep_begin(const char *folder, int compression);
+
+/* Writes groups (a bit for each enum results_group) of a point that completed, by its row of /points. Local.
+ */
+void output_sweep_point(struct output_sweep *sweep, size_t point, unsigned groups,
+                        const struct results *results);
+
+/* A path that differs between points. */
+struct output_parameter {
+    const char *path; /* without '/' */
+    bool is_number;
+};
+union output_value {
+    double number;
+    const char *text;
+};
+
+/* All points in their order; everything is borrowed. */
+struct output_points {
+    const struct point_row *rows;
+    size_t count;
+    const struct output_parameter *parameters;
+    size_t parameter_count;
+    const union output_value *values; /* of one point after the other */
+    const struct point_pool_row *pools;
+    size_t pool_count;
+    const struct point_class_row *classes;
+    size_t class_count;
+    const char *checksum, *configuration, *trace_sha256;
+};
+
+/* Writes the tables of the points, syncs the file and renames it; frees sweep. Local. */
+bool output_sweep_end(struct output_sweep *sweep, const struct output_points *points, struct error *error);
+
+/* Gives up: removes the unfinished file, frees sweep. Local. */
+void output_sweep_abandon(struct output_sweep *sweep);
+
 /* Appends the schema: plain lines (markdown false) or the page analysis/OUTPUT.md. Local. */
 void output_describe(bool markdown, struct text *text);
 

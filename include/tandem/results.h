@@ -4,6 +4,7 @@
 #define TANDEM_RESULTS_H
 
 #include "tandem/column.h"
+#include "tandem/iterations.h"
 #include "tandem/metrics.h"
 #include "tandem/power.h"
 #include "tandem/traffic.h"
@@ -142,6 +143,33 @@ struct summary {
     uint8_t saturated;
 };
 
+/* One row of /points, of a sweep. */
+enum point_status { POINT_COMPLETED, POINT_INVALID, POINT_FAILED };
+extern const char *const point_status_names[]; /* by value, ended by NULL */
+
+struct point_row {
+    const char *name; /* of the named point; "": none */
+    uint8_t status;   /* enum point_status */
+    const char *error, *warnings;
+    const char *checksum;   /* as `tandem run` prints it; "": it has none */
+    struct summary summary; /* of a point that did not complete: 0, and NaN */
+};
+
+/* One row of /pools and /classes of a sweep begins with it. */
+struct point_number {
+    uint32_t point;
+};
+
+struct point_pool_row {
+    struct point_number number;
+    struct pool_row pool;
+};
+
+struct point_class_row {
+    struct point_number number;
+    struct class_row class;
+};
+
 /* What the results say beyond the metrics. Strings are borrowed. */
 struct results_pool {
     const char *name, *role, *gpu;
@@ -162,6 +190,20 @@ struct results_pool {
     const char *kv_allocator;
 };
 
+/* Groups of results.h5, in the order in which they are written. */
+enum results_group {
+    RESULTS_INSTANCES,
+    RESULTS_POOLS,
+    RESULTS_CLASSES,
+    RESULTS_TIMESERIES,
+    RESULTS_LINKS, /* and their time series */
+    RESULTS_ITERATIONS,
+    RESULTS_HISTOGRAMS,
+    RESULTS_SUMMARY,
+    RESULTS_REQUESTS,
+    RESULTS_GROUPS
+};
+
 struct results {
     struct summary summary;
     struct instance_row *instances;
@@ -178,8 +220,12 @@ struct results {
     struct link_bin_row **link_series;              /* [link][bin]: as many as series_count */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
-    struct row *rows; /* in order of arrival, of one_in requests each; may be NULL. Owned. */
+    struct iteration_row *iterations; /* in order; NULL: none were kept. Owned. */
+    size_t iteration_count;
+    int64_t iterations_cut_ns; /* start of the first that is left out; -1: none is */
+    struct row *rows;          /* in order of arrival, of one_in requests each; may be NULL. Owned. */
     size_t row_count;
+    int64_t row_one_in;
     uint64_t checksum;
     const char *trace_sha256; /* of the trace file that was replayed; NULL: none. Borrowed. */
 };

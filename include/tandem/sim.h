@@ -18,6 +18,13 @@ struct sim_options {
     size_t set_count;
     const char *output; /* folder of the results; NULL: no files */
     bool quiet;         /* no progress */
+    /* For a point of a sweep: */
+    struct config
+        *config;     /* instead of experiment and sets: loaded, borrowed; its engines' values are filled in */
+    bool is_point;   /* nothing is said that depends on the ranks */
+    bool keeps_rows; /* results have the rows of requests */
+    void (*tick)(void *context); /* called now and then while it runs; may be NULL */
+    void *tick_context;
 };
 
 enum sim_status { SIM_OK = 0, SIM_FAILED = 1, SIM_USER_ERROR = 2 };
@@ -31,6 +38,30 @@ const struct option_table *const *sim_option_tables(void);
 
 /* Appends the values of an engine's preset with their sources. Local. */
 bool sim_describe_engine(const struct node *engine, struct text *text, struct error *error);
+
+/* The configuration of an experiment: its file with the files that it names, and the set values; not checked.
+ * The caller owns *config: config_free. Local. */
+bool sim_load(const struct sim_options *options, struct config **config, struct error *error);
+
+/* What follows from a configuration of loaded files, right or wrong; figures that it does not say are 0.
+ * Local. */
+struct sim_totals {
+    double gpus, instances, cost_usd_per_hour, tdp_watts;
+};
+struct sim_totals sim_totals(const struct config *config);
+
+/* Fills in what a loaded configuration leaves out and its engines say. Local. */
+bool sim_complete(struct config *config, struct error *error);
+
+/* What a run of a configuration would be. */
+struct sim_forecast {
+    int64_t requests;
+    double wall_s;         /* rough, of one rank */
+    char trace_sha256[65]; /* "": none */
+};
+
+/* Checks a loaded configuration as a run would, trace included. Local. */
+bool sim_forecast(struct config *config, struct sim_forecast *forecast, struct error *error);
 
 /* Loads and checks an experiment (everything that `run` checks, the trace included) and appends a summary of
  * the cluster that would run. Local. */

@@ -50,6 +50,11 @@ extern const struct option_table workload_preset_options;  /* a length preset's 
 bool workload_create(const struct node *node, uint64_t seed, struct workload **workload, struct error *error);
 void workload_free(struct workload *workload);
 
+/* From now on rows of traces (of files up to 64 MiB) stay in memory once they are read, and workloads of this
+ * process with the same file and keys share them: for many runs on one trace. false gives them back, when no
+ * workload has them any more. */
+void workload_keep_traces(bool wanted);
+
 /* The next request in order of send time (of sessions: one session after another, send_ns 0). False at the
  * end. Rows of a trace are read when they are asked for,
  * from the file that workload_create opened: where they are not those that it checked, the process ends

@@ -1,7 +1,20 @@
 #include "tandem/hash.h"
 
 #include <nettle/sha2.h>
+#include <string.h>
 #include <unistd.h>
+
+uint64_t hash_bytes(uint64_t seed, const void *bytes, size_t count)
+{
+    uint64_t hash = hash_combine(seed, count);
+    for (size_t at = 0; at < count; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        size_t left = count - at;
+        memcpy(&word, (const char *)bytes + at, left < sizeof word ? left : sizeof word);
+        hash = hash_combine(hash, word);
+    }
+    return hash;
+}
 
 bool hash_sha256_file(int descriptor, char hex[65])
 {

@@ -13,6 +13,11 @@ int cli_fail(const struct error *error);
 /* Sets "WHAT 'ARGUMENT'; see `tandem --help`" (argument may be NULL). Returns false. */
 bool cli_bad_usage(struct error *error, const char *what, const char *argument);
 
+/* Starts MPI; its counterpart ends it and returns the exit code, which is of a failure where memory was not
+ * given back after all went well. */
+void cli_begin_mpi(void);
+int cli_end_mpi(int status);
+
 /* A word that is no key: a flag, or one with a value. */
 struct cli_option {
     const char *word; /* NULL ends a list of them */
@@ -37,5 +42,6 @@ void cli_clear_keys(struct cli_keys *keys);
 /* A command with the arguments behind its word; returns the exit code. */
 int command_roofline(int count, char **values);
 int command_memory(int count, char **values);
+int command_sweep(int count, char **values);
 
 #endif

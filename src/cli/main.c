@@ -16,6 +16,7 @@
 #include "tandem/router.h"
 #include "tandem/scheduler.h"
 #include "tandem/sim.h"
+#include "tandem/sweep.h"
 #include "tandem/timer.h"
 #include "tandem/workload.h"
 
@@ -24,6 +25,9 @@
 static const char usage[] =
     "usage: [mpirun -n N] tandem run EXPERIMENT [-o DIR] [--set PATH=VALUE]... [--partition weighted|pools] "
     "[--quiet]\n"
+    "       [mpirun -n N] tandem sweep EXPERIMENT -o DIR [--ranks-per-point K] [--resume] [--set "
+    "PATH=VALUE]... [--quiet]\n"
+    "       tandem sweep EXPERIMENT --dry-run [--set PATH=VALUE]...\n"
     "       tandem check EXPERIMENT [--set PATH=VALUE]...\n"
     "       tandem list "
     "[models|gpus|links|engines|clusters|workloads|schedulers|routers|allocators|traces|hosts]\n"
@@ -40,6 +44,12 @@ static const char usage[] =
     "(without -o only\n"
     "          the table is printed); --quiet: no progress; --partition pools: prefill and decode on ranks "
     "of their own\n"
+    "sweep     runs all points of an experiment with a section \"sweep\" (`tandem describe sweep`) over "
+    "groups of K "
+    "ranks\n"
+    "          (default 1); finished points are files in DIR/points, with which --resume goes on; at the end "
+    "one\n"
+    "          DIR/results.h5; --dry-run: only lists them\n"
     "check     reads an experiment with all that it names and says what would run\n"
     "list      names that a file of yours can use; of GPUs their main figures\n"
     "describe  options of a part of the configuration, a model, a GPU, or the layout of results.h5\n"
@@ -128,25 +138,37 @@ static void send_at_once(void)
     setenv("OMPI_MCA_btl_sm_eager_limit", "65536", 0); /* its name from 5.0 on */
 }
 
-static int command_run(int count, char **values)
+void cli_begin_mpi(void)
 {
-    struct arguments arguments = {0};
-    struct error error = {0};
-    int rank, status;
     send_at_once();
     MPI_Init(NULL, NULL);
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    if (parse_arguments(count, values, true, &arguments, &error))
-        status = (int)sim_run(MPI_COMM_WORLD, &arguments.options);
-    else
-        status = rank == 0 ? cli_fail(&error) : SIM_USER_ERROR;
+}
+
+int cli_end_mpi(int status)
+{
+    int rank;
     size_t leaked = mem_live_bytes();
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
     if (status == 0 && leaked > 0) {
         fprintf(stderr, "tandem: internal error: %zu bytes were never given back on rank %d\n", leaked, rank);
         status = SIM_FAILED;
     }
     MPI_Finalize();
     return status;
+}
+
+static int command_run(int count, char **values)
+{
+    struct arguments arguments = {0};
+    struct error error = {0};
+    int rank, status;
+    cli_begin_mpi();
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    if (parse_arguments(count, values, true, &arguments, &error))
+        status = (int)sim_run(MPI_COMM_WORLD, &arguments.options);
+    else
+        status = rank == 0 ? cli_fail(&error) : SIM_USER_ERROR;
+    return cli_end_mpi(status);
 }
 
 static int command_check(int count, char **values)
@@ -156,7 +178,7 @@ static int command_check(int count, char **values)
     struct error error = {0};
     int status = 0;
     if (!parse_arguments(count, values, false, &arguments, &error) ||
-        !sim_check(&arguments.options, &summary, &error))
+        !sweep_check(&arguments.options, &summary, &error))
         status = cli_fail(&error);
     fputs(text_string(&summary), stdout);
     text_clear(&summary);
@@ -307,7 +329,7 @@ static int describe_file(const char *folder, const char *name)
 
 static int describe_options(const char *topic)
 {
-    const struct option_table *const *tables = sim_option_tables();
+    const struct option_table *const *tables = sweep_option_tables();
     struct text text = {0};
     bool found = false;
     if (!topic) {
@@ -406,7 +428,7 @@ int main(int argc, char **argv)
         int (*run)(int count, char **values);
     } commands[] = {{"run", command_run},           {"check", command_check}, {"list", command_list},
                     {"describe", command_describe}, {"trace", command_trace}, {"roofline", command_roofline},
-                    {"memory", command_memory}};
+                    {"memory", command_memory},     {"sweep", command_sweep}};
     if (argc < 2)
         return fail_usage("no command", NULL);
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0 || strcmp(argv[1], "-h") == 0) {

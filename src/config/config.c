@@ -6,6 +6,7 @@
 #include "lookup.h"
 #include "set.h"
 #include "tandem/check.h"
+#include "tandem/hash.h"
 #include "tandem/mem.h"
 #include "tree.h"
 
@@ -14,8 +15,7 @@ struct config {
     struct source *sources; /* of all nodes, also of replaced ones */
 };
 
-static const struct source *add_source(struct config *config, const char *name, const char *folder,
-                                       bool is_file)
+static struct source *add_source(struct config *config, const char *name, const char *folder, bool is_file)
 {
     struct source *source = mem_array(1, sizeof *source);
     source->name = mem_string(name);
@@ -157,6 +157,66 @@ static bool complete(struct config *config, const struct config_reference *refer
             !expand_all(config, references, reference_count, error))
             return false;
     return true;
+}
+
+static bool is_skipped(const struct node *child, const char *const *skip)
+{
+    while (skip && *skip && strcmp(child->key, *skip) != 0)
+        skip++;
+    return skip && *skip;
+}
+
+static uint64_t hash_node(uint64_t hash, const struct node *node)
+{
+    uint64_t number;
+    memcpy(&number, &node->number, sizeof number);
+    hash = hash_combine(hash, (uint64_t)node->type << 32 | node->size << 1 | node->boolean);
+    hash = hash_combine(hash, number);
+    if (node->key)
+        hash = hash_bytes(hash, node->key, strlen(node->key));
+    if (node->string)
+        hash = hash_bytes(hash, node->string, strlen(node->string));
+    for (size_t i = 0; i < node->size; i++)
+        hash = hash_node(hash, node->children[i]);
+    return hash;
+}
+
+uint64_t config_hash(const struct config *config, const char *const *skip)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < config->root->size; i++)
+        if (!is_skipped(config->root->children[i], skip))
+            hash = hash_node(hash, config->root->children[i]);
+    return hash;
+}
+
+void config_copy(const struct config *config, const char *const *skip, struct config **copy)
+{
+    struct config *copied = mem_array(1, sizeof *copied);
+    copied->root = tree_create(config->root->type, config->root->source);
+    copied->root->is_file_root = config->root->is_file_root;
+    for (size_t i = 0; i < config->root->size; i++) {
+        const struct node *child = config->root->children[i];
+        if (!is_skipped(child, skip))
+            tree_append(copied->root, tree_copy(child), child->key);
+    }
+    *copy = copied;
+}
+
+bool config_put(struct config *config, const char *path, const struct node *value, const char *label,
+                const struct config_reference *references, size_t reference_count, struct error *error)
+{
+    struct source *source = add_source(config, value->source->name, value->source->folder, true);
+    source->whole_paths = true;
+    struct node *copy = tree_copy(value);
+    tree_set_source(copy, source);
+    return set_put(config->root, path, copy, label, error) &&
+           expand_all(config, references, reference_count, error);
+}
+
+const struct node *config_at(const struct config *config, const char *path)
+{
+    return set_find(config->root, path);
 }
 
 bool config_load(const char *file, const struct config_reference *references, size_t reference_count,

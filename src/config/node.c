@@ -100,7 +100,7 @@ bool node_error(const struct node *node, struct error *error, const char *format
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
     struct text path = {0};
-    append_path(&path, node, !node->source->is_file);
+    append_path(&path, node, !node->source->is_file || node->source->whole_paths);
     error_set(error, "%s: %s%s%s", node->source->name, text_string(&path), path.length > 0 ? ": " : "",
               message);
     text_clear(&path);

@@ -16,6 +16,9 @@ struct step {
 
 /* Where the next step is read, and the path so far for messages. */
 struct walk {
+    const char *label;  /* where the argument is written, for messages */
+    struct node *value; /* to be set, owned by who walks; NULL: the text behind the '=' */
+    size_t path_length; /* of the argument in front of its '='; 0: up to the first that ends a key */
     const char *argument;
     const char *rest;
     struct text path;
@@ -23,8 +26,8 @@ struct walk {
 
 static bool malformed(const struct walk *walk, const char *reason, struct error *error)
 {
-    return error_set(error, "--set %s: %s (write path=value, as in cluster.pools[decode].instances=4)",
-                     walk->argument, reason);
+    return error_set(error, "%s %s: %s (write path=value, as in cluster.pools[decode].instances=4)",
+                     walk->label, walk->argument, reason);
 }
 
 static char *copy_range(const char *start, const char *end)
@@ -97,8 +100,8 @@ static bool missing_object(const struct walk *walk, struct node *node, const cha
     for (size_t i = 0; i < node->size; i++)
         names[i] = node->children[i]->key;
     const char *near = text_suggest(key, names, node->size);
-    bool good = !near || error_set(error, "--set %s: %s has no '%s' (did you mean '%s'?)", walk->argument,
-                                   path_name(walk), key, near);
+    bool good = !near || error_set(error, "%s %s: %s has no '%s' (did you mean '%s'?)", walk->label,
+                                   walk->argument, path_name(walk), key, near);
     if (good) {
         *made = tree_create(NODE_OBJECT, source);
         tree_append(node, *made, key);
@@ -122,7 +125,8 @@ static bool unknown_element(const struct walk *walk, const struct node *list, co
         if (element_name(list->children[i]))
             names[count++] = element_name(list->children[i]);
     struct text message = {0};
-    text_append(&message, "--set %s: %s has no element named '%s'", walk->argument, path_name(walk), word);
+    text_append(&message, "%s %s: %s has no element named '%s'", walk->label, walk->argument, path_name(walk),
+                word);
     append_remedy(&message, word, names, count);
     error_set(error, "%s", text_string(&message));
     text_clear(&message);
@@ -136,7 +140,7 @@ static bool find_by_index(const struct walk *walk, struct node *list, const char
     errno = 0;
     unsigned long index = strtoul(word, NULL, 10);
     if (errno != 0 || index >= list->size)
-        return error_set(error, "--set %s: %s has %zu elements, counted from 0: there is no [%s]",
+        return error_set(error, "%s %s: %s has %zu elements, counted from 0: there is no [%s]", walk->label,
                          walk->argument, path_name(walk), list->size, word);
     *found = list->children[index];
     return true;
@@ -151,8 +155,8 @@ static bool find_by_name(const struct walk *walk, struct node *list, const char 
         if (!name || strcmp(name, word) != 0)
             continue;
         if (*found)
-            return error_set(error, "--set %s: %s has more than one element named '%s': use its index [%zu]",
-                             walk->argument, path_name(walk), word, i);
+            return error_set(error, "%s %s: %s has more than one element named '%s': use its index [%zu]",
+                             walk->label, walk->argument, path_name(walk), word, i);
         *found = list->children[i];
     }
     return *found || unknown_element(walk, list, word, error);
@@ -162,8 +166,8 @@ static bool find_element(const struct walk *walk, struct node *node, const char 
                          struct error *error)
 {
     if (node->type != NODE_ARRAY)
-        return error_set(error, "--set %s: %s is %s, [%s] needs a list", walk->argument, path_name(walk),
-                         node_type_name(node->type), word);
+        return error_set(error, "%s %s: %s is %s, [%s] needs a list", walk->label, walk->argument,
+                         path_name(walk), node_type_name(node->type), word);
     if (strspn(word, "0123456789") == strlen(word))
         return find_by_index(walk, node, word, found, error);
     return find_by_name(walk, node, word, found, error);
@@ -177,11 +181,11 @@ static bool find_step(const struct walk *walk, struct node *node, const struct s
     if (step->in_brackets)
         return find_element(walk, node, step->word, found, error);
     if (node->type == NODE_ARRAY)
-        return error_set(error, "--set %s: %s is a list: use [index] or [name] instead of '%s'",
+        return error_set(error, "%s %s: %s is a list: use [index] or [name] instead of '%s'", walk->label,
                          walk->argument, path_name(walk), step->word);
     if (node->type != NODE_OBJECT)
-        return error_set(error, "--set %s: %s is %s, '%s' needs an object", walk->argument, path_name(walk),
-                         node_type_name(node->type), step->word);
+        return error_set(error, "%s %s: %s is %s, '%s' needs an object", walk->label, walk->argument,
+                         path_name(walk), node_type_name(node->type), step->word);
     *found = tree_get(node, step->word);
     return *found || walk->rest[0] == '=' || missing_object(walk, node, step->word, source, found, error);
 }
@@ -194,18 +198,21 @@ static bool parse_value(const struct walk *walk, const char *text, const struct 
     if (json_parse(text, strlen(text), source, value, &reason))
         return true;
     if (text[0] != '\0' && strchr("{[\"", text[0]))
-        return error_set(error, "--set %s: the value is not JSON: %s", walk->argument, reason.text);
+        return error_set(error, "%s %s: the value is not JSON: %s", walk->label, walk->argument, reason.text);
     *value = tree_create(NODE_STRING, source);
     (*value)->string = mem_string(text);
     return true;
 }
 
-static bool put_value(const struct walk *walk, struct node *parent, const struct step *step,
-                      struct node *target, const struct source *source, struct error *error)
+static bool put_value(struct walk *walk, struct node *parent, const struct step *step, struct node *target,
+                      const struct source *source, struct error *error)
 {
-    struct node *value = NULL;
-    if (!parse_value(walk, walk->rest + 1, source, &value, error))
+    struct node *value = walk->value;
+    if (walk->path_length > 0 && (size_t)(walk->rest - walk->argument) != walk->path_length)
+        return malformed(walk, "a key with '=' is written [\"key\"]", error);
+    if (!value && !parse_value(walk, walk->rest + 1, source, &value, error))
         return false;
+    walk->value = NULL;
     if (target)
         tree_replace(target, value);
     else
@@ -239,10 +246,63 @@ static bool follow(struct walk *walk, struct node *node, const struct source *so
 
 bool set_apply(struct node *root, const char *argument, const struct source *source, struct error *error)
 {
-    struct walk walk = {.argument = argument, .rest = argument};
+    struct walk walk = {.label = "--set", .argument = argument, .rest = argument};
     if (!strchr(argument, '='))
         return malformed(&walk, "there is no '='", error);
     bool good = follow(&walk, root, source, error);
     text_clear(&walk.path);
     return good;
+}
+
+bool set_put(struct node *root, const char *path, struct node *value, const char *label, struct error *error)
+{
+    struct text argument = {0};
+    text_append(&argument, "%s=", path);
+    json_print(value, false, NULL, &argument);
+    struct walk walk = {.label = label,
+                        .argument = text_string(&argument),
+                        .rest = text_string(&argument),
+                        .value = value,
+                        .path_length = strlen(path)};
+    bool good = follow(&walk, root, value->source, error);
+    tree_free(walk.value);
+    text_clear(&walk.path);
+    text_clear(&argument);
+    return good;
+}
+
+/* An element by index or by name, or NULL. */
+static struct node *element(const struct node *list, const char *word)
+{
+    if (list->type != NODE_ARRAY)
+        return NULL;
+    if (strspn(word, "0123456789") == strlen(word)) {
+        unsigned long index = strtoul(word, NULL, 10);
+        return index < list->size ? list->children[index] : NULL;
+    }
+    for (size_t i = 0; i < list->size; i++) {
+        const char *name = element_name(list->children[i]);
+        if (name && strcmp(name, word) == 0)
+            return list->children[i];
+    }
+    return NULL;
+}
+
+const struct node *set_find(const struct node *root, const char *path)
+{
+    struct walk walk = {.label = "", .argument = path, .rest = path};
+    const struct node *node = root;
+    while (node && walk.rest[0] != '\0') {
+        struct step step = {0};
+        struct error ignored;
+        if (!read_step(&walk, &step, &ignored)) {
+            node = NULL;
+            break;
+        }
+        node = step.in_brackets ? element(node, step.word) : tree_get(node, step.word);
+        text_append(&walk.path, "%s", "."); /* not the first step any more */
+        mem_free(step.word);
+    }
+    text_clear(&walk.path);
+    return node;
 }

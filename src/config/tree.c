@@ -51,10 +51,18 @@ struct node *tree_copy(const struct node *node)
     struct node *copy = tree_create(node->type, node->source);
     copy->boolean = node->boolean;
     copy->number = node->number;
+    copy->is_file_root = node->is_file_root;
     copy->string = node->string ? mem_string(node->string) : NULL;
     for (size_t i = 0; i < node->size; i++)
         tree_append(copy, tree_copy(node->children[i]), node->children[i]->key);
     return copy;
+}
+
+void tree_set_source(struct node *node, const struct source *source)
+{
+    node->source = source;
+    for (size_t i = 0; i < node->size; i++)
+        tree_set_source(node->children[i], source);
 }
 
 struct node *tree_get(const struct node *node, const char *key)

@@ -9,7 +9,8 @@
 struct source {
     char *name;
     char *folder;
-    bool is_file; /* false: "--set" */
+    bool is_file;     /* false: "--set" */
+    bool whole_paths; /* errors have paths from the root of all, not of the file */
     struct source *next;
 };
 
@@ -41,8 +42,9 @@ void tree_replace(struct node *old, struct node *replacement);
 /* Frees a node and all below; NULL is allowed. */
 void tree_free(struct node *node);
 
-/* A copy without parent of a node and all below. */
+/* A copy without parent of a node and all below; and what it says of its source made another one. */
 struct node *tree_copy(const struct node *node);
+void tree_set_source(struct node *node, const struct source *source);
 
 /* Child by key that may be changed, or NULL. */
 struct node *tree_get(const struct node *node, const char *key);

@@ -75,7 +75,7 @@ int64_t histogram_percentile(const struct histogram *histogram, double percent)
     if ((double)rank < exact) /* ceil() without libm */
         rank++;
     uint64_t seen = 0;
-    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    for (size_t i = histogram_bucket(histogram->min); i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->counts[i];
         if (seen >= rank && seen > 0) {
             int64_t high = histogram_bucket_high(i);

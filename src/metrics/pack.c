@@ -90,15 +90,14 @@ static void merge_series(struct series *into, struct reader *reader)
     struct series from;
     series_init(&from, head.interval_ns);
     CHECK(head.bins <= SERIES_MAX_BINS, "%llu packed bins", (unsigned long long)head.bins);
-    from.count = head.bins;
+    series_need(&from, head.bins);
     get(reader, from.bins, from.count * sizeof *from.bins);
 
     series_widen(&from, into->interval_ns);
     series_widen(into, from.interval_ns);
+    series_need(into, from.count);
     for (size_t i = 0; i < from.count; i++)
         series_bin_merge(&into->bins[i], &from.bins[i]);
-    if (from.count > into->count)
-        into->count = from.count;
     series_clear(&from);
 }
 

@@ -334,6 +334,7 @@ static void build_series(const struct build *build)
     results->series = mem_array(build->pool_count, sizeof(struct series_bin_row *));
     if (build->pool_count == 0 || metrics->series[0].interval_ns == 0)
         return;
+    static const struct series_bin empty;
     int64_t interval_ns = metrics->series[0].interval_ns;
     for (size_t i = 0; i < build->pool_count; i++)
         if (metrics->series[i].count > results->series_count)
@@ -346,8 +347,9 @@ static void build_series(const struct build *build)
             int64_t start_ns = (int64_t)k * interval_ns;
             int64_t left_ns = metrics->end_ns - start_ns; /* the last bin is cut at the end of the run */
             int64_t width_ns = left_ns > 0 && left_ns < interval_ns ? left_ns : interval_ns;
-            results->series[i][k] =
-                bin_row(&build->pools[i], &metrics->series[i].bins[k], start_ns, (double)width_ns);
+            const struct series_bin *bin =
+                k < metrics->series[i].count ? &metrics->series[i].bins[k] : &empty;
+            results->series[i][k] = bin_row(&build->pools[i], bin, start_ns, (double)width_ns);
         }
     }
 }
@@ -527,6 +529,7 @@ void results_build(struct results *results, const struct metrics *metrics, const
     order_rows(rows, row_count, config->one_in);
     results->rows = rows;
     results->row_count = row_count;
+    results->row_one_in = (int64_t)config->one_in;
     results->checksum = metrics->counts.checksum;
 }
 
@@ -541,6 +544,7 @@ void results_clear(struct results *results)
     mem_free(results->classes);
     for (int i = 0; i < METRIC_COUNT; i++)
         mem_free(results->histograms[i]);
+    mem_free(results->iterations);
     mem_free(results->rows);
     memset(results, 0, sizeof *results);
 }

@@ -8,8 +8,14 @@
 void series_init(struct series *series, int64_t interval_ns)
 {
     *series = (struct series){.interval_ns = interval_ns, .last_start_ns = INT64_MIN}; /* no bin used yet */
-    if (interval_ns > 0)
-        series->bins = mem_array(SERIES_MAX_BINS, sizeof *series->bins);
+}
+
+void series_need(struct series *series, size_t count)
+{
+    if (count > series->capacity)
+        series->bins = mem_grow(series->bins, &series->capacity, count, sizeof *series->bins);
+    if (count > series->count)
+        series->count = count;
 }
 
 void series_clear(struct series *series)
@@ -71,8 +77,7 @@ struct series_bin *series_bin_at(struct series *series, int64_t at_ns)
 {
     size_t bin = (size_t)(at_ns / series->interval_ns);
     CHECK(at_ns >= 0 && bin < SERIES_MAX_BINS, "no bin for %lld ns", (long long)at_ns);
-    if (bin >= series->count)
-        series->count = bin + 1;
+    series_need(series, bin + 1);
     series->last = bin;
     series->last_start_ns = (int64_t)bin * series->interval_ns;
     return &series->bins[bin];

@@ -7,6 +7,9 @@
 void series_init(struct series *series, int64_t interval_ns);
 void series_clear(struct series *series);
 
+/* Has at least so many bins from now on; new ones are empty. */
+void series_need(struct series *series, size_t count);
+
 /* Adds all of from to into. */
 void series_bin_merge(struct series_bin *into, const struct series_bin *from);
 

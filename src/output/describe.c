@@ -3,10 +3,32 @@
 #include <string.h>
 
 static const struct column_table *const tables[] = {
-    &column_requests, &column_instances,       &column_pools,      &column_classes, &column_timeseries,
-    &column_links,    &column_link_timeseries, &column_histograms, &column_summary};
+    &column_requests, &column_instances,       &column_pools,      &column_classes,    &column_timeseries,
+    &column_links,    &column_link_timeseries, &column_iterations, &column_histograms, &column_summary};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
+
+/* What a sweep has beside or instead of them; of /points only what is before the columns of /summary. */
+static const struct {
+    const char *group, *doc;
+} sweep_groups[] = {
+    {"/points",
+     "One row per point, in the order of the sweep: the columns below, then all columns of /summary. A "
+     "point that did not complete has 0 in their whole numbers and NaN in the others."},
+    {"/parameters",
+     "One column per path that the sweep changes, named by it, with a row a point: float64 where all "
+     "values are numbers, else strings (objects by their names). NaN or empty where a point does "
+     "not set it."},
+    {"/pools", "A column `point` (uint32, row of /points), then those of a run's /pools: many rows a point."},
+    {"/classes", "A column `point` (uint32, row of /points), then those of a run's /classes."},
+    {"/point/NNNNNN", "For each point that completed what `sweep.keep` names, as a run has it: `instances`, "
+                      "`timeseries`, `histograms`, `requests`, `links` (with `link_timeseries`), `classes`."},
+};
+#define SWEEP_GROUPS (sizeof sweep_groups / sizeof sweep_groups[0])
+
+static const char kind_doc[] =
+    "`sweep`; a run has no such attribute. Its checksum is the sum mod 2^64 of those of the "
+    "points, and trace_sha256 is empty where points replay different traces.";
 
 static const char *type_name(enum column_type type)
 {
@@ -52,6 +74,16 @@ static void plain(struct text *text)
             describe_column(column, text);
             text_append(text, "\n");
         }
+    }
+    text_append(text, "\nresults.h5 of a sweep\n  %-31s %-8s %-10s %s\n", "attribute kind", "string", "",
+                kind_doc);
+    for (size_t i = 0; i < SWEEP_GROUPS; i++)
+        text_append(text, "\n%s: %s\n", sweep_groups[i].group, sweep_groups[i].doc);
+    for (size_t k = 0; k < column_points.count; k++) {
+        const struct column *column = &column_points.columns[k];
+        text_append(text, "  %-31s %-8s %-10s ", column->name, type_name(column->type), column->unit);
+        describe_column(column, text);
+        text_append(text, "\n");
     }
 }
 
@@ -115,6 +147,20 @@ static void markdown_page(struct text *text)
             describe_column(column, text);
             text_append(text, " |\n");
         }
+    }
+    text_append(text,
+                "\n# results.h5 of a sweep\n\n`tandem sweep` writes one file for all points, the same bytes "
+                "however many ranks made it. Attributes of `/` as of a run, and `kind`: %s\n\n"
+                "| group | what it holds |\n|---|---|\n",
+                kind_doc);
+    for (size_t i = 0; i < SWEEP_GROUPS; i++)
+        text_append(text, "| `%s` | %s |\n", sweep_groups[i].group, sweep_groups[i].doc);
+    text_append(text, "\n| column of `/points` | type | unit | description |\n|---|---|---|---|\n");
+    for (size_t k = 0; k < column_points.count; k++) {
+        const struct column *column = &column_points.columns[k];
+        text_append(text, "| `%s` | %s | %s | ", column->name, type_name(column->type), column->unit);
+        describe_column(column, text);
+        text_append(text, " |\n");
     }
 }
 

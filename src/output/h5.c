@@ -5,6 +5,7 @@
 
 #include "tandem/mem.h"
 #include "tandem/output.h"
+#include "tandem/text.h"
 
 #include "driver.h"
 
@@ -102,9 +103,12 @@ void h5_close_group(struct h5 *h5, hid_t group)
     check(h5, H5Gclose(group));
 }
 
-hid_t h5_top_group(struct h5 *h5, const char *name, const char *doc)
+hid_t h5_top_group(struct h5 *h5, const char *prefix, const char *name, const char *doc)
 {
-    hid_t group = h5_group(h5, h5->file, name);
+    struct text path = {0};
+    text_append(&path, "%s%s", prefix, name);
+    hid_t group = h5_group(h5, h5->file, text_string(&path));
+    text_clear(&path);
     h5_text_attribute(h5, group, "description", doc);
     return group;
 }

@@ -32,8 +32,8 @@ bool h5_finish(struct h5 *h5, struct file *file, struct error *error);
 hid_t h5_group(struct h5 *h5, hid_t parent, const char *name);
 void h5_close_group(struct h5 *h5, hid_t group);
 
-/* A group of the root with its description. */
-hid_t h5_top_group(struct h5 *h5, const char *name, const char *doc);
+/* The group PREFIX/name ("" is the root's) with its description. */
+hid_t h5_top_group(struct h5 *h5, const char *prefix, const char *name, const char *doc);
 
 /* Scalar attributes: UTF-8 of any length, and int64. */
 void h5_text_attribute(struct h5 *h5, hid_t object, const char *name, const char *value);

@@ -15,7 +15,7 @@ bool output_write_tables(const char *folder, const char *name, const struct outp
     h5_text_attribute(&h5, h5.file, "configuration", configuration);
     for (size_t i = 0; i < count; i++) {
         const struct output_table *table = &tables[i];
-        hid_t group = h5_top_group(&h5, table->columns->group, table->columns->doc);
+        hid_t group = h5_top_group(&h5, "", table->columns->group, table->columns->doc);
         if (table->scalar)
             h5_scalars(&h5, group, table->columns, table->rows);
         else

@@ -366,7 +366,7 @@ static void make_resources(struct fabric *fabric)
     for (uint32_t i = 0; i < 2 * config->leaves; i++)
         set_resource(fabric, fabric->first_leaf + i, config->leaf_rates[i / 2],
                      (config->local ? 2 : 1) * config->pools + i);
-    fabric->maxmin = maxmin_create(fabric->rates, fabric->resources, fabric->first_leaf);
+    fabric->maxmin = maxmin_create(fabric->rates, fabric->resources);
 }
 
 uint32_t fabric_links(const struct fabric_config *config)

@@ -88,6 +88,16 @@ void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int6
                 MESSAGE_PUSH, words, times);
 }
 
+void handoff_push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns)
+{
+    const struct schedule *schedule = &instance->schedule;
+    for (size_t i = 0; i < schedule->item_count; i++) {
+        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
+        handoff_push(instance, schedule->items[i], sequence->computed_tokens + sequence->chunk_tokens,
+                     length_ns, now_ns);
+    }
+}
+
 /* The prompt is in the cache and all of it is on its way: what else there is goes to the decode instance. */
 static void send_request(struct instance *instance, struct request *request, int64_t now_ns)
 {

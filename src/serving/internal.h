@@ -434,6 +434,9 @@ void instance_account(struct instance *instance, int64_t now_ns);
 bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work);
 /* What was planned is in progress for so long; alone_ns of it without prefills, here and in other lanes. */
 void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns);
+/* Records the iteration that a group of so many lanes has just begun: the works of those that take part. */
+void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
+                      size_t group);
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */
@@ -450,6 +453,8 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
  */
 void handoff_push(struct instance *instance, uint32_t slot, int64_t tokens, int64_t length_ns,
                   int64_t now_ns);
+/* The same of all that an iteration which begins now, and takes so long, computes. */
+void handoff_push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns);
 /* Decode role, of prompts that it computes itself, at least one of which waits: whether a hand-off came
  * before the first, which was not preempted. */
 bool handoff_before(const struct instance *instance);

@@ -212,17 +212,6 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     return true;
 }
 
-/* What the iteration that begins computes is sent layer by layer. */
-static void push_layers(struct instance *instance, int64_t length_ns, int64_t now_ns)
-{
-    const struct schedule *schedule = &instance->schedule;
-    for (size_t i = 0; i < schedule->item_count; i++) {
-        const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        handoff_push(instance, schedule->items[i], sequence->computed_tokens + sequence->chunk_tokens,
-                     length_ns, now_ns);
-    }
-}
-
 void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns)
 {
     const struct schedule *schedule = &instance->schedule;
@@ -235,7 +224,29 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
     instance->iteration_end_ns = now_ns + length_ns;
     instance->lengthened_ns = own_ns < length_ns ? length_ns - own_ns : 0;
     if (instance->config->handoff.overlap == OVERLAP_LAYER && instance->config->role == ROLE_PREFILL)
-        push_layers(instance, length_ns, now_ns);
+        handoff_push_layers(instance, length_ns, now_ns);
+}
+
+void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
+                      size_t group)
+{
+    struct iteration_row row = {.instance = (int32_t)(lanes[0]->entity - ENTITY_FIRST_INSTANCE),
+                                .group = (uint32_t)group,
+                                .phase = lanes[0]->phase};
+    for (size_t i = 0; i < working; i++) {
+        row.prefill_tokens += (uint64_t)works[i].prefill_tokens;
+        row.prefill_context_tokens += (uint64_t)works[i].prefill_kv_tokens;
+        row.decode_sequences += (uint64_t)works[i].decode_sequences;
+        row.decode_context_tokens += (uint64_t)works[i].decode_context_tokens;
+    }
+    for (size_t i = 0; i < count; i++) {
+        row.kv_used_blocks += (uint64_t)lanes[i]->kv.used_blocks;
+        if (!lanes[i]->busy)
+            continue;
+        row.start_ns = lanes[i]->begun_ns;
+        row.duration_ns = lanes[i]->iteration_end_ns - lanes[i]->begun_ns;
+    }
+    iteration_log_add(lanes[0]->config->iterations, &row);
 }
 
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */

@@ -261,7 +261,8 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
 {
     struct router *router = state;
     const struct heap_entry *top;
-    serve_gate(router, now_ns);
+    if (gate_count(&router->gate) > 0)
+        serve_gate(router, now_ns);
     send_due(router, now_ns);
     while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
         uint32_t place = top->id;

@@ -39,7 +39,7 @@ static int64_t reported_load(const struct target *target, enum router_load measu
 }
 
 /* The k-th load in use has changed. */
-static void set_load(struct target *target, uint32_t k)
+static inline void set_load(struct target *target, uint32_t k)
 {
     struct target_set *set = target->set;
     const struct used_load *used = &set->used[k];

@@ -53,8 +53,11 @@ static const struct option experiment_rows[] = {
     {"output", OPTION_NODE, "null", 0, 0, NULL, OF(output_node), "what is written"},
     {"simulation", OPTION_NODE, "null", 0, 0, NULL, OF(simulation_node),
      "how it is computed; never changes results"},
+    {"sweep", OPTION_NODE, "null", 0, 0, NULL, OF(sweep_node),
+     "many runs: what `tandem sweep` changes from one to the next"},
 };
-static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` takes", experiment_rows);
+static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` and `tandem sweep` take",
+                    experiment_rows);
 
 static const struct option slo_rows[] = {
     {"ttft_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, OF(slo.ttft_ms), "longest time to first token; 0: not set"},
@@ -74,6 +77,10 @@ static const struct option output_rows[] = {
      "deflate level; 1: run lengths and Huffman codes only, 9: hardly smaller and slow; 0: no filters"},
     {"timeseries_interval_ms", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(output.timeseries_interval_ms),
      "width of a bin; doubles when 4096 are full"},
+    {"iterations", OPTION_BOOL, "false", 0, 0, NULL, OF(output.iterations),
+     "a row for each iteration; runs as slowly as simulation.mode aggregate"},
+    {"iterations_max", OPTION_INTEGER, "1000000", 1, 1e9, NULL, OF(output.iterations_max),
+     "rows of iterations; those that begin later are left out"},
 };
 static OPTION_TABLE(output_table, "output-options", "what results.h5 holds", output_rows);
 

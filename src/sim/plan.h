@@ -67,7 +67,8 @@ struct plan {
     const char *name;
     int64_t seed;
     double warm_up_s;
-    const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node;
+    const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node,
+        *sweep_node;
     struct plan_slo slo;
     const struct node *slo_classes_node;
     struct plan_slo *class_slos; /* negative: as slo; owned */
@@ -77,6 +78,8 @@ struct plan {
         int64_t one_in; /* rows are kept of the requests whose id is a multiple of it; 0: of none */
         int64_t compression;
         double timeseries_interval_ms;
+        bool iterations;
+        int64_t iterations_max;
     } output;
     struct {
         int mode, partition, exchange;
@@ -116,6 +119,9 @@ bool plan_compose_pool(const char *const *sets, size_t set_count, struct config 
 bool plan_apply_engines(struct config *config, struct error *error);
 bool plan_apply_pool_engine(struct config *config, const struct node *pool, struct error *error);
 extern const struct option_table engine_options, engine_value_options;
+
+/* An error where the experiment is a sweep: it is many runs. */
+bool plan_refuse_sweep(const struct config *config, struct error *error);
 
 /* The option table of that name; aborts when there is none. */
 const struct option_table *plan_table(const char *name);

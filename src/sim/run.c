@@ -35,8 +35,8 @@ void run_warn_about_lengths(const struct run *run)
 bool run_load(struct run *run, struct error *error)
 {
     const struct sim_options *options = run->options;
-    if (!config_load(options->experiment, sim_references, sim_reference_count, options->sets,
-                     options->set_count, &run->config, error) ||
+    run->config = options->config;
+    if ((!run->config && !sim_load(options, &run->config, error)) || !plan_refuse_sweep(run->config, error) ||
         !plan_apply_engines(run->config, error) || !plan_parse(config_root(run->config), &run->plan, error) ||
         !workload_create(run->plan.workload_node, (uint64_t)run->plan.seed, &run->workload, error))
         return false;
@@ -58,7 +58,7 @@ void run_unload(struct run *run)
     if (run->workload)
         workload_free(run->workload);
     plan_clear(&run->plan);
-    if (run->config)
+    if (run->config != run->options->config)
         config_free(run->config);
 }
 
@@ -66,6 +66,12 @@ void run_unload(struct run *run)
 struct workload_facts {
     int64_t requests, last_send_ns, users, classes, hash_tokens;
 };
+
+static bool wants_rows(const struct run *run)
+{
+    return run->in_memory ? !run->options->is_point || run->options->keeps_rows
+                          : run->options->output != NULL;
+}
 
 static void make_metrics(struct run *run, const struct workload_facts *facts)
 {
@@ -89,7 +95,7 @@ static void make_metrics(struct run *run, const struct workload_facts *facts)
         .class_slos = run->slos,
         .series_interval_ns = simtime_from_ns(plan->output.timeseries_interval_ms * 1e6),
         .at_once = last_send_ns <= start_ns,
-        .one_in = run->in_memory || run->options->output ? (uint64_t)plan->output.one_in : 0,
+        .one_in = wants_rows(run) ? (uint64_t)plan->output.one_in : 0,
     };
     metrics_init(&run->metrics, &config);
 }
@@ -146,6 +152,8 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
     const struct plan *plan = &run->plan;
     const struct plan_pool *pool = &plan->pools[index];
     int64_t stages = pool->layout.pipeline_parallel;
+    /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
+    bool steps = pool->kv.cache == KV_CACHE_NONE || plan->output.iterations;
     struct scheduler_limits limits = pool->limits;
     limits.max_num_seqs = (limits.max_num_seqs + stages - 1) / stages; /* of each micro-batch */
     run->configs[index] = (struct instance_config){
@@ -164,10 +172,8 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
-        /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
-        .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
-                    ? MODE_AGGREGATE
-                    : plan->simulation.mode,
+        .mode = steps && plan->simulation.mode == MODE_LEAPING ? MODE_AGGREGATE : plan->simulation.mode,
+        .iterations = plan->output.iterations ? &run->iterations : NULL,
         .kv_bytes_per_token = model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype),
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
@@ -300,6 +306,7 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
     run->engine = engine_create(run->comm, &config);
     run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
     run->instances = mem_array(plan->entities, sizeof(struct replica *));
+    run->iterations.most = (size_t)plan->output.iterations_max + 1;
     for (size_t p = 0; p < plan->pool_count; p++) {
         configure_pool(run, p, facts);
         for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
@@ -325,7 +332,10 @@ static void open_output(struct run *run, int64_t requests)
 
 static void show_progress(void *context, int64_t now_ns, uint64_t done)
 {
-    progress_show(&((struct run *)context)->progress, now_ns, done);
+    struct run *run = context;
+    progress_show(&run->progress, now_ns, done);
+    if (run->options->tick)
+        run->options->tick(run->options->tick_context);
 }
 
 static uint64_t held_rows(void *context)
@@ -397,6 +407,7 @@ void run_clear(struct run *run)
     }
     engine_free(run->engine);
     metrics_clear(&run->metrics);
+    mem_free(run->iterations.rows);
     mem_free(run->slos);
     mem_free(run->configs);
     mem_free(run->instances);

@@ -48,6 +48,8 @@ static bool share_config(struct run *run, bool good)
 {
     struct text text = {0};
     uint64_t length = 0;
+    if (run->ranks == 1)
+        return good;
     if (run->rank == 0 && good) {
         config_print(run->config, false, NULL, &text);
         length = text.length + 1;
@@ -71,7 +73,7 @@ static bool share_config(struct run *run, bool good)
 
 static void warn_about_ranks(const struct run *run)
 {
-    if (run->rank != 0 || run->ranks == 1)
+    if (run->rank != 0 || run->ranks == 1 || run->options->is_point)
         return;
     if ((uint32_t)run->ranks > run->plan.entities)
         log_warning(
@@ -99,7 +101,8 @@ static void warn_at_end(const struct run *run)
 {
     if (run->rank == 0)
         run_warn_about_lengths(run);
-    warn_about_windows(run);
+    if (!run->options->is_point)
+        warn_about_windows(run);
 }
 
 static void warn_about_refusals(const struct summary *summary)
@@ -127,6 +130,12 @@ static void warn_about_power(const struct results *results)
                 "cut there, times are not stretched",
                 pool->name, 100 * pool->power_capped);
     }
+}
+
+static void warn_about_results(const struct results *results)
+{
+    warn_about_refusals(&results->summary);
+    warn_about_power(results);
 }
 
 /* The trace's path made absolute, so that config.used.json runs from anywhere; results.h5 has it as written.
@@ -217,8 +226,10 @@ enum sim_status sim_execute(MPI_Comm comm, const struct sim_options *options,
     CHECK(run_simulate(&run), "only writing a file can fail");
     warn_at_end(&run);
     run_gather(&run, &results);
-    if (run.rank == 0)
+    if (run.rank == 0) {
+        warn_about_results(&results);
         inspect(context, &results);
+    }
     results_clear(&results);
     run_clear(&run);
     run_unload(&run);
@@ -245,8 +256,7 @@ enum sim_status sim_run(MPI_Comm comm, const struct sim_options *options)
     run_gather(&run, &results);
     int status = !options->output || write_files(&run, &results, &error) ? SIM_OK : SIM_FAILED;
     if (run.rank == 0 && status == SIM_OK) {
-        warn_about_refusals(&results.summary);
-        warn_about_power(&results);
+        warn_about_results(&results);
         if (options->output && !options->quiet)
             log_info("results are in %s", options->output);
         struct text table = {0};

@@ -56,7 +56,8 @@ struct trace {
     char sha256[65];
     struct lines lines;
     bool sort;
-    struct trace_rows sorted; /* sort: all rows; else they are read when they are asked for */
+    bool shared;              /* the rows below are not its own */
+    struct trace_rows sorted; /* sort, and where they are kept: all rows; else they are read when asked for */
     size_t read;              /* rows, as written, since the beginning */
     int64_t read_ns;          /* time of the last of them */
     int64_t spread_ns;        /* > 0: rows of one time t lie anywhere in [t, t + spread_ns) */
@@ -74,12 +75,18 @@ struct trace_order {
     bool sort;         /* they may come in any order of time, and are all held in memory */
     int64_t spread_ns; /* those of one time t lie anywhere in [t, t + spread_ns), but before the next time */
     uint64_t seed;     /* of where they lie */
+    const char
+        *key; /* rows are kept under it (workload_keep_traces): all that they depend on; NULL: are not */
 };
 
 /* Opens a file with a reader and its parsed options (NULL: none). Close it after an error too. */
 bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
                 const struct trace_order *order, struct error *error);
 void trace_close(struct trace *trace);
+
+/* Whether rows are to be kept; whether those of a key are. */
+bool trace_keeps(void);
+bool trace_is_kept(const char *key);
 
 /* The next row in order of time, checked; its time is relative to the first row's. *more is false at the end
  * (a file without any row is an error). Errors name file and line. */

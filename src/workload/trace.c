@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "internal.h"
 #include "tandem/check.h"
@@ -262,8 +263,83 @@ static bool read_sorted(struct trace *trace, struct error *error)
     return good;
 }
 
+/* --- rows that are kept for the next run of this process
+ * ----------------------------------------------------------------------------------------------------- */
+
+#define KEPT_BYTES (64 << 20) /* of a file: of longer ones the rows are read as time goes on */
+
+struct kept {
+    char *key;
+    struct trace_rows rows;
+    char sha256[65];
+    struct kept *next;
+};
+
+static bool keeping;
+static struct kept *all_kept;
+
+bool trace_keeps(void)
+{
+    return keeping;
+}
+
+static const struct kept *kept_find(const char *key)
+{
+    const struct kept *kept = all_kept;
+    while (kept && strcmp(kept->key, key) != 0)
+        kept = kept->next;
+    return kept;
+}
+
+bool trace_is_kept(const char *key)
+{
+    return kept_find(key) != NULL;
+}
+
+/* Whether the rows of an open file are to be kept. */
+static bool kept_keeps(const struct lines *lines, const char *key)
+{
+    struct stat status;
+    return key && fstat(lines->descriptor, &status) == 0 && status.st_size <= KEPT_BYTES;
+}
+
+static void take_kept(struct trace *trace, const struct kept *kept)
+{
+    trace->sorted = kept->rows;
+    trace->shared = true;
+    memcpy(trace->sha256, kept->sha256, sizeof trace->sha256);
+}
+
+static void keep(struct trace *trace, const char *key)
+{
+    struct kept *kept = mem_array(1, sizeof *kept);
+    *kept = (struct kept){.key = mem_string(key), .rows = trace->sorted, .next = all_kept};
+    memcpy(kept->sha256, trace->sha256, sizeof kept->sha256);
+    all_kept = kept;
+    trace->shared = true;
+}
+
+void workload_keep_traces(bool wanted)
+{
+    keeping = wanted;
+    while (!wanted && all_kept) {
+        struct kept *kept = all_kept;
+        all_kept = kept->next;
+        trace_rows_clear(&kept->rows);
+        mem_free(kept->key);
+        mem_free(kept);
+    }
+}
+
 /* --- the file
  * ------------------------------------------------------------------------------------------------ */
+
+static bool open_file(struct trace *trace, const struct trace_order *order, struct error *error)
+{
+    return lines_open(&trace->lines, trace->file, error) &&
+           lines_sha256(&trace->lines, trace->file, trace->sha256, error) &&
+           (!(order->sort || kept_keeps(&trace->lines, order->key)) || read_sorted(trace, error));
+}
 
 bool trace_open(struct trace *trace, const char *file, const struct trace_reader *reader, const void *options,
                 const struct trace_order *order, struct error *error)
@@ -274,9 +350,14 @@ bool trace_open(struct trace *trace, const char *file, const struct trace_reader
                             .spread_ns = order->spread_ns,
                             .seed = order->seed};
     trace->state = reader->start(options);
-    return lines_open(&trace->lines, file, error) &&
-           lines_sha256(&trace->lines, file, trace->sha256, error) &&
-           (!order->sort || read_sorted(trace, error));
+    const struct kept *kept = order->key ? kept_find(order->key) : NULL;
+    if (kept)
+        take_kept(trace, kept);
+    else if (!open_file(trace, order, error))
+        return false;
+    else if (kept_keeps(&trace->lines, order->key))
+        keep(trace, order->key);
+    return true;
 }
 
 void trace_close(struct trace *trace)
@@ -284,7 +365,8 @@ void trace_close(struct trace *trace)
     if (trace->state)
         trace->reader->stop(trace->state);
     lines_close(&trace->lines);
-    trace_rows_clear(&trace->sorted);
+    if (!trace->shared)
+        trace_rows_clear(&trace->sorted);
     trace_rows_clear(&trace->tied);
     mem_free(trace->file);
     *trace = (struct trace){0};

@@ -144,8 +144,15 @@ static bool open_trace(struct workload *workload, const struct node *node, const
     struct trace_order order = {.sort = settings->sort,
                                 .spread_ns = simtime_from_ns(settings->spread_ties_ms * 1e6),
                                 .seed = workload->seed};
-    bool good = check_file(node, file, reader, error) &&
+    struct text key = {0};
+    if (trace_keeps()) {
+        text_append(&key, "%s\n", file);
+        node_print(node, &key);
+        order.key = text_string(&key);
+    }
+    bool good = ((order.key && trace_is_kept(order.key)) || check_file(node, file, reader, error)) &&
                 trace_open(&workload->trace, file, reader, options, &order, error);
+    text_clear(&key);
     mem_free(file);
     workload->path = mem_string(settings->path);
     return good;

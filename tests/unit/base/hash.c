@@ -69,6 +69,21 @@ static void order_matters(void)
     CU_ASSERT_NOT_EQUAL(hash_combine(0, 1), hash_combine(1, 0));
 }
 
+/* Length, order and seed count, and so does each byte. */
+static void bytes_are_hashed(void)
+{
+    char bytes[20] = "0123456789abcdefghi";
+    uint64_t hash = hash_bytes(0, bytes, 19);
+    CU_ASSERT_EQUAL(hash, hash_bytes(0, bytes, 19));
+    CU_ASSERT_NOT_EQUAL(hash, hash_bytes(1, bytes, 19));
+    CU_ASSERT_NOT_EQUAL(hash, hash_bytes(0, bytes, 20)); /* a zero byte more */
+    for (size_t i = 0; i < 19; i++) {
+        bytes[i] ^= 1;
+        CU_ASSERT_NOT_EQUAL(hash, hash_bytes(0, bytes, 19));
+        bytes[i] ^= 1;
+    }
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
@@ -77,6 +92,7 @@ int main(void)
         {"mix64 is splitmix64", mix64_known_answers},
         {"mix64 has full avalanche", every_bit_matters},
         {"the order of fields matters", order_matters},
+        {"bytes are hashed", bytes_are_hashed},
     };
     return test_main("hash", cases, sizeof cases / sizeof cases[0]);
 }

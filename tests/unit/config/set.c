@@ -230,6 +230,68 @@ static void nothing_is_leaked(void)
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
+/* A copy with a value of another file put into it: references in it are found beside that file, and errors
+ * have the path that was put. */
+static void values_are_put_into_a_copy(void)
+{
+    struct config *config, *copy, *values;
+    struct error error;
+    enter();
+    CU_ASSERT_FATAL(load_with(NULL, 0, &config, &error));
+    folder_write("far/v.json", "{\"widget\": \"red\", \"n\": 4, \"odd\": \"green\"}");
+    folder_write("far/widgets/red.json", "{\"size\": 3}");
+    CU_ASSERT_FATAL(config_load("far/v.json", NULL, 0, NULL, 0, &values, &error));
+    const struct node *root = config_root(values);
+    config_copy(config, (const char *const[]){"slo", NULL}, &copy);
+    CU_ASSERT_PTR_NULL(config_at(copy, "slo"));
+    CU_ASSERT_PTR_NOT_NULL(config_at(config, "slo.ttft_ms"));
+    CU_ASSERT(
+        config_put(copy, "cluster.pools[p].widget", node_get(root, "widget"), "v:", references, 2, &error));
+    CU_ASSERT(config_put(copy, "cluster.pools[0].n", node_get(root, "n"), "v:", references, 2, &error));
+    CU_ASSERT_EQUAL(node_number(config_at(copy, "cluster.pools[p].widget.size")), 3);
+    CU_ASSERT_EQUAL(node_number(config_at(copy, "cluster.pools[0].n")), 4);
+    CU_ASSERT_EQUAL(node_number(config_at(config, "cluster.pools[0].n")), 1);
+    CU_ASSERT_PTR_NULL(config_at(copy, "cluster.pools[9]"));
+    CU_ASSERT_PTR_NULL(config_at(copy, "cluster.pools[nobody].n"));
+    CU_ASSERT_PTR_NULL(config_at(copy, "cluster.pools.n"));
+    node_error(config_at(copy, "cluster.pools[0].n"), &error, "bad");
+    CU_ASSERT_STRING_EQUAL(error.text, "far/v.json: cluster.pools[0].n: bad");
+    CU_ASSERT(!config_put(copy, "cluster.pools[x].n", node_get(root, "n"), "v:", references, 2, &error));
+    CU_ASSERT_STRING_EQUAL(
+        error.text, "v: cluster.pools[x].n=4: cluster.pools has no element named 'x' (it has: p, d, d2, d2)");
+    CU_ASSERT(!config_put(copy, "a=b", node_get(root, "n"), "v:", references, 2, &error));
+    CU_ASSERT(strstr(error.text, "a key with '=' is written [\"key\"]") != NULL);
+    CU_ASSERT(
+        !config_put(copy, "cluster.pools[p].widget", node_get(root, "odd"), "v:", references, 2, &error));
+    CU_ASSERT(strstr(error.text, "far/v.json: cluster.pools[0].widget: unknown widget 'green'") != NULL);
+    config_free(copy);
+    config_free(values);
+    config_free(config);
+    folder_leave();
+}
+
+/* Of what is in the tree, not of where it is written. */
+static void hashes_are_of_values(void)
+{
+    struct config *config, *copy;
+    struct error error;
+    const char *const skip[] = {"name", NULL};
+    enter();
+    CU_ASSERT_FATAL(load_with(NULL, 0, &config, &error));
+    config_copy(config, NULL, &copy);
+    CU_ASSERT_EQUAL(config_hash(config, NULL), config_hash(copy, NULL));
+    CU_ASSERT(config_set(copy, "slo.ttft_ms=5", &error));
+    CU_ASSERT_EQUAL(config_hash(config, NULL), config_hash(copy, NULL));
+    CU_ASSERT(config_set(copy, "name=y", &error));
+    CU_ASSERT_NOT_EQUAL(config_hash(config, NULL), config_hash(copy, NULL));
+    CU_ASSERT_EQUAL(config_hash(config, skip), config_hash(copy, skip));
+    CU_ASSERT(config_set(copy, "slo.ttft_ms=5.000001", &error));
+    CU_ASSERT_NOT_EQUAL(config_hash(config, skip), config_hash(copy, skip));
+    config_free(copy);
+    config_free(config);
+    folder_leave();
+}
+
 int main(void)
 {
     const struct test_case cases[] = {
@@ -242,6 +304,8 @@ int main(void)
         {"paths that do not exist are refused", paths_that_do_not_exist_are_refused},
         {"bad values are refused", bad_values_are_refused},
         {"defaults fill in what is not there", defaults_fill_in},
+        {"values are put into a copy", values_are_put_into_a_copy},
+        {"hashes are of values", hashes_are_of_values},
         {"nothing is leaked", nothing_is_leaked},
     };
     return test_main("set", cases, sizeof cases / sizeof cases[0]);

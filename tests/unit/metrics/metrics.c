@@ -343,7 +343,7 @@ static void check_same_series(const struct series *a, const struct series *b)
 {
     CU_ASSERT_EQUAL(a->interval_ns, b->interval_ns);
     CU_ASSERT_EQUAL_FATAL(a->count, b->count);
-    CU_ASSERT_EQUAL(memcmp(a->bins, b->bins, SERIES_MAX_BINS * sizeof *a->bins), 0);
+    CU_ASSERT_EQUAL(memcmp(a->bins, b->bins, a->count * sizeof *a->bins), 0);
 }
 
 static void merged_pairs_equal_wide_bins(void)

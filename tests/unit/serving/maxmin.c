@@ -180,7 +180,7 @@ static void add(struct maxmin *maxmin, uint32_t flow, const struct path *path)
 /* The rates must not depend, not by a bit, on how the flows came about. */
 static void check_history(const struct world *world)
 {
-    struct maxmin *fresh = maxmin_create(world->capacities, RESOURCES, world->wide);
+    struct maxmin *fresh = maxmin_create(world->capacities, RESOURCES);
     for (uint32_t flow = FLOWS; flow-- > 0;)
         if (world->active[flow])
             add(fresh, flow, &world->paths[flow]);
@@ -199,7 +199,7 @@ static void walk(uint64_t seed, uint32_t resources, uint32_t wide, bool pairs)
     for (uint32_t resource = 0; resource < RESOURCES; resource++)
         world.capacities[resource] =
             (resource < wide ? 1e9 : 6e9) * (double)(1 + rng_bits(seed, 1, RNG_ROUTER, resource) % 40);
-    world.maxmin = maxmin_create(world.capacities, RESOURCES, wide);
+    world.maxmin = maxmin_create(world.capacities, RESOURCES);
     for (uint64_t i = 0; i < 300; i++) {
         uint64_t bits = rng_bits(seed, 2, RNG_ROUTER, i);
         uint32_t flow = (uint32_t)(bits % FLOWS);
@@ -243,7 +243,7 @@ static void test_random(void)
 static void test_by_hand(void)
 {
     static const double capacities[] = {10, 10, 10, 10, 6, 6, 100, 100};
-    struct maxmin *maxmin = maxmin_create(capacities, 8, 8);
+    struct maxmin *maxmin = maxmin_create(capacities, 8);
     maxmin_add(maxmin, 0, (const uint32_t[]){0, 5}, 2, MAXMIN_NO_CAP);
     CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 6, 0); /* the receiver's port */
     maxmin_add(maxmin, 1, (const uint32_t[]){2, 5}, 2, MAXMIN_NO_CAP);
@@ -270,7 +270,7 @@ static void test_by_hand(void)
 static void test_caps(void)
 {
     static const double capacities[] = {10, 12, 8};
-    struct maxmin *maxmin = maxmin_create(capacities, 3, 3);
+    struct maxmin *maxmin = maxmin_create(capacities, 3);
     maxmin_add(maxmin, 0, (const uint32_t[]){0, 1}, 2, 4);
     CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 4, 0);
     maxmin_set_cap(maxmin, 0, 11);
@@ -290,11 +290,46 @@ static void test_caps(void)
     maxmin_free(maxmin);
 }
 
+static void check_listed(const struct maxmin *maxmin, size_t expected)
+{
+    size_t count;
+    maxmin_changed(maxmin, &count);
+    CU_ASSERT_EQUAL(count, expected);
+}
+
+/* Three ports of 10 GB/s send through an uplink of 25, which joins its flows only while it is full. */
+static void test_component(void)
+{
+    static const double capacities[] = {10e9, 10e9, 10e9, 25e9};
+    struct maxmin *maxmin = maxmin_create(capacities, 4);
+    for (uint32_t flow = 0; flow < 2; flow++) {
+        maxmin_add(maxmin, flow, (const uint32_t[]){flow, 3}, 2, MAXMIN_NO_CAP);
+        check_listed(maxmin, 1);
+        CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, flow), 10e9, 0);
+    }
+    maxmin_add(maxmin, 2, (const uint32_t[]){2, 3}, 2, MAXMIN_NO_CAP); /* 30 do not fit */
+    check_listed(maxmin, 3);
+    for (uint32_t flow = 0; flow < 3; flow++)
+        CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, flow), 25e9 / 3, 1e-6);
+    maxmin_set_cap(maxmin, 0, 2e9); /* room again for the others' ports */
+    check_listed(maxmin, 3);
+    CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 2), 10e9, 0);
+    maxmin_remove(maxmin, 1);
+    check_listed(maxmin, 0);
+    maxmin_set_cap(maxmin, 0, MAXMIN_NO_CAP);
+    check_listed(maxmin, 1);
+    CU_ASSERT_DOUBLE_EQUAL(maxmin_rate(maxmin, 0), 10e9, 0);
+    maxmin_remove(maxmin, 0);
+    maxmin_remove(maxmin, 2);
+    maxmin_free(maxmin);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
         {"worked by hand", test_by_hand},
         {"caps", test_caps},
+        {"only what is full connects", test_component},
         {"random flows: as defined, as by force", test_random},
     };
     return test_main("max-min", cases, sizeof cases / sizeof cases[0]);

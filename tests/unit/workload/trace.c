@@ -324,6 +324,34 @@ static void test_info_gaps(void)
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
+/* The second workload reads no file: it may be gone. Another window, other ties and other keys are told
+ * apart. */
+static void test_kept(void)
+{
+    static const char spread[] =
+        "{\"trace\": {\"format\": \"azure\", \"path\": \"%s\", \"spread_ties_ms\": 1}, "
+        "\"max_requests\": 2}";
+    struct text json = {0}, with_ties = {0};
+    azure_json(&json, "");
+    text_append(&with_ties, spread, support_path("azure.csv"));
+    workload_keep_traces(true);
+    struct workload *first = support_good(text_string(&json), 1);
+    workload_free(support_good(text_string(&with_ties), 1));
+    remove(support_path("azure.csv"));
+    struct workload *second = support_good(text_string(&json), 1),
+                    *third = support_good(text_string(&with_ties), 1);
+    CU_ASSERT_STRING_EQUAL(workload_trace_sha256(first), workload_trace_sha256(second));
+    CU_ASSERT_EQUAL(workload_count(third), 2);
+    check_times(second, TIMES(0, 1500000100, 2000000000, 10000000000));
+    check_times(first, TIMES(0, 1500000100, 2000000000, 10000000000));
+    workload_free(third);
+    workload_keep_traces(false);
+    support_refused(text_string(&json), "cannot be opened");
+    CU_ASSERT_EQUAL(mem_live_bytes(), json.capacity + with_ties.capacity);
+    text_clear(&json);
+    text_clear(&with_ties);
+}
+
 int main(void)
 {
     static const struct test_case cases[] = {
@@ -337,6 +365,7 @@ int main(void)
         {"csv: columns", test_csv_columns},
         {"csv: refused", test_csv_refused},
         {"csv: sort", test_csv_sort},
+        {"kept", test_kept},
         {"trace info", test_info},
         {"trace info of sparse traces", test_info_gaps},
     };
