@@ -38,6 +38,14 @@ struct router_balance {
     double rel_threshold;   /* more than this, and more than so many times as many */
 };
 
+/* When an instance does work of the other role beside its own; 0: never. */
+struct router_mixed {
+    int64_t
+        prefill_tokens; /* known to be left to compute at a prefill instance: beyond, decode takes a prompt */
+    double decode_kv;   /* share of the blocks known to be in use at a decode instance: beyond, a request
+                         * decodes where it was prefilled */
+};
+
 /* How the router knows what an instance's cache holds. */
 enum router_contents { ROUTER_DISPATCHES, ROUTER_REPORTS };
 
@@ -82,6 +90,8 @@ struct router_config {
     int contents;          /* enum router_contents */
     int64_t index_blocks;  /* most that are remembered of an instance by dispatches; 0: what its GPUs hold */
     struct router_balance balance;
+    const struct node *mixed_node;
+    struct router_mixed mixed;
     int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
     int64_t max_queued_requests;       /* that the router holds; 0: no limit */
     const struct node *deadline_node;
@@ -92,9 +102,10 @@ struct router_config {
     double frontend_us_per_token;
 };
 
-/* Options of the "router" object (struct router_config) and of its "weights" (struct router_weights). */
+/* Options of the "router" object (struct router_config), of its "weights" (struct router_weights) and "mixed"
+ * (struct router_mixed). */
 const struct option_table *router_option_table(void);
-extern const struct option_table router_weight_options;
+extern const struct option_table router_weight_options, router_mixed_options;
 
 /* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
 bool router_parse(const struct node *node, struct router_config *config, struct error *error);
@@ -107,6 +118,9 @@ const struct router_policy *router_policy_of(const struct router_config *config,
 
 /* The loads that it uses, as bits 1 << ROUTER_x: of `weighted` those that have a weight. */
 unsigned router_uses(const struct router_config *config, bool handoffs);
+
+/* Whether thresholds ask what instances report, whatever policies use. */
+bool router_has_thresholds(const struct router_config *config);
 
 /* Whether it asks what instances hold. */
 bool router_looks_at_contents(const struct router_config *config, bool handoffs);

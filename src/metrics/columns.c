@@ -58,7 +58,10 @@ static const struct column requests[] = {
     COLUMN(transfer_ns, "ns",
            "Stage: KV transfer, flow opened to flow ended, setup included; of what overlaps with the prefill "
            "only the rest."),
-    COLUMN(admission_ns, "ns", "Stage: transfer known at the decode instance to joining its batch."),
+    COLUMN(admission_ns, "ns",
+           "Stage: transfer known at the decode instance (router.mixed: at the prefill instance that it "
+           "stays) to "
+           "joining its batch."),
     COLUMN(decode_ns, "ns", "Stage: decoding until the last token, without stalls."),
     COLUMN(stalled_ns, "ns", "Stage: preempted until scheduled again."),
     COLUMN(interference_ns, "ns",

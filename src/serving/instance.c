@@ -99,6 +99,9 @@ void instance_receive(struct instance *instance, const struct event *event)
     case MESSAGE_PREFILLED:
         handoff_prefilled(instance, (uint32_t)event->words[0], event->body, now_ns);
         break;
+    case MESSAGE_STAY:
+        handoff_stay(instance, (uint32_t)event->words[0], event->body, now_ns);
+        break;
     case MESSAGE_KV_DONE:
         if (instance->config->role == ROLE_PREFILL)
             handoff_done(instance, (uint32_t)event->words[0], (uint64_t)event->words[1], now_ns);

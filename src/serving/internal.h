@@ -28,7 +28,7 @@ enum sequence_state {
     SEQUENCE_OFFERED, /* decode instance: handed off, awaiting blocks */
     SEQUENCE_MOVING,  /* decode instance: blocks reserved, KV on its way */
     SEQUENCE_GONE,    /* decode instance: preempted, went back to prefill; free after the boundary */
-    SEQUENCE_READY    /* decode instance: KV has come, joins at the next boundary */
+    SEQUENCE_READY /* decode instance: KV has come (prefill instance: it stays), joins at the next boundary */
 };
 
 struct sequence {
@@ -36,6 +36,7 @@ struct sequence {
     uint8_t state;           /* enum sequence_state */
     bool growing;            /* counted in the batch's residues: its reserved blocks are used up */
     bool in_window;          /* its request arrived inside the window */
+    bool settled;            /* prefill instance: it decodes here */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
     uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
     uint32_t flows;          /* prefill instance: that have not ended; decode instance: that have */
@@ -170,7 +171,7 @@ struct instance {
     int64_t waiting_count; /* to prefill, or to recompute: in waiting and sorted */
     struct ring waiting;   /* all, or with an order the preempted ones: they come first */
     struct ring offered;   /* decode role: handed off, first come first served */
-    struct ring ready;     /* decode role: KV has come */
+    struct ring ready;     /* decode role: KV has come; prefill role: they stay */
     struct ring swapped;   /* preempted, their blocks with the host */
     struct ring gone;      /* preempted in this boundary, gone back to prefill */
     int64_t moving;        /* reserved, until they join */
@@ -463,6 +464,8 @@ void handoff_join(struct instance *instance, int64_t now_ns);
 /* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a
  * boundary. */
 void handoff_return(struct instance *instance, uint32_t slot);
+/* Prefill role: the request whose blocks are held decodes here, from the next boundary on. */
+void handoff_stay(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
 

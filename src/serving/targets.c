@@ -115,7 +115,7 @@ static uint64_t prefix_of(const struct target_set *set, const struct request *re
     return prefix > 0 ? prefix : 1;
 }
 
-uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random)
+uint32_t targets_pick(struct target_set *set, const struct request *request, uint64_t random)
 {
     const struct router_policy *policy = set->policy;
     int64_t session = request->row.session, prompt_tokens = request->context_tokens;
@@ -136,6 +136,13 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
     const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
     if (set->most_requests > 0 && tournament_value(requests, index) >= set->most_requests)
         index = tournament_winner_from(requests, set->next);
+    return index;
+}
+
+void targets_book(struct target_set *set, uint32_t index, const struct request *request)
+{
+    const struct router_policy *policy = set->policy;
+    int64_t session = request->row.session, prompt_tokens = request->context_tokens;
     set->next = (index + 1) % set->count;
     if (policy->sessions && session >= 0)
         sessions_set(&set->sessions, session, index);
@@ -148,7 +155,6 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
         target->loads[k].beyond += cost_of(target, set->used[k].measure, prompt_tokens);
         set_load(target, k);
     }
-    return target->entity;
 }
 
 bool targets_have_room(const struct target_set *set)

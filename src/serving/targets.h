@@ -47,8 +47,9 @@ void targets_init(struct target_set *set, const struct router_config *config,
                   const struct router_cluster *cluster, bool handoffs, struct target **by_entity);
 void targets_clear(struct target_set *set);
 
-/* Chooses an instance for a request, books the dispatch, and returns its entity. */
-uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random);
+/* The instance that the policy chooses for a request, by its place in targets; and books the dispatch. */
+uint32_t targets_pick(struct target_set *set, const struct request *request, uint64_t random);
+void targets_book(struct target_set *set, uint32_t index, const struct request *request);
 
 /* Whether any instance may get one more. */
 bool targets_have_room(const struct target_set *set);

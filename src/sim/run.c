@@ -159,8 +159,8 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports =
-            router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 || plan_reports_contents(plan, pool),
+        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 ||
+                   plan_reports_contents(plan, pool) || router_has_thresholds(&plan->router),
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,

@@ -149,6 +149,11 @@ static struct experiment *pair(const struct combination *of, uint64_t seed)
                    preemption_names[of->preemption]);
     experiment_set(experiment, "cluster.handoff.first_token=%s",
                    (const char *const[]){"decode", "prefill", "relay"}[roll(&dice, 3)]);
+    if (roll(&dice, 2))
+        experiment_set(experiment, "cluster.router.mixed.prefill_tokens=%lld",
+                       (long long)(1 + roll(&dice, 300)));
+    if (roll(&dice, 2))
+        experiment_set(experiment, "cluster.router.mixed.decode_kv=%g", 0.2 + 0.2 * (double)roll(&dice, 4));
     return experiment;
 }
 
