@@ -296,7 +296,8 @@ static void fill_chunks(const struct schedule *schedule)
 
 int64_t schedule_running(struct schedule *schedule)
 {
-    if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
+    if (schedule->instance->running > 0 &&
+        (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule)))
         walk_running(schedule);
     if (schedule->instance->caching.prefix)
         fill_chunks(schedule);
