@@ -56,7 +56,9 @@ enum serving_message {
                         * is struct prefix_change, in order */
     MESSAGE_ENDED,     /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
                         * whether it was refused */
-    MESSAGE_STAY /* router -> prefill instance: word 0 is the place, body a request that decodes there */
+    MESSAGE_STAY,    /* router -> prefill instance: word 0 is the place, body a request that decodes there */
+    MESSAGE_SWITCH,  /* router -> instance: it changes its role; word 0: dispatches that it gets before */
+    MESSAGE_SWITCHED /* instance -> router: it has */
 };
 
 /* A place in an instance: member << 32 | slot. */

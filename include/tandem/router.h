@@ -46,6 +46,17 @@ struct router_mixed {
                          * decodes where it was prefilled */
 };
 
+/* When instances change from prefill to decode or back. Prefill: prompt tokens known to be left to compute,
+ * of an instance in that role in the mean; decode: share of the KV blocks in use of all in that role. */
+struct router_role_switch {
+    double interval_ms; /* at which the router looks; 0: never */
+    int64_t prefill_high_tokens, prefill_low_tokens;
+    double decode_high_kv, decode_low_kv;
+    int64_t min_prefill, min_decode; /* instances that keep each role */
+    double switch_ms;                /* that an instance takes once it has nothing left */
+    double cooldown_ms;              /* from one change to the next decision */
+};
+
 /* How the router knows what an instance's cache holds. */
 enum router_contents { ROUTER_DISPATCHES, ROUTER_REPORTS };
 
@@ -92,6 +103,8 @@ struct router_config {
     struct router_balance balance;
     const struct node *mixed_node;
     struct router_mixed mixed;
+    const struct node *role_switch_node;
+    struct router_role_switch role_switch;
     int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
     int64_t max_queued_requests;       /* that the router holds; 0: no limit */
     const struct node *deadline_node;
@@ -102,10 +115,10 @@ struct router_config {
     double frontend_us_per_token;
 };
 
-/* Options of the "router" object (struct router_config), of its "weights" (struct router_weights) and "mixed"
- * (struct router_mixed). */
+/* Options of the "router" object (struct router_config), of its "weights" (struct router_weights), "mixed"
+ * (struct router_mixed) and "role_switch" (struct router_role_switch). */
 const struct option_table *router_option_table(void);
-extern const struct option_table router_weight_options, router_mixed_options;
+extern const struct option_table router_weight_options, router_mixed_options, router_role_switch_options;
 
 /* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
 bool router_parse(const struct node *node, struct router_config *config, struct error *error);

@@ -153,6 +153,15 @@ struct blocked {
     bool now;
 };
 
+/* An instance that changes its role: it ends what it has, then takes its time. */
+enum switch_state { SWITCH_NONE, SWITCH_DRAINS, SWITCH_CHANGES };
+struct role_change {
+    uint8_t state;      /* enum switch_state */
+    int64_t dispatches; /* that it has to have received */
+    int64_t since_ns;   /* it drains, or when the change is done */
+    int64_t away_ns;    /* since when it is in a role that is not its pool's; where it is */
+};
+
 /* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
 struct instance {
     const struct instance_config *config;
@@ -190,6 +199,7 @@ struct instance {
     struct heap sorted, ages; /* waiting ones, with an order or deadlines: by it, and as they came */
     struct heap deadlines;    /* of those that were never scheduled */
     struct blocked blocked;
+    struct role_change change;
     bool stopped; /* admission, until watermark_high */
     struct padded padded;
     /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
@@ -468,6 +478,14 @@ void handoff_return(struct instance *instance, uint32_t slot);
 void handoff_stay(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+
+/* switch.c: an instance changes its role */
+/* The router said so, and sent so many dispatches before. */
+void switch_begin(struct instance *instance, int64_t dispatches, int64_t now_ns);
+/* After everything else that happens at a time, of one that changes: when to call again. */
+int64_t switch_step(struct instance *instance, int64_t now_ns);
+/* The run is over: what it was in another role. */
+void switch_close(struct instance *instance, int64_t end_ns);
 
 /* instance.c */
 /* A member of the entity's replica, which attaches it. Caller: instance_free. */

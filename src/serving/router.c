@@ -186,7 +186,7 @@ static void hand_on(struct router *router, struct request *request, int64_t now_
     uint32_t index = pick(router, set, request);
     uint32_t prefill = (uint32_t)request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
     int64_t words[ENGINE_WORDS] = {request->prefill_place}, later_ns = now_ns + router->cluster.latency_ns;
-    if (router->roles && roles_prefill_decodes(router->roles, set->targets[index].entity))
+    if (router->roles && roles_prefill_decodes(router->roles, prefill, set->targets[index].entity))
         engine_send(router->engine, ENTITY_ROUTER, prefill, later_ns, MESSAGE_STAY, words, request);
     else
         engine_send(router->engine, ENTITY_ROUTER, book(router, set, index, request, false), later_ns,
@@ -295,20 +295,47 @@ static void send_due(struct router *router, int64_t now_ns)
     }
 }
 
-static int64_t next_time(struct router *router)
+static int64_t next_time(struct router *router, int64_t now_ns)
 {
     take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
     int64_t next_ns = gate_deadline_ns(&router->gate);
+    if (router->roles) {
+        int64_t look_ns = roles_look_ns(router->roles, now_ns);
+        next_ns = look_ns < next_ns ? look_ns : next_ns;
+    }
     if (front && front->key < next_ns)
         next_ns = front->key;
     return send && send->key < next_ns ? send->key : next_ns;
+}
+
+/* An instance may have to change its role: from now on it gets nothing. */
+static void look_at_roles(struct router *router, int64_t now_ns)
+{
+    int64_t words[ENGINE_WORDS] = {0};
+    uint32_t entity = roles_look(router->roles, now_ns, &words[0]);
+    if (entity < ENTITY_FIRST_INSTANCE)
+        return;
+    targets_remove(router->by_entity[entity]->set, entity);
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_SWITCH,
+                words, NULL);
+}
+
+/* An instance has changed its role. */
+static void take_switched(struct router *router, uint32_t entity, int64_t now_ns)
+{
+    const struct known *known = roles_switched(router->roles, entity, now_ns);
+    targets_add(known->role == ROLE_DECODE ? &router->decodes : &router->entries, entity, &known->kv,
+                known->counted);
+    serve_gate(router, now_ns);
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
 {
     struct router *router = state;
     const struct heap_entry *top;
+    if (router->roles)
+        look_at_roles(router, now_ns);
     serve_gate(router, now_ns);
     send_due(router, now_ns);
     while ((top = heap_top(&router->frontend)) && top->key <= now_ns) {
@@ -322,38 +349,51 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
         take_in(router, request, now_ns);
         send_due(router, now_ns);
     }
-    engine_wake(engine, entity, next_time(router));
+    engine_wake(engine, entity, next_time(router, now_ns));
+}
+
+/* What came is known, and taken by those whom it concerns. */
+static void take_message(struct router *router, const struct event *event)
+{
+    struct request *request = event->body;
+    int64_t now_ns = event->time_ns;
+    switch (event->type) {
+    case MESSAGE_REPORT:
+        if (router->roles)
+            roles_report(router->roles, event->source, event->words);
+        if (router->by_entity[event->source]) /* else it is about to change its role */
+            targets_report(router->by_entity[event->source], event->words, request);
+        if (request)
+            engine_body_free(router->engine, request);
+        if (gate_count(&router->gate) > 0) {
+            serve_gate(router, now_ns);
+            engine_wake(router->engine, ENTITY_ROUTER, next_time(router, now_ns));
+        }
+        return;
+    case MESSAGE_HANDOFF:
+        hand_on(router, request, now_ns);
+        return;
+    case MESSAGE_RETURN:
+        dispatch(router, request, now_ns);
+        return;
+    case MESSAGE_ENDED:
+        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, now_ns);
+        engine_wake(router->engine, ENTITY_ROUTER, next_time(router, now_ns));
+        return;
+    case MESSAGE_SWITCHED:
+        take_switched(router, event->source, now_ns);
+        return;
+    default:
+        CHECK(false, "the router got message type %u", event->type);
+    }
 }
 
 static void on_message(void *state, struct engine *engine, const struct event *event)
 {
     struct router *router = state;
-    struct request *request = event->body;
-    switch (event->type) {
-    case MESSAGE_REPORT:
-        targets_report(router->by_entity[event->source], event->words, request);
-        if (router->roles)
-            roles_report(router->roles, event->source, event->words);
-        if (request)
-            engine_body_free(engine, request);
-        if (gate_count(&router->gate) > 0) {
-            serve_gate(router, event->time_ns);
-            engine_wake(engine, ENTITY_ROUTER, next_time(router));
-        }
-        return;
-    case MESSAGE_HANDOFF:
-        hand_on(router, request, event->time_ns);
-        return;
-    case MESSAGE_RETURN:
-        dispatch(router, request, event->time_ns);
-        return;
-    case MESSAGE_ENDED:
-        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
-        engine_wake(engine, ENTITY_ROUTER, next_time(router));
-        return;
-    default:
-        CHECK(false, "the router got message type %u", event->type);
-    }
+    take_message(router, event);
+    if (router->roles) /* it may have to look at them again */
+        engine_wake(engine, ENTITY_ROUTER, next_time(router, event->time_ns));
 }
 
 struct router *router_create(struct engine *engine, const struct router_config *config,
@@ -379,7 +419,7 @@ struct router *router_create(struct engine *engine, const struct router_config *
         take_client(router);
     else
         take_upcoming(router);
-    engine_wake(engine, ENTITY_ROUTER, next_time(router));
+    engine_wake(engine, ENTITY_ROUTER, next_time(router, 0));
     return router;
 }
 
