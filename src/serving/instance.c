@@ -43,9 +43,7 @@ void instance_report(struct instance *const *members, size_t count, int64_t now_
 /* Sets the next wake: the end of the iteration, a boundary at once when idle, or the next report. */
 static void set_wake(struct instance *instance, int64_t now_ns)
 {
-    int64_t wake_ns = SIMTIME_NEVER, switch_ns = SIMTIME_NEVER;
-    if (instance->change.state != SWITCH_NONE)
-        switch_ns = switch_step(instance, now_ns);
+    int64_t wake_ns = SIMTIME_NEVER;
     if (instance->busy)
         wake_ns = leap_wake_ns(instance);
     else if (instance->boundary_due)
@@ -54,7 +52,10 @@ static void set_wake(struct instance *instance, int64_t now_ns)
         wake_ns = instance->due_ns;
     int64_t report_ns = instance_report_ns(&instance, 1, now_ns);
     wake_ns = report_ns < wake_ns ? report_ns : wake_ns;
-    wake_ns = switch_ns < wake_ns ? switch_ns : wake_ns;
+    if (instance->switching != SWITCH_NONE) {
+        int64_t switch_ns = switch_step(instance, now_ns);
+        wake_ns = switch_ns < wake_ns ? switch_ns : wake_ns;
+    }
     engine_wake(instance->engine, instance->entity, wake_ns);
 }
 
@@ -233,7 +234,8 @@ void instance_close(struct instance *instance, int64_t end_ns)
 {
     CHECK(!instance->busy && instance->running == 0 && instance->waiting_count == 0 &&
               instance->offered.count == 0 && instance->swapped.count == 0 && instance->moving == 0 &&
-              instance->held == 0 && instance->queued_tokens == 0 && instance->swapped_blocks == 0 && instance->change.state == SWITCH_NONE,
+              instance->held == 0 && instance->queued_tokens == 0 && instance->swapped_blocks == 0 &&
+              instance->switching == SWITCH_NONE,
           "instance %u has unfinished requests at the end", instance->entity);
     const struct kv *kv = &instance->kv;
     struct usage *usage = &instance->meter.usage;

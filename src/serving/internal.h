@@ -156,7 +156,6 @@ struct blocked {
 /* An instance that changes its role: it ends what it has, then takes its time. */
 enum switch_state { SWITCH_NONE, SWITCH_DRAINS, SWITCH_CHANGES };
 struct role_change {
-    uint8_t state;      /* enum switch_state */
     int64_t dispatches; /* that it has to have received */
     int64_t since_ns;   /* it drains, or when the change is done */
     int64_t away_ns;    /* since when it is in a role that is not its pool's; where it is */
@@ -175,6 +174,7 @@ struct instance {
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
+    uint8_t switching;     /* enum switch_state */
     int64_t running;       /* length of the running list */
     int64_t padded_slots;  /* of the static batch in progress, those that have ended too; 0: there is none */
     int64_t waiting_count; /* to prefill, or to recompute: in waiting and sorted */

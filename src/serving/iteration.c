@@ -287,8 +287,8 @@ static int64_t visible_tokens(const struct instance *instance)
                     instance->config->handoff.first_token != FIRST_TOKEN_PREFILL;
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        visible += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens &&
-                   (!moves_on || sequence->settled);
+        visible += (!moves_on || sequence->settled) &&
+                   sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
     }
     return visible;
 }

@@ -4,9 +4,9 @@
 
 void switch_begin(struct instance *instance, int64_t dispatches, int64_t now_ns)
 {
-    CHECK(instance->config->other && instance->change.state == SWITCH_NONE,
+    CHECK(instance->config->other && instance->switching == SWITCH_NONE,
           "instance %u cannot change its role now", instance->entity);
-    instance->change.state = SWITCH_DRAINS;
+    instance->switching = SWITCH_DRAINS;
     instance->change.dispatches = dispatches;
     instance->change.since_ns = now_ns;
 }
@@ -26,7 +26,7 @@ static void change_role(struct instance *instance, int64_t now_ns)
     if (instance->config->away)
         instance->meter.usage.switched_ns += (uint64_t)(now_ns - change->away_ns);
     instance->config = instance->config->other;
-    change->state = SWITCH_NONE;
+    instance->switching = SWITCH_NONE;
     change->away_ns = now_ns;
     instance->meter.usage.role_switches++;
     engine_send(instance->engine, instance->entity, ENTITY_ROUTER, now_ns + instance->config->latency_ns,
@@ -36,14 +36,14 @@ static void change_role(struct instance *instance, int64_t now_ns)
 int64_t switch_step(struct instance *instance, int64_t now_ns)
 {
     struct role_change *change = &instance->change;
-    if (change->state == SWITCH_DRAINS && drained(instance)) {
+    if (instance->switching == SWITCH_DRAINS && drained(instance)) {
         instance->meter.usage.drain_ns += (uint64_t)(now_ns - change->since_ns);
-        change->state = SWITCH_CHANGES;
+        instance->switching = SWITCH_CHANGES;
         change->since_ns = now_ns + instance->config->switch_ns;
     }
-    if (change->state == SWITCH_CHANGES && change->since_ns <= now_ns)
+    if (instance->switching == SWITCH_CHANGES && change->since_ns <= now_ns)
         change_role(instance, now_ns);
-    return change->state == SWITCH_CHANGES ? change->since_ns : SIMTIME_NEVER;
+    return instance->switching == SWITCH_CHANGES ? change->since_ns : SIMTIME_NEVER;
 }
 
 void switch_close(struct instance *instance, int64_t end_ns)
