@@ -221,7 +221,7 @@ static void test_switches(void)
         CU_ASSERT_EQUAL(instance->role_switches, i == 2);
         CU_ASSERT_EQUAL(instance->drain_ns, 0);
     }
-    CU_ASSERT_EQUAL(outcome.instances[2].switched_ns, outcome.summary.end_ns - 13 * MS);
+    CU_ASSERT_EQUAL(outcome.instances[2].switched_ns, (uint64_t)(outcome.summary.end_ns - 13 * MS));
     outcome_clear(&outcome);
     experiment_free(experiment);
 }
