@@ -24,10 +24,22 @@ skip()
     exit 77
 }
 
-# tandem_on RANKS ARGUMENT...: the only place where tests start mpirun.
+# The only places where tests start mpirun: tandem_on RANKS ARGUMENT...
 tandem_on()
 {
     local ranks=$1
     shift
     timeout --kill-after=10 "$run_timeout_s" mpirun -n "$ranks" "$tandem" "$@"
+}
+
+# batch_on RANKS FILE: the runs that the file's lines name (mpi/batch.c), with one start of MPI.
+batch_on()
+{
+    local log newest=
+    timeout --kill-after=10 280 mpirun -n "$1" "${tandem%/*}/tests/mpi_batch" "$2" 2>mpirun.err && return
+    for log in *.log; do
+        [ "$log" -ot "${newest:-$log}" ] || newest=$log
+    done
+    cat mpirun.err "$newest" >&2
+    fail "${newest%.log} failed on $1 ranks"
 }

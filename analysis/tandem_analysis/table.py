@@ -58,8 +58,7 @@ def completed_per_gpu(result: Result) -> float:
 
 def usd_per_thousand_good(result: Result) -> float | None:
     """USD for a thousand requests that meet the SLO; None without a price or such a request."""
-    cost = _ratio(result.value("cost_usd_per_hour") / 3.6, result.value("goodput_per_s"))
-    return cost if cost > 0 else None
+    return result.value("usd_per_thousand_good_requests") or None
 
 
 def has_slo(result: Result) -> bool:
@@ -345,6 +344,22 @@ def _cost(results: list[Result]) -> list[Row]:
     rows = [
         _row(
             results,
+            "effective_usd_per_hour",
+            "USD/h",
+            "effective $/h (busy GPUs)",
+            units.usd_text,
+            _priced("effective_usd_per_hour"),
+        ),
+        _row(
+            results,
+            "usd_per_million_input_tokens",
+            "USD",
+            "$ per million input tokens",
+            units.usd_text,
+            _priced("usd_per_million_input_tokens"),
+        ),
+        _row(
+            results,
             "usd_per_million_output_tokens",
             "USD",
             "$ per million output tokens",
@@ -398,6 +413,7 @@ def _energy(results: list[Result]) -> list[Row]:
                 "per million output tokens",
                 units.kwh_text,
             ),
+            ("kwh_per_million_tokens", "kWh", "per million tokens, input too", units.kwh_text),
         )
     ]
     for pool in _pool_names(results):

@@ -142,12 +142,11 @@ struct metrics_config {
 struct metrics_counts {
     uint64_t completed, refused, refused_by_reason[ROW_REASONS];
     uint64_t window_arrivals, window_completed, window_refused; /* by arrival inside the window */
-    uint64_t window_completions;                                /* by time of completion inside the window */
+    uint64_t window_completions, window_input_tokens;           /* by time of completion inside the window */
     uint64_t window_slo_met, window_slo_ttft_met, window_slo_tpot_met;
     uint64_t prompt_tokens, output_tokens; /* of completed requests */
     uint64_t moved_requests, kv_transfer_bytes, preemptions, swaps, swapped_bytes;
     uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens;
-    uint64_t window_prompt_tokens;       /* of completed window requests */
     wide_t e2e_ns;                       /* sum over completed requests (Little's law) */
     wide_t window_stage_ns[STAGE_COUNT]; /* of completed window requests */
     wide_t window_interference_ns, window_blocked_ns, window_congestion_ns; /* likewise */

@@ -55,6 +55,7 @@ struct pool_row {
     uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
     uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */
+    double gpu_hours, idle_cost_usd, effective_usd_per_hour;              /* of the window */
     double energy_joules, mean_power_watts;                               /* of all its GPUs in the window */
     double power_capped; /* share of busy time in phases whose power the cap cuts */
     double joules_per_prefill_token, joules_per_output_token; /* of the window; 0: not its role */
@@ -135,8 +136,11 @@ struct summary {
     uint64_t cached_prompt_tokens, host_prompt_tokens, ssd_prompt_tokens; /* of completed requests */
     double prefix_hit_share;
     double utilization; /* GPU-weighted over pools */
-    double cost_usd_per_hour, cost_usd, usd_per_million_output_tokens, usd_per_thousand_requests;
-    double energy_joules, mean_power_watts, joules_per_output_token, kwh_per_million_output_tokens;
+    double cost_usd_per_hour, cost_usd, usd_per_million_input_tokens, usd_per_million_output_tokens,
+        usd_per_million_tokens, usd_per_thousand_requests, usd_per_thousand_good_requests;
+    double gpu_hours, idle_gpu_hours, idle_cost_usd, effective_usd_per_hour;
+    double energy_joules, mean_power_watts, joules_per_output_token, joules_per_token,
+        kwh_per_million_output_tokens, kwh_per_million_tokens;
     uint8_t saturated;
 };
 

@@ -40,6 +40,10 @@
 #define SWITCHES_DOC "Changes of role (router.role_switch), over the whole run."
 #define DRAIN_DOC    "Time from when it was told of a change to when it had nothing left, over the whole run."
 #define SWITCHED_DOC "Time in the other role than the pool's, over the whole run."
+#define EFFECTIVE_DOC                                                                                        \
+    "Effective cost: price of an hour of busy GPUs, cost_usd_per_hour / the share of the cost in which "     \
+    "they "                                                                                                  \
+    "are busy."
 
 #define COLUMN(member, unit, doc) NAMED(#member, row, member, unit, doc, NULL)
 static const struct column requests[] = {
@@ -242,6 +246,9 @@ static const struct column pools[] = {
         usd_per_million_output_tokens, "USD",
         "Pool's cost / tokens made visible, both inside the window; 0 for prefill pools. Of a unified pool "
         "the whole cost, prefill included."),
+    COLUMN(gpu_hours, "h", "GPUs x window."),
+    COLUMN(idle_cost_usd, "USD", "Price of its GPUs while they were in no iteration, of the window."),
+    COLUMN(effective_usd_per_hour, "USD/h", EFFECTIVE_DOC),
     COLUMN(energy_joules, "J", "Energy of its instances in the window, idle GPUs included."),
     COLUMN(mean_power_watts, "W", "energy_joules / window."),
     COLUMN(power_capped, "1",
@@ -437,14 +444,27 @@ static const struct column summary[] = {
     COLUMN(utilization, "1", "Busy time / window, averaged over GPUs."),
     COLUMN(cost_usd_per_hour, "USD/h", "Price of all GPUs for an hour."),
     COLUMN(cost_usd, "USD", "Price of all GPUs during the window, busy or idle."),
+    COLUMN(
+        usd_per_million_input_tokens, "USD",
+        "All of the cost / prompt tokens, cached ones too, of requests that ended, both inside the window."),
     COLUMN(usd_per_million_output_tokens, "USD",
-           "Cost / tokens that became visible, both inside the window."),
+           "All of the cost / tokens that became visible, both inside the window."),
+    COLUMN(usd_per_million_tokens, "USD", "Cost / the tokens of both."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
+    COLUMN(usd_per_thousand_good_requests, "USD", "Cost / window requests that met the SLO; 0: none did."),
+    COLUMN(gpu_hours, "h", "GPUs x window."),
+    COLUMN(idle_gpu_hours, "h", "Of them: GPUs in no iteration."),
+    COLUMN(idle_cost_usd, "USD", "The price of those."),
+    COLUMN(effective_usd_per_hour, "USD/h", EFFECTIVE_DOC),
     COLUMN(energy_joules, "J", "Energy of all GPUs in the window, idle ones included."),
     COLUMN(mean_power_watts, "W", "energy_joules / window."),
     COLUMN(joules_per_output_token, "J",
            "Energy of all pools / tokens that became visible, both inside the window."),
-    COLUMN(kwh_per_million_output_tokens, "kWh", "The same for a million tokens: J / 3.6."),
+    COLUMN(joules_per_token, "J",
+           "Energy of all pools / those tokens and prompt tokens of requests that ended, all inside the "
+           "window."),
+    COLUMN(kwh_per_million_output_tokens, "kWh", "joules_per_output_token for a million: / 3.6."),
+    COLUMN(kwh_per_million_tokens, "kWh", "joules_per_token for a million."),
     COLUMN(
         saturated, "1",
         "1 if requests pile up: arrivals less refusals, completions inside the window and the number that "

@@ -134,7 +134,6 @@ static void count_window(struct metrics *metrics, const struct row *row)
     int64_t tpot_ns = row_tpot_ns(row);
 
     counts->window_completed++;
-    counts->window_prompt_tokens += row->prompt_tokens;
     count_stages(metrics, row);
     counts->window_interference_ns += (uint64_t)row->interference_ns;
     counts->window_blocked_ns += (uint64_t)row->blocked_ns;
@@ -171,7 +170,10 @@ static void count_completed(struct metrics *metrics, const struct row *row)
     counts->host_prompt_tokens += row->host_prompt_tokens;
     counts->ssd_prompt_tokens += row->ssd_prompt_tokens;
     counts->e2e_ns += (uint64_t)row->e2e_ns;
-    counts->window_completions += metrics_in_window(metrics, row->arrival_ns + row->e2e_ns);
+    if (metrics_in_window(metrics, row->arrival_ns + row->e2e_ns)) {
+        counts->window_completions++;
+        counts->window_input_tokens += row->prompt_tokens;
+    }
 }
 
 void metrics_row(struct metrics *metrics, const struct row *row)

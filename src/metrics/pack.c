@@ -129,7 +129,7 @@ static void merge_counts(struct metrics_counts *into, const struct metrics_count
     into->cached_prompt_tokens += from->cached_prompt_tokens;
     into->host_prompt_tokens += from->host_prompt_tokens;
     into->ssd_prompt_tokens += from->ssd_prompt_tokens;
-    into->window_prompt_tokens += from->window_prompt_tokens;
+    into->window_input_tokens += from->window_input_tokens;
     into->e2e_ns += from->e2e_ns;
     for (int i = 0; i < STAGE_COUNT; i++)
         into->window_stage_ns[i] += from->window_stage_ns[i];

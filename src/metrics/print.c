@@ -280,6 +280,13 @@ static void print_costs(const struct results *results, struct text *text)
     text_append(text, LABEL "%.2f USD/h: %.4g USD per million output tokens, %.4g per thousand requests\n",
                 "cost", summary->cost_usd_per_hour, summary->usd_per_million_output_tokens,
                 summary->usd_per_thousand_requests);
+    if (summary->effective_usd_per_hour > 0)
+        text_append(text, LABEL "idle %.1f %% of it: %.2f USD per hour of busy GPUs\n", "",
+                    100 * summary->idle_cost_usd / summary->cost_usd, summary->effective_usd_per_hour);
+    bool has_slo = summary->slo_ttft_ms > 0 || summary->slo_tpot_ms > 0 || summary->slo_itl_ms > 0;
+    if (has_slo && summary->usd_per_thousand_good_requests > 0)
+        text_append(text, LABEL "%.4g USD per thousand requests within the SLO\n", "",
+                    summary->usd_per_thousand_good_requests);
     for (size_t i = 0; i < results->pool_count; i++) {
         const struct pool_row *pool = &results->pools[i];
         if (pool->cost_usd_per_hour == 0)

@@ -8,8 +8,6 @@
 
 #include "build.h"
 
-#define JOULES_PER_KWH 3.6e6
-
 /* Integrals that outgrow 64 bits (10^6 waiting requests do in about 5 h) are cut rather than wrapped. */
 static uint64_t narrow(wide_t value)
 {
@@ -19,11 +17,6 @@ static uint64_t narrow(wide_t value)
 static uint64_t busy_ns(const struct usage *usage)
 {
     return usage->busy_ns[PHASE_PREFILL] + usage->busy_ns[PHASE_DECODE] + usage->busy_ns[PHASE_MIXED];
-}
-
-static double window_cost(const struct build *build, double usd_per_hour)
-{
-    return usd_per_hour * (build->window_ns / (3600 * (double)SIMTIME_SECOND_NS));
 }
 
 static double flops(const struct results_pool *pool, uint64_t tokens, uint64_t logit_rows, wide_t context_x2)
@@ -198,7 +191,7 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .role_switches = usage->role_switches,
         .drain_ns = usage->drain_ns,
         .switched_ns = usage->switched_ns,
-        .cost_usd = window_cost(build, price),
+        .cost_usd = build_cost(build, price),
         .energy_joules = used_energy->joules,
         .mean_power_watts = mean_watts(build, used_energy->joules),
     };
@@ -210,7 +203,7 @@ static struct pool_row pool_row(const struct build *build, const struct results_
 {
     uint32_t gpus = pool->instances * pool->gpus_per_instance;
     double price = pool->price_usd_per_gpu_hour * (double)gpus;
-    double cost = window_cost(build, price);
+    double cost = build_cost(build, price);
     double instance_time = build->window_ns * (double)pool->instances;
     double time = instance_time * (double)pool->members_per_instance;
     struct cache kv = cache(build, pool, pool->instances, usage);
@@ -272,6 +265,9 @@ static struct pool_row pool_row(const struct build *build, const struct results_
             prefills ? build_ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
         .usd_per_million_output_tokens =
             decodes ? build_ratio(cost * 1e6, (double)usage->window_output_tokens) : 0,
+        .gpu_hours = build_hours(build) * (double)gpus,
+        .idle_cost_usd = cost * (1 - build_ratio((double)busy_ns(usage), time)),
+        .effective_usd_per_hour = build_ratio(price * time, (double)busy_ns(usage)),
         .energy_joules = used_energy->joules,
         .mean_power_watts = mean_watts(build, used_energy->joules),
         .power_capped =
@@ -493,34 +489,6 @@ static void summarize_times(const struct build *build, struct summary *summary)
         build_ratio(wide_to_double(counts->window_congestion_ns), (double)counts->window_completed);
 }
 
-static void summarize_usage(const struct build *build, const struct usage *total, struct summary *summary)
-{
-    const struct metrics_counts *counts = &build->metrics->counts;
-    double busy = 0;
-    for (size_t i = 0; i < build->pool_count; i++) {
-        const struct pool_row *pool = &build->results->pools[i];
-        summary->gpus += pool->gpus;
-        summary->cost_usd_per_hour += pool->cost_usd_per_hour;
-        summary->energy_joules += pool->energy_joules;
-        busy += pool->utilization * (double)pool->gpus;
-    }
-    summary->utilization = build_ratio(busy, (double)summary->gpus);
-    summary->output_tokens_per_s = build_per_second(build, total->window_output_tokens);
-    summary->output_tokens_per_s_per_gpu = build_ratio(summary->output_tokens_per_s, (double)summary->gpus);
-    summary->goodput_per_s_per_gpu = build_ratio(summary->goodput_per_s, (double)summary->gpus);
-    summary->kv_allocated_blocks = total->kv_allocated_blocks;
-    summary->kv_freed_blocks = total->kv_freed_blocks;
-    summary->cost_usd = window_cost(build, summary->cost_usd_per_hour);
-    summary->usd_per_million_output_tokens =
-        build_ratio(summary->cost_usd * 1e6, (double)total->window_output_tokens);
-    summary->usd_per_thousand_requests =
-        build_ratio(summary->cost_usd * 1e3, (double)counts->window_completions);
-    summary->mean_power_watts = mean_watts(build, summary->energy_joules);
-    summary->joules_per_output_token =
-        build_ratio(summary->energy_joules, (double)total->window_output_tokens);
-    summary->kwh_per_million_output_tokens = summary->joules_per_output_token * 1e6 / JOULES_PER_KWH;
-}
-
 /* Each request (or each of one_in) has exactly one row and its id gives the row's place, so rows are put
  * there by swaps in place. */
 static void order_rows(struct row *rows, size_t count, uint64_t one_in)
@@ -561,7 +529,7 @@ void results_build(struct results *results, const struct metrics *metrics, const
     build_classes(&build);
     summarize_requests(&build, &results->summary);
     summarize_times(&build, &results->summary);
-    summarize_usage(&build, &total, &results->summary);
+    build_usage(&build, &total);
     order_rows(rows, row_count, config->one_in);
     results->rows = rows;
     results->row_count = row_count;

@@ -239,6 +239,7 @@ class Synthetic:
         window = int(requests["arrival_ns"][-1])
         gpus = sum(instances * each for _, _, instances, each in self.pools)
         tokens = int(requests["output_tokens"][done].sum())
+        prompts = int(requests["prompt_tokens"][done].sum())
         hour = self.price * gpus
         ttft_met = done & (requests["ttft_ns"] <= self.slo[0] * 1e6 if self.slo[0] else True)
         gaps = np.maximum(requests["output_tokens"] - 1, 1)
@@ -306,12 +307,21 @@ class Synthetic:
             "utilization": 0.7,
             "cost_usd_per_hour": hour,
             "cost_usd": cost,
+            "usd_per_million_input_tokens": cost * 1e6 / prompts,
             "usd_per_million_output_tokens": cost * 1e6 / tokens,
+            "usd_per_million_tokens": cost * 1e6 / (prompts + tokens),
             "usd_per_thousand_requests": cost * 1e3 / count,
+            "usd_per_thousand_good_requests": cost * 1e3 / max(1, (ttft_met & tpot_met).sum()),
+            "gpu_hours": gpus * window / 3.6e12,
+            "idle_gpu_hours": 0.3 * gpus * window / 3.6e12,
+            "idle_cost_usd": 0.3 * cost,
+            "effective_usd_per_hour": hour / 0.7,
             "energy_joules": 400.0 * gpus * window / 1e9,
             "mean_power_watts": 400.0 * gpus,
             "joules_per_output_token": 400.0 * gpus * window / 1e9 / tokens,
+            "joules_per_token": 400.0 * gpus * window / 1e9 / (prompts + tokens),
             "kwh_per_million_output_tokens": 400.0 * gpus * window / 3.6e9 / tokens,
+            "kwh_per_million_tokens": 400.0 * gpus * window / 3.6e9 / (prompts + tokens),
             "saturated": int(saturated),
         }
         return summary
@@ -381,6 +391,9 @@ class Synthetic:
                 "received_bytes": 10**9 * i,
                 "usd_per_million_prefill_tokens": 0.0 if role == "decode" else 0.21,
                 "usd_per_million_output_tokens": 0.0 if role == "prefill" else 1.5,
+                "gpu_hours": 1.0 * instances * each,
+                "idle_cost_usd": 0.25 * instances * each,
+                "effective_usd_per_hour": 4.0 * instances * each,
                 "energy_joules": 1e6,
                 "mean_power_watts": 400.0 * instances * each,
                 "power_capped": self.capped,

@@ -77,10 +77,13 @@ class Table(Folder):
             "goodput_per_s_per_gpu",
             "utilization",
             "cost_usd_per_hour",
+            "effective_usd_per_hour",
+            "usd_per_million_input_tokens",
             "usd_per_million_output_tokens",
             "mean_power_watts",
             "joules_per_output_token",
             "kwh_per_million_output_tokens",
+            "kwh_per_million_tokens",
         ):
             self.assertEqual(self.values(results, key), [run.summary[key] for run in runs], key)
         key = "mean_congestion_ns"  # nothing moves in the first

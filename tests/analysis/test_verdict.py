@@ -44,6 +44,8 @@ class Verdict(Folder):
         self.b.summary["goodput_per_s"] = 20.0
         self.a.summary["goodput_per_s_per_gpu"] = 30.0 / self.a.summary["gpus"]
         self.b.summary["goodput_per_s_per_gpu"] = 20.0 / self.b.summary["gpus"]
+        self.a.summary["usd_per_thousand_good_requests"] = 0.4
+        self.b.summary["usd_per_thousand_good_requests"] = 0.6
         text = self.text()
         self.assertIn("b is better in TTFT p90.", text)
         self.assertIn(
@@ -63,6 +65,7 @@ class Verdict(Folder):
         self.a.summary["goodput_per_s"], self.b.summary["goodput_per_s"] = 30.0, 3.0
         self.assertIn("goodput: a 30.00/s against b 3.000/s (10.0 times)", self.text())
         self.b.summary["goodput_per_s"] = 0.0
+        self.b.summary["usd_per_thousand_good_requests"] = 0.0
         text = self.text()
         self.assertIn("goodput: a 30.00/s against b 0/s", text)
         self.assertNotIn("$ per thousand requests within the SLO:", text)

@@ -85,18 +85,26 @@ refused_run()
     refused "$message" run e.json -o out "$@"
 }
 
+# refused_check MESSAGE [ARGUMENT...]: of `tandem check e.json`, which reads all that a run reads and does not start MPI.
+refused_check()
+{
+    local message=$1
+    shift
+    refused "$message" check e.json "$@"
+}
+
 # refused_edit SED MESSAGE: of the experiment after a change by sed.
 refused_edit()
 {
     experiment "$1"
-    refused_run "$2"
+    refused_check "$2"
 }
 
 # refused_set ARGUMENT MESSAGE: of --set ARGUMENT.
 refused_set()
 {
     experiment
-    refused_run "$2" --set "$1"
+    refused_check "$2" --set "$1"
 }
 
 # refused_trace MESSAGE LINE...: of a trace with these lines.
@@ -105,7 +113,7 @@ refused_trace()
     local message=$1
     shift
     trace "$@"
-    refused_run "$message"
+    refused_check "$message"
 }
 
 # printed PATTERN ARGUMENT...: any command prints a line that is this (extended) expression.

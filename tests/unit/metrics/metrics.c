@@ -94,7 +94,7 @@ static void rows_are_counted_by_window(void)
     CU_ASSERT_EQUAL(counts->window_completed, 3);
     CU_ASSERT_EQUAL(counts->window_refused, 1);
     CU_ASSERT_EQUAL(counts->window_completions, 2);
-    CU_ASSERT_EQUAL(counts->window_prompt_tokens, 300);
+    CU_ASSERT_EQUAL(counts->window_input_tokens, 200);
     CU_ASSERT_EQUAL(counts->output_tokens, 21);
     CU_ASSERT_EQUAL(metrics.histograms[METRIC_TTFT].count, 3);
     CU_ASSERT_EQUAL(metrics.histograms[METRIC_TPOT].count, 2);
