@@ -199,6 +199,10 @@ static void take(void *context, const struct results *results)
                outcome->series_count * sizeof(struct link_bin_row));
     for (size_t i = 0; i < outcome->link_count; i++)
         outcome->links[i].pool = NULL;
+    outcome->iteration_count = results->iteration_count;
+    outcome->iterations_cut_ns = results->iterations_cut_ns;
+    outcome->iterations =
+        copy_of(results->iterations, results->iteration_count, sizeof(struct iteration_row));
     outcome->series = mem_array(results->pool_count, sizeof *outcome->series);
     for (size_t i = 0; i < results->pool_count; i++)
         outcome->series[i] =
@@ -259,6 +263,7 @@ void outcome_clear(struct outcome *outcome)
     mem_free(outcome->pools);
     mem_free(outcome->links);
     mem_free(outcome->link_bins);
+    mem_free(outcome->iterations);
     for (int metric = 0; metric < METRIC_COUNT; metric++)
         mem_free(outcome->histograms[metric]);
     *outcome = (struct outcome){0};
@@ -367,6 +372,18 @@ static bool same_links(const struct outcome *a, const struct outcome *b)
     return same;
 }
 
+static bool same_iterations(const struct outcome *a, const struct outcome *b)
+{
+    bool same = a->iteration_count == b->iteration_count && a->iterations_cut_ns == b->iterations_cut_ns;
+    for (size_t i = 0; same && i < a->iteration_count * column_iterations.count; i++) {
+        const struct column *column = &column_iterations.columns[i % column_iterations.count];
+        size_t row = i / column_iterations.count;
+        same = memcmp((const char *)&a->iterations[row] + column->offset,
+                      (const char *)&b->iterations[row] + column->offset, column_bytes(column)) == 0;
+    }
+    return same;
+}
+
 static bool same_histogram(const struct outcome *a, const struct outcome *b, int metric)
 {
     bool same = a->histogram_counts[metric] == b->histogram_counts[metric];
@@ -415,5 +432,7 @@ const char *outcome_difference(const struct outcome *a, const struct outcome *b)
         return "mean, a percentile or the longest of ITL";
     if (!same_links(a, b))
         return "bytes of a link in a bin";
+    if (!same_iterations(a, b))
+        return "a recorded iteration";
     return a->checksum == b->checksum ? NULL : "checksum";
 }

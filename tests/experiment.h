@@ -25,7 +25,9 @@ struct outcome {
     struct link_bin_row *link_bins; /* [link][bin] */
     size_t link_count;
     struct series_bin_row **series; /* [pool][bin] */
-    int64_t series_interval_ns;
+    int64_t series_interval_ns, iterations_cut_ns;
+    struct iteration_row *iterations; /* none unless output.iterations */
+    size_t iteration_count;
     size_t row_count, instance_count, pool_count, series_count, histogram_counts[METRIC_COUNT];
     uint64_t checksum;
 };
@@ -77,8 +79,8 @@ struct outcome experiment_run_well(const struct experiment *experiment);
 struct outcome experiment_run_modes(struct experiment *experiment, int64_t control_latency_ns);
 
 /* Name of the first thing that differs between two outcomes (a column of a row, an instance's sum, a bucket,
- * a bin), NULL when rows, instances, histograms, time series, figures of ITL and checksum are the same.
- * Static text. */
+ * a bin), NULL when rows, instances, histograms, time series, recorded iterations, figures of ITL and
+ * checksum are the same. Static text. */
 const char *outcome_difference(const struct outcome *a, const struct outcome *b);
 
 /* Checks what holds for every run with CUnit: completed + refused = requests, tokens, blocks given back, peak

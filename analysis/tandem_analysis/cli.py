@@ -1,4 +1,4 @@
-"""The command line: compare, report, export, roofline, memory, calibrate. Exit status 0 done, 2 the input is wrong."""
+"""The command line. Exit status 0 done, 2 the input is wrong."""
 
 from __future__ import annotations
 
@@ -62,10 +62,20 @@ def _parser() -> Parser:
     compare.add_argument(
         "files", nargs="+", metavar="results.h5", help="two or more; the first is the reference"
     )
+    compare.add_argument(
+        "--measured",
+        nargs="+",
+        metavar="FILE.json",
+        help="one run beside what `vllm bench serve` or AIPerf measured",
+    )
     report = commands.add_parser("report", help="one result: table, remarks, figures, CSV")
     report.add_argument("files", nargs=1, metavar="results.h5")
-    export = commands.add_parser("export", help="figures of runs as CSV, a row a run")
+    export = commands.add_parser("export", help="figures of runs as CSV, a row a run; or all tables")
     export.add_argument("files", nargs="+", metavar="results.h5")
+    export.add_argument(
+        "-o", dest="folder", metavar="DIR", help="where all tables go, a file each; without: figures on stdout"
+    )
+    export.add_argument("--format", choices=("csv", "parquet"), help="of the tables; without: csv")
     export.add_argument(
         "--columns",
         metavar="NAMES",
@@ -90,7 +100,18 @@ def _parser() -> Parser:
         metavar="FILE",
         help="memory.json or memory.h5 of `tandem memory -o DIR`, or DIR; - for JSON on standard input",
     )
-    for command in (compare, report, roofline, memory):
+    explain = commands.add_parser(
+        "explain", help="why one of two runs of the same requests lost: time and cost, part by part"
+    )
+    explain.add_argument("files", nargs=2, metavar="results.h5")
+    timeline = commands.add_parser(
+        "timeline", help="iterations of each instance (output.iterations): Gantt figure, trace for Perfetto"
+    )
+    timeline.add_argument("files", nargs=1, metavar="results.h5")
+    timeline.add_argument("--from", dest="begin_s", type=float, metavar="S", help="seconds; without: the start")
+    timeline.add_argument("--to", dest="end_s", type=float, metavar="S", help="seconds; without: the end")
+    timeline.add_argument("--perfetto", metavar="FILE", help="trace to be written, for ui.perfetto.dev")
+    for command in (compare, report, roofline, memory, explain, timeline, *_add_sweeps(commands)):
         command.add_argument(
             "-o",
             dest="folder",
@@ -99,6 +120,39 @@ def _parser() -> Parser:
         )
     _add_calibrate(commands)
     return parser
+
+
+def _add_sweeps(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """Commands on the results of `tandem sweep`."""
+    sweep = commands.add_parser("sweep", help="points of a sweep: means over seeds, curves against an axis")
+    pareto = commands.add_parser("pareto", help="points of a sweep that no other beats in two figures")
+    breakeven = commands.add_parser("breakeven", help="which of two named points wins, over two axes")
+    sweep.add_argument("--x", metavar="PATH", help="axis of the curves; without: the only one")
+    sweep.add_argument("--group", metavar="PATH", help="axis of which each value has a curve")
+    sweep.add_argument("--baseline", metavar="NAME", help="named point to take paired differences from")
+    sweep.add_argument(
+        "--target", type=float, default=0.9, metavar="SHARE", help="SLO attainment of the bars (0.9)"
+    )
+    for option, words in {"--x": "first axis", "--y": "second axis"}.items():
+        breakeven.add_argument(option, metavar="PATH", required=True, help=words)
+    for option in ("--a", "--b"):
+        breakeven.add_argument(option, metavar="NAME", required=True, help="named point")
+    breakeven.add_argument(
+        "--metric",
+        default="goodput_per_s_per_gpu",
+        metavar="FIGURE",
+        help="of /summary, by which one wins (goodput_per_s_per_gpu)",
+    )
+    for command in (sweep, pareto, breakeven):
+        command.add_argument("files", nargs=1, metavar="results.h5", help="of a sweep, or its folder")
+        command.add_argument(
+            "--where",
+            action="append",
+            default=[],
+            metavar="PATH=VALUE",
+            help="only points with that value of a parameter; may be given several times",
+        )
+    return [sweep, pareto, breakeven]
 
 
 def _add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -188,14 +242,22 @@ def _run(options: argparse.Namespace) -> str:
         module = roofline_figure if options.command == "roofline" else memory_figure
         reports = module.load_all(options.files)
         return module.run(reports, _prepare(options.folder) if options.folder else None)
-    if options.command == "compare" and len(options.files) < 2:
+    if options.command in ("sweep", "pareto", "breakeven"):
+        return _sweep(options)
+    if options.command == "export" and (options.folder or options.format):
+        if not options.folder or options.columns:
+            raise load.ResultError("export: --format needs -o DIR, and -o writes whole tables (no --columns)")
+        return export.write(options.files, options.format or "csv", _prepare(options.folder))
+    if options.command == "compare" and (len(options.files) > 1) == bool(options.measured):
         raise load.ResultError(
-            f"{options.files[0]}: compare needs two or more results, use report for one"
+            f"{options.files[0]}: compare needs two or more results, or one and --measured; use report for one"
         )
     results = load.load_all(options.files)
     if options.command == "export":
         columns = options.columns.split(",") if options.columns else None
         return export.render(results, options.files, columns)
+    if options.command in ("explain", "timeline") or getattr(options, "measured", None):
+        return _one_more(options, results)
     rendered = table.render(results)
     sentences = verdict.compare(results) if len(results) > 1 else verdict.report(results[0])
     sources = "".join(f"{result.label}: {result.path}\n" for result in results)
@@ -208,6 +270,34 @@ def _run(options: argparse.Namespace) -> str:
     (folder / "report.txt").write_text(text, encoding="utf-8")
     written += [folder / "report.txt", *_write_csv(results, folder)]
     return f"{text}\nwritten to {options.folder}: {', '.join(path.name for path in written)}\n"
+
+
+def _one_more(options: argparse.Namespace, results: list[Result]) -> str:
+    """Commands that have a module of their own."""
+    from tandem_analysis import explain_figure, measured_figure, timeline
+
+    folder = _prepare(options.folder) if options.folder else None
+    if options.command == "explain":
+        return explain_figure.run(results, folder)
+    if options.command == "timeline":
+        return timeline.run(results[0], options.begin_s, options.end_s, folder, options.perfetto)
+    return measured_figure.run(results[0], options.measured, folder)
+
+
+def _sweep(options: argparse.Namespace) -> str:
+    from tandem_analysis import load, sweep, sweep_figures
+
+    points = sweep.where(load.load_sweep(options.files[0]), options.where)
+    folder = _prepare(options.folder) if options.folder else None
+    if options.command == "sweep":
+        return sweep_figures.run_sweep(
+            points, options.x, options.group, options.baseline, options.target, folder
+        )
+    if options.command == "pareto":
+        return sweep_figures.run_pareto(points, folder)
+    return sweep_figures.run_breakeven(
+        points, options.x, options.y, options.a, options.b, options.metric, folder
+    )
 
 
 def _wrapped(line: str) -> str:

@@ -93,12 +93,19 @@ def draw_all(results: list[Result], folder: Path) -> tuple[list[Path], list[str]
     return written, left_out
 
 
+def save(folder: Path, name: str, draw: Callable[[], Figure]) -> list[str]:
+    """Writes the figure that draw makes, in the style of all; its name, as a list."""
+    with matplotlib.rc_context(STYLE):
+        FigureCanvasAgg(draw()).print_png(str(folder / name))
+    return [name]
+
+
 def latency_cdf(results: list[Result]) -> Figure | None:
     """Cumulative distributions of the four latencies; dots: p50, p90 and p99 of /summary."""
     frame = data.cdf_frame(results)
     if frame.empty:
         return None
-    handles = [Line2D([], [], label=result.label, **_line(i)) for i, result in enumerate(results)]
+    handles = [Line2D([], [], label=result.label, **line_style(i)) for i, result in enumerate(results)]
     handles.append(Line2D([], [], color=BLACK, marker="o", linestyle="", label="p50, p90, p99"))
     bounds = any(table.has_slo(result) for result in results)
     if bounds:
@@ -111,7 +118,7 @@ def latency_cdf(results: list[Result]) -> Figure | None:
         axis.set_xlabel("time, log scale")
         part = frame[frame["metric"] == metric]
         if part.empty:
-            _nothing(axis, "no values")
+            nothing(axis, "no values")
             continue
         low, high = _draw_cdfs(axis, results, part, metric)
         bounds_ns = sorted(
@@ -150,7 +157,7 @@ def _draw_cdfs(
             continue
         times = np.maximum(np.concatenate(([mine["low_ns"].iloc[0]], mine["high_ns"])), 1)
         shares = np.concatenate(([0.0], mine["cumulative_share"]))
-        axis.plot(times, shares, drawstyle="steps-post", **_line(i))
+        axis.plot(times, shares, drawstyle="steps-post", **line_style(i))
         percents = (50, 90, 99)
         axis.plot(
             [max(1, result.value(f"{metric}_p{percent}_ns")) for percent in percents],
@@ -158,7 +165,7 @@ def _draw_cdfs(
             linestyle="",
             marker="o",
             markersize=6,
-            color=_line(i)["color"],
+            color=line_style(i)["color"],
             markeredgecolor="white",
             zorder=4,
         )
@@ -336,7 +343,7 @@ def latency_over_time(results: list[Result]) -> Figure | None:
     if frame.empty:
         return None
     handles = [
-        Line2D([], [], label=data.sample_label(result), **_line(i)) for i, result in enumerate(results)
+        Line2D([], [], label=data.sample_label(result), **line_style(i)) for i, result in enumerate(results)
     ]
     handles += [
         Line2D([], [], color=GREY, label="median"),
@@ -351,11 +358,11 @@ def latency_over_time(results: list[Result]) -> Figure | None:
             if mine.empty:
                 continue
             times = (mine["arrival_from_ns"] + mine["arrival_to_ns"]).to_numpy() / 2e9
-            axis.plot(times, mine[f"{metric}_p50_ns"].to_numpy(), **_line(i))
+            axis.plot(times, mine[f"{metric}_p50_ns"].to_numpy(), **line_style(i))
             axis.plot(
                 times,
                 mine[f"{metric}_p90_ns"].to_numpy(),
-                color=_line(i)["color"],
+                color=line_style(i)["color"],
                 linestyle=":",
                 linewidth=1.4,
             )
@@ -417,7 +424,7 @@ def _label_inches(results: list[Result]) -> float:
     return 0.5 + 0.09 * max(len(units.shorten(result.label, 30)) for result in results)
 
 
-def _line(i: int) -> dict[str, object]:
+def line_style(i: int) -> dict[str, object]:
     """Colour, then dashes; later lines are thinner, so that one below an equal one shows."""
     return {
         "color": DEPLOYMENTS[i % len(DEPLOYMENTS)],
@@ -426,7 +433,7 @@ def _line(i: int) -> dict[str, object]:
     }
 
 
-def _nothing(axis: Axes, text: str) -> None:
+def nothing(axis: Axes, text: str) -> None:
     axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color=GREY)
     axis.set_xticks([])
     axis.set_yticks([])

@@ -47,6 +47,7 @@ class Result:
     ]  # by pool, with width_ns of each bin; empty where they are off
     has_requests: bool
     one_in: int = 1  # /requests has the requests whose id is a multiple of it
+    iterations_cut_ns: int | None = None  # None: no records; -1: of all; else of those before it
 
     def value(self, name: str) -> float:
         """A scalar of /summary."""
@@ -66,6 +67,14 @@ class Result:
         frame.index = pd.RangeIndex(0, len(frame) * self.one_in, self.one_in, name="id")
         return frame
 
+    def iterations(self) -> pd.DataFrame:
+        """/iterations in order of start; phase is a word. Raises ResultError where there are no records."""
+        if self.iterations_cut_ns is None:
+            raise ResultError(
+                f"{self.path}: no records of iterations, repeat the run with --set output.iterations=true"
+            )
+        return _guarded(self.path, lambda file: _named(self.path, file["iterations"], ["phase"]))
+
     @property
     def name(self) -> str:
         """Name of the experiment."""
@@ -82,13 +91,93 @@ class Result:
         return _name_of(self.configuration.get("model"))
 
 
+@dataclass
+class Sweep:
+    """A sweep: a row a point in points and parameters; pools and classes have the column point, such a row."""
+
+    path: str
+    configuration: dict[str, Any]
+    points: pd.DataFrame  # name, status (a word), error, warnings, checksum, and a run's /summary
+    parameters: pd.DataFrame  # by the path that is set; numbers or words
+    pools: pd.DataFrame
+    classes: pd.DataFrame
+
+
 def load(path: str | os.PathLike[str]) -> Result:
     """Reads one results.h5, or the one in a folder. Raises ResultError."""
+    path = _file_of(path)
+    return _guarded(path, lambda file: _read(path, file))
+
+
+def load_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Reads the results.h5 that `tandem sweep` wrote, or the one in a folder. Raises ResultError."""
+    path = _file_of(path)
+    return _guarded(path, lambda file: _read_sweep(path, file))
+
+
+def load_tables(path: str | os.PathLike[str]) -> dict[str, pd.DataFrame]:
+    """Every table of a results.h5, of a run or a sweep, by its group's name; groups of groups (a time series a
+    pool) are one table with the group's name in the column `group`. Raises ResultError."""
+    path = _file_of(path)
+
+    def read(file: h5py.File) -> dict[str, pd.DataFrame]:
+        _schema_version(path, file)
+        tables = {name: _table(path, group) for name, group in file.items() if name != "point"}
+        for number, point in file.get("point", {}).items():
+            tables |= {f"point_{number}_{name}": _table(path, group) for name, group in point.items()}
+        if "requests" in tables:
+            one_in = _one_in(path, file)
+            tables["requests"].insert(0, "id", range(0, len(tables["requests"]) * one_in, one_in))
+        return tables
+
+    return _guarded(path, read)
+
+
+def _table(path: str, group: h5py.Group) -> pd.DataFrame:
+    """Columns, with words for enumerations; of scalars one row."""
+    groups = [(name, item) for name, item in group.items() if isinstance(item, h5py.Group)]
+    if groups:
+        parts = {name: _table(path, item) for name, item in groups}
+        return pd.concat(
+            [part.assign(group=name)[["group", *part.columns]] for name, part in parts.items()],
+            ignore_index=True,
+        )
+    if all(item.ndim == 0 for item in group.values()):
+        return pd.DataFrame({name: [_scalar(item)] for name, item in group.items()})
+    return _named(path, group, [name for name, item in group.items() if "names" in item.attrs])
+
+
+def _file_of(path: str | os.PathLike[str]) -> str:
+    """The file, or the results.h5 in the folder; checked."""
     path = os.fspath(path)
     if os.path.isdir(path):
         path = os.path.join(path, "results.h5")
     _check_file(path)
-    return _guarded(path, lambda file: _read(path, file))
+    return path
+
+
+def _is_sweep(file: h5py.File) -> bool:
+    return _text(file.attrs.get("kind", "")) == "sweep"
+
+
+def _read_sweep(path: str, file: h5py.File) -> Sweep:
+    _schema_version(path, file)
+    if not _is_sweep(file):
+        raise ResultError(f"{path}: the results of one run, expected those of `tandem sweep`")
+    points = _named(path, _group(path, file, "points"), ["status"])
+    parameters = _frame(path, _group(path, file, "parameters"))
+    for name in ("name", "status", "error", "checksum"):
+        if name not in points:
+            raise ResultError(f"{path}: no dataset /points/{name}, it is damaged: {AGAIN}")
+    if len(parameters.columns) and len(parameters) != len(points):
+        raise ResultError(
+            f"{path}: /points and /parameters differ in length, it is damaged: {AGAIN}"
+        )
+    pools, classes = (
+        _frame(path, file[name]) if name in file else pd.DataFrame({"point": []})
+        for name in ("pools", "classes")
+    )
+    return Sweep(path, _configuration(path, file), points, parameters, pools, classes)
 
 
 def load_all(paths: list[str]) -> list[Result]:
@@ -142,13 +231,17 @@ def _guarded(path: str, read: Any) -> Any:
     with file:
         try:
             return read(file)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
             reason = " ".join(str(error).split()).strip("'\"")
             raise ResultError(f"{path}: it is damaged ({reason}), {AGAIN}") from None
 
 
 def _read(path: str, file: h5py.File) -> Result:
     version = _schema_version(path, file)
+    if _is_sweep(file):
+        raise ResultError(
+            f"{path}: the results of a sweep, use the commands sweep, pareto and breakeven"
+        )
     configuration = _configuration(path, file)
     summary = {name: _scalar(item) for name, item in _group(path, file, "summary").items()}
     histograms = {name: _histogram(path, file, name) for name in METRICS}
@@ -168,6 +261,9 @@ def _read(path: str, file: h5py.File) -> Result:
         timeseries=_timeseries(path, file, int(summary.get("end_ns", 0))),
         has_requests="requests" in file and len(file["requests"]) > 0,
         one_in=_one_in(path, file),
+        iterations_cut_ns=(
+            int(file["iterations"].attrs.get("cut_ns", -1)) if "iterations" in file else None
+        ),
     )
 
 
@@ -256,6 +352,15 @@ def _frame(path: str, group: h5py.Group | dict[str, Any]) -> pd.DataFrame:
             f"{path}: the columns of {group.name} differ in length, it is damaged: {AGAIN}"
         )
     return pd.DataFrame(columns)
+
+
+def _named(path: str, group: h5py.Group, enumerations: list[str]) -> pd.DataFrame:
+    """As _frame, with the words of enumerations in place of their numbers."""
+    frame = _frame(path, group)
+    for name in enumerations:
+        words = [_text(word) for word in group[name].attrs["names"]]
+        frame[name] = [words[number] for number in frame[name]]
+    return frame
 
 
 def _column(dataset: h5py.Dataset) -> np.ndarray:

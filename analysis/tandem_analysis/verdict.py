@@ -167,7 +167,7 @@ def _differences(first: Result, other: Result) -> list[str]:
         reasons.append(
             f"{pair} serve different models ({first.model or '?'}, {other.model or '?'})"
         )
-    workload = _workload_differences(first, other)
+    workload = workload_differences(first, other)
     if workload:
         reasons.append(f"{pair} have different workloads: {'; '.join(workload)}")
     slo = [
@@ -191,7 +191,7 @@ def _differences(first: Result, other: Result) -> list[str]:
     return reasons
 
 
-def _workload_differences(first: Result, other: Result) -> list[str]:
+def workload_differences(first: Result, other: Result) -> list[str]:
     """What differs in trace, options, seed, requests and warm-up, as name first, other."""
     ours, theirs = _flat(first.configuration.get("workload")), _flat(
         other.configuration.get("workload")

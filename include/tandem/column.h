@@ -65,6 +65,7 @@ extern const struct column_table column_timeseries;      /* rows: struct series_
 extern const struct column_table column_links;           /* rows: struct link_row (results.h) */
 extern const struct column_table column_link_timeseries; /* rows: struct link_bin_row (results.h) */
 extern const struct column_table column_histograms;      /* rows: struct histogram_row (results.h) */
+extern const struct column_table column_iterations;      /* rows: struct iteration_row (iterations.h) */
 extern const struct column_table column_classes;         /* rows: struct class_row (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
 

@@ -7,6 +7,7 @@
 
 #include "tandem/activations.h"
 #include "tandem/handoff.h"
+#include "tandem/iterations.h"
 #include "tandem/kv.h"
 #include "tandem/scheduler.h"
 #include "tandem/timer.h"
@@ -62,9 +63,10 @@ struct instance_config {
     int64_t layers;         /* of the model */
     int64_t sliding_window; /* of the model's layers that have one; 0: none has */
     int64_t full_layers,
-        sliding_layers;    /* that contexts are summed over for efforts; 1 and 0 without windows */
-    bool longest_context;  /* the timer or activations ask for it */
-    struct timer **timers; /* one a stage */
+        sliding_layers;               /* that contexts are summed over for efforts; 1 and 0 without windows */
+    bool longest_context;             /* the timer or activations ask for it */
+    struct timer **timers;            /* one a stage */
+    struct iteration_log *iterations; /* where each is recorded; NULL: none is */
 };
 
 #endif

@@ -4,6 +4,7 @@
 #define TANDEM_RESULTS_H
 
 #include "tandem/column.h"
+#include "tandem/iterations.h"
 #include "tandem/metrics.h"
 #include "tandem/power.h"
 #include "tandem/traffic.h"
@@ -180,7 +181,10 @@ struct results {
     struct link_bin_row **link_series;              /* [link][bin]: as many as series_count */
     struct histogram_row *histograms[METRIC_COUNT]; /* buckets that are not empty */
     size_t histogram_counts[METRIC_COUNT];
-    struct row *rows; /* in order of arrival, of one_in requests each; may be NULL. Owned. */
+    struct iteration_row *iterations; /* in order; NULL: none were kept. Owned. */
+    size_t iteration_count;
+    int64_t iterations_cut_ns; /* start of the first that is left out; -1: none is */
+    struct row *rows;          /* in order of arrival, of one_in requests each; may be NULL. Owned. */
     size_t row_count;
     uint64_t checksum;
     const char *trace_sha256; /* of the trace file that was replayed; NULL: none. Borrowed. */

@@ -326,6 +326,29 @@ TABLE(link_timeseries, "/link_timeseries",
       "attribute interval_ns of each group is their width.");
 #undef COLUMN
 
+#define COLUMN(member, unit, doc) NAMED(#member, iteration_row, member, unit, doc, NULL)
+static const struct column iterations[] = {
+    COLUMN(instance, "1", "Row of /instances."),
+    COLUMN(group, "1", "Its micro-batch, whose lanes step together; 0 without pipeline stages."),
+    COLUMN(start_ns, "ns", "When it was planned and began."),
+    COLUMN(duration_ns, "ns", "Until its tokens are there; copies of KV blocks before it included."),
+    NAMED("phase", iteration_row, phase, "1", "What is in it.", iteration_phase_names),
+    COLUMN(
+        prefill_tokens, "tokens",
+        "Prompt tokens that it computes: padding, and whole sequences where there is no KV cache, included."),
+    COLUMN(prefill_context_tokens, "tokens",
+           "Sum over its chunks of prompts of the tokens up to the chunk's end."),
+    COLUMN(decode_sequences, "1", "Sequences that decode a token; padding included."),
+    COLUMN(decode_context_tokens, "tokens",
+           "Sum over them of the tokens that they attend to, the new one included."),
+    COLUMN(kv_used_blocks, "blocks", "KV blocks in use as it begins, of all its lanes."),
+};
+TABLE(iterations, "/iterations",
+      "With output.iterations: one row per iteration, in order of start, instance, group. The attribute "
+      "cut_ns says "
+      "where output.iterations_max cut them off: all that begin before it are there; -1: all are.");
+#undef COLUMN
+
 #define COLUMN(member, unit, doc) NAMED(#member, histogram_row, member, unit, doc, NULL)
 static const struct column histograms[] = {
     COLUMN(low_ns, "ns", "Lowest value of the bucket."),

@@ -547,6 +547,7 @@ void results_clear(struct results *results)
     mem_free(results->classes);
     for (int i = 0; i < METRIC_COUNT; i++)
         mem_free(results->histograms[i]);
+    mem_free(results->iterations);
     mem_free(results->rows);
     memset(results, 0, sizeof *results);
 }

@@ -3,8 +3,8 @@
 #include <string.h>
 
 static const struct column_table *const tables[] = {
-    &column_requests, &column_instances,       &column_pools,      &column_classes, &column_timeseries,
-    &column_links,    &column_link_timeseries, &column_histograms, &column_summary};
+    &column_requests, &column_instances,       &column_pools,      &column_classes,    &column_timeseries,
+    &column_links,    &column_link_timeseries, &column_iterations, &column_histograms, &column_summary};
 
 #define TABLE_COUNT (sizeof tables / sizeof tables[0])
 

@@ -93,6 +93,15 @@ static void write_links(struct h5 *h5, const struct results *results)
     h5_close_group(h5, top);
 }
 
+static void write_iterations(struct h5 *h5, const struct results *results)
+{
+    hid_t group = h5_top_group(h5, column_iterations.group, column_iterations.doc);
+    h5_int_attribute(h5, group, "cut_ns", results->iterations_cut_ns);
+    h5_table(h5, group, &column_iterations, results->iterations, sizeof *results->iterations,
+             results->iteration_count, false);
+    h5_close_group(h5, group);
+}
+
 static void write_histograms(struct h5 *h5, const struct results *results)
 {
     hid_t top = h5_top_group(h5, "/histograms", column_histograms.doc);
@@ -161,6 +170,8 @@ static void write_rest(struct output *output, const struct results *results, con
     write_timeseries(h5, results);
     if (results->link_count > 0)
         write_links(h5, results);
+    if (results->iterations)
+        write_iterations(h5, results);
     write_histograms(h5, results);
     write_summary(h5, results);
 }

@@ -144,6 +144,8 @@ static void start_iteration(struct instance *instance, int64_t now_ns)
     instance->iteration_ns = length_ns;
     instance->expert_bytes = timer_expert_bytes(timer, work.prefill_tokens + work.decode_sequences);
     iteration_begin(instance, now_ns, copy_ns + length_ns, copy_ns + alone_ns);
+    if (instance->config->iterations)
+        iteration_record(&instance, 1, &work, 1, 0);
     leap_predict(instance);
 }
 

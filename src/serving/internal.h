@@ -445,6 +445,9 @@ void instance_account(struct instance *instance, int64_t now_ns);
 bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work);
 /* What was planned is in progress for so long; alone_ns of it without prefills, here and in other lanes. */
 void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_ns, int64_t alone_ns);
+/* Records the iteration that a group of so many lanes has just begun: the works of those that take part. */
+void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
+                      size_t group);
 void iteration_finish(struct instance *instance, int64_t now_ns);
 
 /* handoff.c */

@@ -238,6 +238,28 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
         push_layers(instance, length_ns, now_ns);
 }
 
+void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
+                      size_t group)
+{
+    struct iteration_row row = {.instance = (int32_t)(lanes[0]->entity - ENTITY_FIRST_INSTANCE),
+                                .group = (uint32_t)group,
+                                .phase = lanes[0]->phase};
+    for (size_t i = 0; i < working; i++) {
+        row.prefill_tokens += (uint64_t)works[i].prefill_tokens;
+        row.prefill_context_tokens += (uint64_t)works[i].prefill_kv_tokens;
+        row.decode_sequences += (uint64_t)works[i].decode_sequences;
+        row.decode_context_tokens += (uint64_t)works[i].decode_context_tokens;
+    }
+    for (size_t i = 0; i < count; i++) {
+        row.kv_used_blocks += (uint64_t)lanes[i]->kv.used_blocks;
+        if (!lanes[i]->busy)
+            continue;
+        row.start_ns = lanes[i]->begun_ns;
+        row.duration_ns = lanes[i]->iteration_end_ns - lanes[i]->begun_ns;
+    }
+    iteration_log_add(lanes[0]->config->iterations, &row);
+}
+
 /* The prompt (or what was to be recomputed) is in the cache: the next token is sampled. */
 static void prompt_complete(struct instance *instance, uint32_t slot, int64_t now_ns)
 {

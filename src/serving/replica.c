@@ -193,6 +193,8 @@ static void start_group(struct replica *replica, size_t group, int64_t now_ns)
     alone_ns = earlier(alone_ns, end_ns);
     share_expert_bytes(replica, group);
     begin_lanes(replica, group, now_ns, end_ns, alone_ns);
+    if (replica->config->iterations)
+        iteration_record(lanes, replica->lanes, replica->works, working, group);
     replica->groups[group].end_ns = end_ns;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tandem/check.h"
+#include "tandem/log.h"
 #include "tandem/mem.h"
 #include "tandem/request.h"
 
@@ -220,6 +221,29 @@ static void gather_links(struct run *run, struct results *results)
     mem_free(sites);
 }
 
+static void take_iterations(void *context, const char *bytes, size_t count)
+{
+    iteration_log_merge(context, (const struct iteration_row *)bytes, count / sizeof(struct iteration_row));
+}
+
+/* Those that begin first, in order, to rank 0. Collective. */
+static void gather_iterations(struct run *run, struct results *results)
+{
+    struct iteration_log *log = &run->iterations;
+    size_t most = (size_t)run->plan.output.iterations_max;
+    gather_bytes(run, log->rows, log->count * sizeof *log->rows, take_iterations, log);
+    if (run->rank != 0)
+        return;
+    iteration_log_merge(log, NULL, 0);
+    results->iterations_cut_ns = log->count > most ? log->rows[most].start_ns : -1;
+    results->iteration_count = log->count > most ? most : log->count;
+    results->iterations = log->rows ? log->rows : mem_array(1, sizeof *log->rows);
+    *log = (struct iteration_log){0};
+    if (results->iterations_cut_ns >= 0)
+        log_warning("the first %zu iterations are recorded, until %g s; raise output.iterations_max for more",
+                    results->iteration_count, (double)results->iterations_cut_ns * 1e-9);
+}
+
 void run_gather(struct run *run, struct results *results)
 {
     struct text packed = {0};
@@ -238,4 +262,6 @@ void run_gather(struct run *run, struct results *results)
     mem_free(usages.usages);
     if (run->plan.disaggregated)
         gather_links(run, results);
+    if (run->plan.output.iterations)
+        gather_iterations(run, results);
 }

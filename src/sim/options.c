@@ -74,6 +74,10 @@ static const struct option output_rows[] = {
      "deflate level; 1: run lengths and Huffman codes only, 9: hardly smaller and slow; 0: no filters"},
     {"timeseries_interval_ms", OPTION_NUMBER, "1000", 1, 1e9, NULL, OF(output.timeseries_interval_ms),
      "width of a bin; doubles when 4096 are full"},
+    {"iterations", OPTION_BOOL, "false", 0, 0, NULL, OF(output.iterations),
+     "a row for each iteration; runs as slowly as simulation.mode aggregate"},
+    {"iterations_max", OPTION_INTEGER, "1000000", 1, 1e9, NULL, OF(output.iterations_max),
+     "rows of iterations; those that begin later are left out"},
 };
 static OPTION_TABLE(output_table, "output-options", "what results.h5 holds", output_rows);
 

@@ -458,6 +458,9 @@ static bool parse_output(struct plan *plan, struct error *error)
 {
     if (!parse_part("output-options", plan->output_node, plan, error))
         return false;
+    const struct node *most = plan->output_node ? node_get(plan->output_node, "iterations_max") : NULL;
+    if (most && !plan->output.iterations)
+        return node_error(most, error, "needs output.iterations true");
     const struct node *requests = plan->output.requests_node;
     if (requests && node_type(requests) == NODE_OBJECT)
         return parse_part("output-requests", requests, plan, error);

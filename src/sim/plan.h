@@ -77,6 +77,8 @@ struct plan {
         int64_t one_in; /* rows are kept of the requests whose id is a multiple of it; 0: of none */
         int64_t compression;
         double timeseries_interval_ms;
+        bool iterations;
+        int64_t iterations_max;
     } output;
     struct {
         int mode, partition, exchange;

@@ -147,6 +147,8 @@ static struct instance_config instance_config(const struct plan *plan, size_t in
                                               const struct workload_facts *facts)
 {
     int64_t stages = pool->layout.pipeline_parallel;
+    /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
+    bool steps = pool->kv.cache == KV_CACHE_NONE || plan->output.iterations;
     struct scheduler_limits limits = pool->limits;
     limits.max_num_seqs = (limits.max_num_seqs + stages - 1) / stages; /* of each micro-batch */
     return (struct instance_config){
@@ -165,10 +167,8 @@ static struct instance_config instance_config(const struct plan *plan, size_t in
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
-        /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
-        .mode = pool->kv.cache == KV_CACHE_NONE && plan->simulation.mode == MODE_LEAPING
-                    ? MODE_AGGREGATE
-                    : plan->simulation.mode,
+        .mode = steps && plan->simulation.mode == MODE_LEAPING ? MODE_AGGREGATE : plan->simulation.mode,
+        .iterations = plan->output.iterations ? &run->iterations : NULL,
         .kv_bytes_per_token = model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype),
         .kv_bytes_per_block = pool->kv.block_tokens *
                               model_kv_bytes_per_token(&plan->model, pool->layout.kv_dtype) *
@@ -321,6 +321,7 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
     run->engine = engine_create(run->comm, &config);
     run->configs = mem_array(2 * plan->pool_count, sizeof(struct instance_config));
     run->instances = mem_array(plan->entities, sizeof(struct replica *));
+    run->iterations.most = (size_t)plan->output.iterations_max + 1;
     for (size_t p = 0; p < plan->pool_count; p++) {
         configure_pool(run, p, facts);
         for (uint32_t i = 0; i < plan->pools[p].instances; i++) {
@@ -418,6 +419,7 @@ void run_clear(struct run *run)
     }
     engine_free(run->engine);
     metrics_clear(&run->metrics);
+    mem_free(run->iterations.rows);
     mem_free(run->slos);
     mem_free(run->configs);
     mem_free(run->instances);

@@ -25,8 +25,9 @@ struct run {
     struct instance_config *configs; /* one a pool; then, with role_switch, one for the other role of each */
     struct replica **instances;      /* by entity; NULL where another rank's */
     struct metrics metrics;
-    struct slo *slos;      /* of the classes that metrics tell apart */
-    struct output *output; /* results.h5 in the making; NULL: none is */
+    struct iteration_log iterations; /* of this rank; one more than are written */
+    struct slo *slos;                /* of the classes that metrics tell apart */
+    struct output *output;           /* results.h5 in the making; NULL: none is */
     struct progress progress;
     int64_t end_ns;
     double start_s, setup_s, output_s;

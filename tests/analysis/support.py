@@ -30,7 +30,16 @@ class Folder(unittest.TestCase):
         return load_all([str(run.write(self.folder / str(i))) for i, run in enumerate(runs)])
 
 
-class CommandFolder(Folder):
+class SharedFolder(Folder):
+    """And a folder for the whole class, of runs that no test changes."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.shared = Path(tempfile.mkdtemp(prefix="tandem-analysis-"))
+        cls.addClassCleanup(shutil.rmtree, cls.shared, ignore_errors=True)
+
+
+class CommandFolder(SharedFolder):
     """And a command to run in it that draws what the program printed."""
 
     command = ""

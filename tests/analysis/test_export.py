@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
+from unittest import mock
 
+import pandas as pd
 from support import PAIR, CommandFolder
-from synthetic import Synthetic
+from synthetic import Synthetic, declared_columns
+
+from tandem_analysis import export
 
 
 class Export(CommandFolder):
@@ -51,3 +56,35 @@ class Export(CommandFolder):
             err,
             f"tandem_analysis: {self.paths[0]}: no figure goodput, export without --columns lists them\n",
         )
+
+    def test_tables(self) -> None:
+        """Every table of each file; enumerations are words."""
+        out = self.folder / "out"
+        status, said, err = self.run_it(*self.paths, "-o", out)
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn(f"{self.paths[1]}: written to {out / '2'}: ", said)
+        requests = pd.read_csv(out / "1" / "requests.csv")
+        self.assertEqual(list(requests), ["id", *declared_columns()["requests"]])
+        self.assertEqual(list(requests["e2e_ns"]), list(self.runs[0].requests["e2e_ns"]))
+        series = pd.read_csv(out / "2" / "timeseries.csv")
+        self.assertEqual(list(dict.fromkeys(series["group"])), ["prefill", "decode"])
+        self.assertEqual(len(pd.read_csv(out / "2" / "summary.csv")), 1)
+
+    def test_parquet(self) -> None:
+        """Where pandas can; else the error says what is missing."""
+        out = self.folder / "out"
+        status, said, err = self.run_it(self.paths[0], "-o", out, "--format", "parquet")
+        if any(map(importlib.util.find_spec, export.PARQUET)):
+            self.assertEqual((status, err), (0, ""))
+            self.assertEqual(len(pd.read_parquet(out / "requests.parquet")), 50)
+        else:
+            self.assertEqual((status, said, err), (2, "", f"tandem_analysis: {export.NO_PARQUET}\n"))
+        with mock.patch("importlib.util.find_spec", return_value=None):
+            err = self.run_it(self.paths[0], "-o", out, "--format", "parquet")[2]
+            self.assertEqual(err, f"tandem_analysis: {export.NO_PARQUET}\n")
+
+    def test_format_needs_a_folder(self) -> None:
+        for words in (["--format", "csv"], ["-o", str(self.folder), "--columns", "requests"]):
+            status, said, err = self.run_it(self.paths[0], *words)
+            self.assertEqual((status, said), (2, ""))
+            self.assertIn("export: --format needs -o DIR, and -o writes whole tables", err)

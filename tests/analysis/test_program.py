@@ -98,6 +98,24 @@ class Program(Folder):
             self.assertEqual(cli.main(["compare", str(unified), str(disagg), "-o", str(out)]), 0)
         self.assertTrue((out / "utilization.png").exists())
 
+    def test_records_of_iterations(self) -> None:
+        """Are what sums of instances are of; a trace of them reads back."""
+        folder, _ = self.simulate("disagg", "disagg-2p2d-h100-tp4", iterations=True)
+        result = load.load(folder)
+        table = result.iterations()
+        self.assertEqual(list(table), declared_columns()["iterations"])
+        counts = table.groupby(["instance", "phase"]).size()
+        for number, instance in result.instances.iterrows():
+            for phase in ("prefill", "decode", "mixed"):
+                self.assertEqual(counts.get((number, phase), 0), instance[f"{phase}_iterations"])
+        trace = self.folder / "trace.json"
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.assertEqual(cli.main(["timeline", str(folder), "--perfetto", str(trace)]), 0)
+        kinds = [event["ph"] for event in json.loads(trace.read_text())["traceEvents"]]
+        self.assertEqual(kinds.count("X"), len(table))
+        rows = result.requests()
+        self.assertEqual(kinds.count("s"), (rows["preemptions"] == 0).sum())
+
 
 if __name__ == "__main__":
     unittest.main()
