@@ -142,10 +142,10 @@ static struct wire_end wire_end(const struct plan *plan, const struct plan_pool 
 }
 
 /* What instances of the pool with that number are, in the role that is given here. */
-static struct instance_config instance_config(const struct plan *plan, size_t index,
-                                              const struct plan_pool *pool, struct timer **timers,
-                                              const struct workload_facts *facts)
+static struct instance_config instance_config(struct run *run, size_t index, const struct plan_pool *pool,
+                                              struct timer **timers, const struct workload_facts *facts)
 {
+    const struct plan *plan = &run->plan;
     int64_t stages = pool->layout.pipeline_parallel;
     /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
     bool steps = pool->kv.cache == KV_CACHE_NONE || plan->output.iterations;
@@ -194,12 +194,11 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
 {
     const struct plan *plan = &run->plan;
     struct instance_config *config = &run->configs[index], *other = config + plan->pool_count;
-    *config =
-        instance_config(plan, index, &plan->pools[index], make_timers(plan, &plan->pools[index]), facts);
+    *config = instance_config(run, index, &plan->pools[index], make_timers(plan, &plan->pools[index]), facts);
     if (plan->router.role_switch.interval_ms == 0)
         return;
     struct plan_pool pool = plan_other_role(plan, &plan->pools[index]);
-    *other = instance_config(plan, index, &pool, config->timers, facts);
+    *other = instance_config(run, index, &pool, config->timers, facts);
     config->other = other;
     other->other = config;
 }
