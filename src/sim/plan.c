@@ -494,7 +494,8 @@ bool plan_parse(const struct node *root, struct plan *plan, struct error *error)
                 parse_part("cluster", plan->cluster_node, plan, error) &&
                 router_parse(plan->router_node, &plan->router, error) &&
                 parse_part("handoff", plan->handoff_node, plan, error) && plan_parse_network(plan, error) &&
-                parse_pools(plan, error) && check_router(plan, error) && set_ports(plan, error);
+                parse_pools(plan, error) && check_router(plan, error) && plan_check_roles(plan, error) &&
+                set_ports(plan, error);
     if (good)
         plan_warn(plan);
     return good;
