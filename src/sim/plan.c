@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "tandem/check.h"
-#include "tandem/log.h"
 #include "tandem/mem.h"
 #include "tandem/request.h"
 #include "tandem/simtime.h"
