@@ -248,6 +248,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &handoff_table,
                                         router_option_table(),
                                         &router_weight_options,
+                                        &router_mixed_options,
+                                        &router_role_switch_options,
                                         &workload_options,
                                         &workload_trace_options,
                                         &workload_synthetic_options,

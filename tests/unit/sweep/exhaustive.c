@@ -173,7 +173,7 @@ static void check_search(const char *folder, bool every)
                                        (shown.cost[i] == shown.cost[cheapest] &&
                                         shown.attainment[i][at] > shown.attainment[cheapest][at])))
                 cheapest = (long)i;
-        CU_ASSERT_EQUAL(candidate[k], cheapest);
+        CU_ASSERT_EQUAL((long)candidate[k], cheapest);
     }
     free(candidate);
 }
@@ -216,7 +216,7 @@ static void tables_agree(void)
     CU_ASSERT(best[2] == -1 && isnan(mean[2]));
     for (size_t i = 0; i < candidates; i++)
         total += probes[i];
-    CU_ASSERT_EQUAL(total, points);
+    CU_ASSERT_EQUAL((size_t)total, points);
     CU_ASSERT_EQUAL(status[candidates - 1], SEARCH_INVALID);
     double *all[] = {point, rate, of_point, attainment, candidate, best, mean, probes, status};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
