@@ -157,7 +157,7 @@ def _file_of(path: str | os.PathLike[str]) -> str:
 
 
 def _is_sweep(file: h5py.File) -> bool:
-    return _text(file.attrs.get("kind", "")) == "sweep"
+    return _text(file.attrs.get("kind", "")) in ("sweep", "search")
 
 
 def _read_sweep(path: str, file: h5py.File) -> Sweep:
