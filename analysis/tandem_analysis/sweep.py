@@ -36,6 +36,7 @@ LOWER = (
     "preemptions",
     "energy_",
 )  # is better
+LATENCIES = ("tokens_per_s_per_user",)  # and all times: say nothing where queues grow
 CONFIDENCE = 0.95
 
 
@@ -141,7 +142,7 @@ def column(path: str) -> str:
     return f"set[{path}]"
 
 
-def _groups(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
+def groups(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
     """Rows of equal keys, in order of first appearance; without keys all rows."""
     if len(keys) < 2:
         groups = table.groupby(keys[0], sort=False, dropna=False) if keys else [((), table)]
@@ -156,7 +157,7 @@ def means(sweep: Sweep, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
     axes = axes_of(sweep)
     metrics = tuple(metric for metric in metrics if metric in sweep.points)
     rows = []
-    for key, part in _groups(completed(sweep), [NAME, *map(column, axes)]):
+    for key, part in groups(completed(sweep), [NAME, *map(column, axes)]):
         row: dict[str, Any] = dict(zip([NAME, *axes], key))
         row |= {"seeds": len(part), "saturated": int((part["saturated"] > 0).sum())}
         for metric in metrics:
@@ -169,7 +170,8 @@ def means(sweep: Sweep, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
 
 def paired(sweep: Sweep, baseline: str, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
     """Differences from the named point `baseline` with the same axes and seed: a row a named point, axes and
-    metric; mean, half the width of its 95 % confidence interval, and whether that leaves 0 out."""
+    metric; mean, half the width of its 95 % confidence interval, and whether that leaves 0 out. Latencies are of
+    seeds at which neither is saturated; where there is none, there is no row."""
     check_name(sweep, baseline, "--baseline")
     axes, table = axes_of(sweep), completed(sweep)
     metrics = tuple(metric for metric in metrics if metric in table)
@@ -178,23 +180,37 @@ def paired(sweep: Sweep, baseline: str, metrics: tuple[str, ...] = METRICS) -> p
     rows = []
     for name in dict.fromkeys(table.loc[table[NAME] != baseline, NAME]):
         mine = table[table[NAME] == name]
-        both = _merged(mine, base, keys, metrics)
-        for key, part in _groups(both, keys[: len(axes)]):
+        both = merged(mine, base, keys, (*metrics, "saturated"))
+        for key, part in groups(both, keys[: len(axes)]):
             place = dict(zip(axes, key))
+            calm = part[(part["saturated"] == 0) & (part["saturated_base"] == 0)]
             for metric in metrics:
-                differences = (part[metric] - part[f"{metric}_base"]).to_numpy(dtype=float)
-                mean, half = interval(differences)
-                rows.append(
-                    {NAME: name, **place, "metric": metric, "seeds": len(differences),
-                     "baseline_mean": part[f"{metric}_base"].mean(), "difference": mean,
-                     "difference_ci95": half, "told_apart": bool(abs(mean) > half)}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+                counted = calm if is_latency(metric) else part
+                if len(counted):
+                    rows.append({NAME: name, **place, "metric": metric, **_difference(counted, metric)})
+    return pd.DataFrame(rows, columns=None if rows else [NAME, *axes, "metric"])
 
 
-def _merged(
+def is_latency(metric: str) -> bool:
+    """Times of requests, which depend on the length of the run where queues grow."""
+    return metric.endswith("_ns") or metric in LATENCIES
+
+
+def _difference(pairs: pd.DataFrame, metric: str) -> dict[str, Any]:
+    mean, half = interval((pairs[metric] - pairs[f"{metric}_base"]).to_numpy(dtype=float))
+    return {
+        "seeds": len(pairs),
+        "baseline_mean": pairs[f"{metric}_base"].mean(),
+        "difference": mean,
+        "difference_ci95": half,
+        "told_apart": bool(abs(mean) > half),
+    }
+
+
+def merged(
     mine: pd.DataFrame, base: pd.DataFrame, keys: list[str], metrics: tuple[str, ...]
 ) -> pd.DataFrame:
+    """Rows of both with equal keys, METRIC and METRIC_base."""
     ours, theirs = mine[[*keys, *metrics]], base[[*keys, *metrics]]
     if not keys:
         return ours.merge(theirs, how="cross", suffixes=("", "_base"))
@@ -253,7 +269,7 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     kept = completed(sweep)
     sides = [kept[kept[NAME] == name] for name in (first, other)]
     keys = [column(x), column(y)]
-    both = _merged(
+    both = merged(
         *sides, keys + [column(SEED)] * (SEED in sweep.parameters), (metric, "saturated")
     )
     rows = []
