@@ -13,6 +13,7 @@ from tandem_analysis.load import ResultError, Sweep
 
 SEED = "seed"
 NAME = "name"
+GOOD = "usd_per_thousand_good_requests"
 METRICS = (  # of the table: figure of /summary
     "slo_attainment",
     "goodput_per_s",
@@ -23,7 +24,7 @@ METRICS = (  # of the table: figure of /summary
     "tpot_p99_ns",
     "e2e_mean_ns",
     "usd_per_million_output_tokens",
-    "usd_per_thousand_good_requests",
+    GOOD,
 )
 LOWER = (
     "_ns",
@@ -132,9 +133,14 @@ def check_name(sweep: Sweep, name: str, option: str) -> None:
 
 
 def completed(sweep: Sweep) -> pd.DataFrame:
-    """Points with results, with their parameters as columns set[PATH]; the index is the point."""
+    """Points with results, with their parameters as columns set[PATH]; the index is the point. The price of a request
+    within the SLO is NaN where there is none (0 in the file)."""
     table = pd.concat([sweep.points, sweep.parameters.add_prefix("set[").add_suffix("]")], axis=1)
-    return table[table["status"] == "completed"]
+    table = table[table["status"] == "completed"]
+    if GOOD in table:
+        nobody = (table[GOOD] == 0) & (table["cost_usd_per_hour"] > 0)
+        table = table.assign(**{GOOD: table[GOOD].mask(nobody)})
+    return table
 
 
 def column(path: str) -> str:
@@ -186,6 +192,7 @@ def paired(sweep: Sweep, baseline: str, metrics: tuple[str, ...] = METRICS) -> p
             calm = part[(part["saturated"] == 0) & (part["saturated_base"] == 0)]
             for metric in metrics:
                 counted = calm if is_latency(metric) else part
+                counted = counted.dropna(subset=[metric, f"{metric}_base"])
                 if len(counted):
                     rows.append({NAME: name, **place, "metric": metric, **_difference(counted, metric)})
     return pd.DataFrame(rows, columns=None if rows else [NAME, *axes, "metric"])
@@ -274,19 +281,34 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     )
     rows = []
     for key, part in both.groupby(keys, sort=True):
-        a, b = part[metric].to_numpy(dtype=float), part[f"{metric}_base"].to_numpy(dtype=float)
+        a, b = (part[side].fillna(math.inf).to_numpy(dtype=float) for side in (metric, f"{metric}_base"))
         top, bottom = (b.mean(), a.mean()) if is_lower_better(metric) else (a.mean(), b.mean())
-        mean, half = interval(a - b)
-        ratio = top / bottom if bottom > 0 else math.nan if top == 0 else math.inf
+        ratio = _quotient(top, bottom)
         rows.append(
             {x: key[0], y: key[1], "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
              "winner": "" if math.isnan(ratio) or ratio == 1 else first if ratio > 1 else other,
-             "told_apart": bool(abs(mean) > half),
+             "told_apart": _told_apart(a, b),
              "saturated": int((part["saturated"] > 0).sum() + (part["saturated_base"] > 0).sum())}
         )  # fmt: skip
     if not rows:
         raise ResultError(f"{sweep.path}: {first} and {other} have no completed point in common")
     return pd.DataFrame(rows)
+
+
+def _quotient(top: float, bottom: float) -> float:
+    """NaN where both are nothing or both without bound."""
+    if math.isinf(top) and math.isinf(bottom):
+        return math.nan
+    return top / bottom if bottom > 0 else math.nan if top == 0 else math.inf
+
+
+def _told_apart(a: np.ndarray, b: np.ndarray) -> bool:
+    """Of pairs: the interval of their difference leaves 0 out; or one side is without bound at every seed, the other at none."""
+    endless = np.isinf(a), np.isinf(b)
+    if endless[0].any() or endless[1].any():
+        return bool(len(a) > 1 and (endless[0] != endless[1]).all())
+    mean, half = interval(a - b)
+    return bool(abs(mean) > half)
 
 
 def where(sweep: Sweep, conditions: list[str]) -> Sweep:

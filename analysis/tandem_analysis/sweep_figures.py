@@ -111,6 +111,8 @@ def aligned(heads: list[str], rows: list[list[str]]) -> str:
 
 
 def _with_interval(row: pd.Series, name: str, text: Callable[[float], str]) -> str:
+    if math.isnan(row[name]):
+        return "none"
     half = row[f"{name}_ci95"]
     told = text(row[name])
     if math.isnan(half) or half <= 1e-4 * abs(row[name]):

@@ -30,7 +30,9 @@ RATE = "workload.rate_scale"  # arrivals are at 1/s: requests/s
 TARGET = 0.9
 TOKEN_BUDGETS = (512, 1024, 2048, 8192)  # of unified instances: what they can be tuned by
 SHARES = 8  # splits in eighths of the budget, where it has more instances than that
-DOUBLINGS = tuple(2.0**k for k in range(-5, 12))
+DOUBLINGS = [2.0**k for k in range(-5, 12)]
+REQUESTS = "workload.synthetic.requests"
+MOST, MOST_OF_MAP = 100_000, 6000  # requests of a run
 METRIC = "requests/s per GPU at the SLO"
 X, Y = "mean prompt tokens", "mean output tokens"
 
@@ -49,7 +51,7 @@ class Effort:
     map_seeds: list[int]
 
 
-WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 30, (256, 1024, 4096, 8192), (32, 128, 512), [1, 2, 3, 4, 5])
+WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 20, (256, 1024, 4096), (32, 128, 512), [1, 2, 3, 4])
 QUICK = Effort(20, 60, [2, 3, 4], 9, 12, (512, 4096), (32, 256), [1, 2, 3, 4])
 WARM_UP = 0.15  # of the time that the requests of a run take at the highest rate
 
@@ -88,9 +90,12 @@ def read(path: str) -> Question:
     for key, inside in KEYS.items():
         if inside:
             _check(f"{path}: {key}", content[key], inside)
-    for word, value in (("gpus", content["budget"]["gpus"]), *(("tensor_parallel", t) for t in content["budget"]["tensor_parallel"])):
+    parallel = content["budget"]["tensor_parallel"]
+    if not parallel:
+        raise ResultError(f"{path}: budget: tensor_parallel is empty, name at least one number of GPUs")
+    for key, value in (("gpus", content["budget"]["gpus"]), *(("tensor_parallel", tp) for tp in parallel)):
         if not isinstance(value, int) or value < 1:
-            raise ResultError(f"{path}: budget: {word} has {json.dumps(value)}, write a whole number from 1 on")
+            raise ResultError(f"{path}: budget: {key} has {json.dumps(value)}, write a whole number from 1 on")
     return Question(path, *(content[key] for key in KEYS))
 
 
@@ -151,11 +156,25 @@ class Sweeps:
     def __init__(self, question: Question, folder: Path) -> None:
         self.question, self.folder, self.points = question, folder, 0
 
+    def rough(self, name: str, points: dict[str, dict[str, Any]]) -> pd.DataFrame:
+        """The limits of the named points at seed 1, by factors of two; each run lasts about as long."""
+        requests = [requests_of(rate, 15, MOST_OF_MAP) for rate in DOUBLINGS]
+        axes = {RATE: DOUBLINGS, REQUESTS: requests, "seed": [1] * len(DOUBLINGS)}
+        swept = self.execute(name, points, {"mode": "zip", "axes": axes}, requests[0], 0)
+        swept.parameters.drop(columns=REQUESTS, inplace=True)  # goes with the rate
+        return limits(swept)
+
     def run(
         self, name: str, points: dict[str, dict[str, Any]], rates: list[float], seeds: list[int], requests: int
     ) -> Sweep:
         """The named points, each at every rate (requests/s, or times its own rate_per_s) and seed; points may set requests and
         warm-up themselves."""
+        return self.execute(name, points, {"axes": {RATE: rates, "seed": seeds}}, requests, warm_up(requests, max(rates)))
+
+    def execute(
+        self, name: str, points: dict[str, dict[str, Any]], axes: dict[str, Any], requests: int, warm_up_s: float
+    ) -> Sweep:
+        """One sweep, from its file NAME.json into NAME/."""
         arrivals = {"gamma": {"rate_per_s": 1, "cv": self.question.workload["arrival_cv"]}}
         lengths = {key: self.question.workload[key] for key in ("prompt_tokens", "output_tokens")}
         experiment = {
@@ -164,19 +183,17 @@ class Sweeps:
             "cluster": next(iter(points.values()))["cluster"],
             "workload": {"synthetic": {**lengths, "arrivals": arrivals, "requests": requests}},
             "slo": self.question.slo,
-            "warm_up_s": warm_up(requests, max(rates)),
+            "warm_up_s": warm_up_s,
             "output": {"requests": False},
             "sweep": {
                 "points": [{"name": point, "set": settings} for point, settings in points.items()],
-                "axes": {RATE: rates, "seed": seeds},
+                **axes,
                 "where": f"gpus_total == {self.question.gpus}",
             },
         }
-        file = self.folder / f"{name}.json"
+        file, out = self.folder / f"{name}.json", self.folder / name
         file.write_text(json.dumps(experiment, indent=1) + "\n", encoding="utf-8")
-        return self._execute(file, self.folder / name)
-
-    def _execute(self, file: Path, out: Path) -> Sweep:
+        shutil.rmtree(out, ignore_errors=True)  # of an earlier question
         ranks = os.cpu_count() or 1
         mpirun = ["mpirun", "-n", str(ranks)] if shutil.which("mpirun") and ranks > 1 else []
         command = [*mpirun, os.environ["TANDEM"], "sweep", str(file), "--quiet", "-o", str(out)]
@@ -185,7 +202,7 @@ class Sweeps:
             raise ResultError(f"{self.question.path}: the sweep {file} ended with:\n{done.stderr.strip()}")
         result = load.load_sweep(out)
         self.points += len(result.points)
-        shutil.rmtree(out / "points", ignore_errors=True)
+        shutil.rmtree(out / "points", ignore_errors=True)  # stays where points are invalid
         return result
 
 
@@ -196,9 +213,9 @@ def best_of(table: pd.DataFrame, kind: str, seed: int = 1) -> str | None:
     return None if mine.empty else str(mine.loc[mine["rate_per_s"].idxmax(), "name"])
 
 
-def requests_of(rate: float, seconds: float) -> int:
-    """So many that the runs last about so long."""
-    return int(min(100_000, max(1000, rate * seconds)))
+def requests_of(rate: float, seconds: float, most: int = MOST) -> int:
+    """So many that a run lasts about so long."""
+    return int(min(most, max(500, rate * seconds)))
 
 
 def warm_up(requests: int, rate: float) -> float:
@@ -214,7 +231,7 @@ def around(low: float, high: float, steps: int) -> list[float]:
 def scout(sweeps: Sweeps, points: dict[str, dict[str, Any]], effort: Effort) -> tuple[pd.DataFrame, Sweep]:
     """The limit of every candidate at seed 1: first of unified ones by factors of two, then of all around the best."""
     first = {name: settings for name, settings in points.items() if kind_of(name) == UNIFIED} or points
-    rough = limits(sweeps.run("scout-rough", first, list(DOUBLINGS), [1], 1000))
+    rough = sweeps.rough("scout-rough", first)
     top = rough["rate_per_s"].max()
     if not top > 0:
         raise ResultError(
@@ -255,19 +272,20 @@ def break_even(
     """A row a pair of mean lengths, as sweep.breakeven has it: the best of each kind, of those with the tensor parallelism of the
     chosen ones, by seed 1, compared at the others."""
     cells = list(itertools.product(effort.prompts, effort.outputs))
-    rough = limits(sweeps.run("map-rough", _celled(points, list(chosen.values()), dict.fromkeys(cells, 1.0), 0, DOUBLINGS[-1]), list(DOUBLINGS), [1], 1000))
+    rough = sweeps.rough("map-rough", {name: _lengths(at) for name, at in _places(points, list(chosen.values()), cells).items()})
     rough["cell"] = rough["name"].map(_cell_of)
     base = rough.groupby("cell")["rate_per_s"].max().dropna().to_dict()
     base = {cell: base[f"{cell[0]}x{cell[1]}"] for cell in cells if base.get(f"{cell[0]}x{cell[1]}", 0) > 0}
     names = [name for name in points if _layout(name) in {_layout(one) for one in chosen.values()}]
     table = pd.DataFrame()
     if base:
-        steps = [float(f"{2**k:.4g}") for k in np.arange(-1.5, 0.8, 0.25)]
-        celled = _celled(points, names, base, effort.map_s, steps[-1])
-        table = limits(sweeps.run("map", celled, steps, effort.map_seeds, 1000))
+        steps = [float(f"{2**k:.4g}") for k in np.arange(-1.25, 0.8, 0.25)]
+        places = _places(points, names, list(base))
+        celled = {name: _lengths(at) | _load(base[at[1]], effort.map_s, steps[-1]) for name, at in places.items()}
+        table = limits(sweeps.run("map", celled, steps, effort.map_seeds, 500))
         table["cell"] = table["name"].map(_cell_of)
         table["name"] = table["name"].str.partition(" @ ")[0]
-    return pd.DataFrame([_cell(table, cell) for cell in cells])
+    return pd.DataFrame([place(table, cell) for cell in cells])
 
 
 def _layout(name: str) -> tuple[str, ...]:
@@ -275,28 +293,36 @@ def _layout(name: str) -> tuple[str, ...]:
     return (kind_of(name), *(word.strip(",") for word in name.split() if word.startswith("TP")))
 
 
-def _celled(
-    points: dict[str, dict[str, Any]], names: list[str], base: dict[tuple[int, int], float], seconds: float, most: float
-) -> dict[str, dict[str, Any]]:
-    """Each of the names at each place of the map, at multiples of its base rate, up to `most`."""
-    where, celled = "workload.synthetic", {}
-    for name, ((prompt, output), rate) in itertools.product(names, base.items()):
-        requests = requests_of(rate, seconds)
-        celled[f"{name} @ {prompt}x{output}"] = points[name] | {
-            f"{where}.prompt_tokens": lengths_of(prompt),
-            f"{where}.output_tokens": lengths_of(output),
-            f"{where}.arrivals.gamma.rate_per_s": rate,
-            f"{where}.requests": requests,
-            "warm_up_s": warm_up(requests, rate * most),
-        }
-    return celled
+def _places(
+    points: dict[str, dict[str, Any]], names: list[str], cells: list[tuple[int, int]]
+) -> dict[str, tuple[dict[str, Any], tuple[int, int]]]:
+    """Each of the names at each place of the map: what it sets, and the place."""
+    return {
+        f"{name} @ {cell[0]}x{cell[1]}": (points[name], cell) for name, cell in itertools.product(names, cells)
+    }
+
+
+def _lengths(at: tuple[dict[str, Any], tuple[int, int]]) -> dict[str, Any]:
+    settings, cell = at
+    keys = ("prompt_tokens", "output_tokens")
+    return settings | {f"workload.synthetic.{key}": lengths_of(mean) for key, mean in zip(keys, cell)}
+
+
+def _load(rate: float, seconds: float, most: float) -> dict[str, Any]:
+    """Requests come at multiples of a rate, up to `most`."""
+    requests = requests_of(rate, seconds, MOST_OF_MAP)
+    return {
+        "workload.synthetic.arrivals.gamma.rate_per_s": rate,
+        REQUESTS: requests,
+        "warm_up_s": warm_up(requests, rate * most),
+    }
 
 
 def _cell_of(name: str) -> str:
     return name.rpartition(" @ ")[2]
 
 
-def _cell(table: pd.DataFrame, cell: tuple[int, int]) -> dict[str, Any]:
+def place(table: pd.DataFrame, cell: tuple[int, int]) -> dict[str, Any]:
     """What the map shows at one place; 0 is sustained by what never meets the SLO."""
     row: dict[str, Any] = {X: cell[0], Y: cell[1], "seeds": 0, DISAGGREGATED: 0.0, UNIFIED: 0.0}
     row |= {"ratio": np.nan, "winner": "", "told_apart": False, f"best {DISAGGREGATED}": "", f"best {UNIFIED}": ""}
