@@ -50,9 +50,7 @@ def limits(points: Sweep, x: str, target: float) -> pd.DataFrame:
     keys = [sweep.NAME, *map(sweep.column, axes)]
     seeded = sweep.SEED in points.parameters
     rows = []
-    for key, part in sweep.groups(
-        sweep.completed(points), keys + [sweep.column(sweep.SEED)] * seeded
-    ):
+    for key, part in sweep.groups(sweep.completed(points), keys + [sweep.column(sweep.SEED)] * seeded):
         part = part.sort_values(sweep.column(x))
         rate, bound = _limit(part, target)
         row: dict[str, Any] = dict(zip([sweep.NAME, *axes, sweep.SEED], key))
@@ -80,8 +78,13 @@ def _limit(part: pd.DataFrame, target: float) -> tuple[float, str]:
 def ratios(table: pd.DataFrame, baseline: str, figure: str = "rate_per_s_per_gpu") -> pd.DataFrame:
     """Of limits: how many times as much each named point sustains as the baseline at the same place and seed. A row a
     named point and place: seeds, means of both, ratio (geometric mean over seeds), low and high of its 95 %
-    confidence interval (Student's t of the logarithms; NaN of one seed), told_apart, bound (of either, if any)."""
-    axes = [name for name in table.columns[: table.columns.get_loc("rate_per_s")] if name not in (sweep.NAME, sweep.SEED)]
+    confidence interval (Student's t of the logarithms; NaN of one seed), told_apart, bound (of either, if any).
+    """
+    axes = [
+        name
+        for name in table.columns[: table.columns.get_loc("rate_per_s")]
+        if name not in (sweep.NAME, sweep.SEED)
+    ]
     keys = axes + [sweep.SEED] * (sweep.SEED in table)
     base = table[table[sweep.NAME] == baseline][[*keys, figure, "bound"]]
     rows = []
@@ -131,9 +134,7 @@ def sentence(row: dict[str, Any], baseline: str, unit: str) -> str:
     low, high = (100 * (row[side] - 1) for side in ("low", "high"))
     if not row["told_apart"]:
         change = 100 * (row["ratio"] - 1)
-        return (
-            f"{name} and {baseline} are not told apart: {change:+.1f} % (95 % CI {low:+.1f} to {high:+.1f} %), {against}, {seeds}"
-        )
+        return f"{name} and {baseline} are not told apart: {change:+.1f} % (95 % CI {low:+.1f} to {high:+.1f} %), {against}, {seeds}"
     if row["ratio"] < 1:
         low, high = -high, -low
     return (
@@ -155,7 +156,9 @@ def fairness(points: Sweep, baseline: str) -> list[str]:
     starts = sorted(done["window_start_ns"].unique())
     warm = " and ".join(units.time_text(start, trim=True) for start in starts)
     if not unlike:
-        lines.append(f"Same requests for all {told}; differences are of pairs, intervals Student's t at 95 %.")
+        lines.append(
+            f"Same requests for all {told}; differences are of pairs, intervals Student's t at 95 %."
+        )
     lines.append(f"Warm-up {warm}. {WINDOW_RULE}")
     return lines
 
@@ -192,7 +195,9 @@ def _constraints(done: pd.DataFrame) -> list[str]:
     if rates:
         at = done[done[RATE] == max(rates)].groupby(sweep.NAME)["mean_power_watts"]
         noun = f"mean power at {units.digits(max(rates))} requests/s"
-        lines.append(_same(noun, names, [(at.min()[name], at.max()[name]) for name in names], units.watts_text))
+        lines.append(
+            _same(noun, names, [(at.min()[name], at.max()[name]) for name in names], units.watts_text)
+        )
     return lines
 
 
@@ -201,6 +206,7 @@ def _same(noun: str, names: list[str], ranges: list[tuple[float, float]], text: 
     if most - least <= EQUAL * most:
         return f"Same {noun}: {text(most)}."
     told = ", ".join(
-        f"{name} {text(low)}{f' to {text(high)}' if high > low else ''}" for name, (low, high) in zip(names, ranges)
+        f"{name} {text(low)}{f' to {text(high)}' if high > low else ''}"
+        for name, (low, high) in zip(names, ranges)
     )
     return f"Not the same {noun}: {told}."

@@ -51,10 +51,15 @@ def write(paths: list[str], file: Path, choice: Choice) -> str:
             add_runs(page, results, Path(folder))
         for points in sweeps:
             add_sweep(page, points, choice, Path(folder))
-    page.heading("How to read this")
-    page.lines([ASSUMED, *[SATURATION] * bool(sweeps)])
+    add_notes(page)
     page.write(file)
     return f"written to {file}: {', '.join(names)}\n"
+
+
+def add_notes(page: Page) -> None:
+    """What holds for all of it."""
+    page.heading("How to read this")
+    page.lines([ASSUMED, SATURATION])
 
 
 def _name(points: Sweep) -> str:
@@ -86,13 +91,20 @@ def add_runs(page: Page, results: list[Result], folder: Path) -> None:
     page.lines([*left_out, *data.sample_remarks(results)])
     page.heading("Method", 3)
     for result in results:
-        bounds = ", ".join(f"{m.upper()} {units.bound_text(result.value(f'slo_{m}_ms'))}" for m in ("ttft", "tpot", "itl"))
+        bounds = ", ".join(
+            f"{m.upper()} {units.bound_text(result.value(f'slo_{m}_ms'))}" for m in ("ttft", "tpot", "itl")
+        )
         page.lines(
             [f"{result.label}: Tandem {result.tandem_version}, checksum {result.checksum}, seed {result.configuration.get('seed', 1)}, "
              f"SLO {bounds}, warm-up {units.time_text(result.value('window_start_ns'), trim=True)}."]
         )  # fmt: skip
         page.code(json.dumps(result.configuration, indent=1), f"Configuration of {result.label}")
-    page.lines([fair.WINDOW_RULE, "One seed each: how far another would be from this, nothing here says; sweep over seeds for that."])
+    page.lines(
+        [
+            fair.WINDOW_RULE,
+            "One seed each: how far another would be from this, nothing here says; sweep over seeds for that.",
+        ]
+    )
 
 
 def add_sweep(page: Page, points: Sweep, choice: Choice, folder: Path) -> None:
@@ -126,13 +138,17 @@ def _draw(page: Page, points: Sweep, x: str | None, choice: Choice, folder: Path
     rest = [path for path in sweep.axes_of(points) if path != x]
     group = choice.group or (rest[0] if len(rest) == 1 else None)
     if x is None or set(rest) - {group}:
-        page.lines(["No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."])
+        page.lines(
+            ["No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."]
+        )
     else:
         curves = sweep_figures.curves(points, sweep.means(points), x, group)
         best = sweep_figures.bars_frame(curves, choice.target)
         for name, frame, draw, caption in (
-            ("sweep_attainment", curves, lambda: sweep_figures.draw_curves(curves, x, choice.target), f"SLO attainment and goodput against {x}"),
-            ("sweep_goodput", best, lambda: sweep_figures.draw_bars(best, x, choice.target), "The most goodput per GPU of each curve at the points that were run"),
+            ("sweep_attainment", curves, lambda: sweep_figures.draw_curves(curves, x, choice.target),
+             f"SLO attainment and goodput against {x}"),
+            ("sweep_goodput", best, lambda: sweep_figures.draw_bars(best, x, choice.target),
+             "The most goodput per GPU of each curve at the points that were run"),
         ):  # fmt: skip
             frame.to_csv(folder / f"{name}.csv", index=False)
             figures.save(folder, f"{name}.png", draw)
@@ -143,4 +159,8 @@ def _draw(page: Page, points: Sweep, x: str | None, choice: Choice, folder: Path
         return  # all are saturated, which the problems say
     frontier.to_csv(folder / "pareto.csv", index=False)
     figures.save(folder, "pareto.png", lambda: sweep_figures.draw_pareto(frontier))
-    page.figure(folder / "pareto.png", "What no other point beats in both (saturated ones left out)", folder / "pareto.csv")
+    page.figure(
+        folder / "pareto.png",
+        "What no other point beats in both (saturated ones left out)",
+        folder / "pareto.csv",
+    )

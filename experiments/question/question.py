@@ -95,7 +95,9 @@ def read(path: str) -> Question:
         raise ResultError(f"{path}: budget: tensor_parallel is empty, name at least one number of GPUs")
     for key, value in (("gpus", content["budget"]["gpus"]), *(("tensor_parallel", tp) for tp in parallel)):
         if not isinstance(value, int) or value < 1:
-            raise ResultError(f"{path}: budget: {key} has {json.dumps(value)}, write a whole number from 1 on")
+            raise ResultError(
+                f"{path}: budget: {key} has {json.dumps(value)}, write a whole number from 1 on"
+            )
     return Question(path, *(content[key] for key in KEYS))
 
 
@@ -105,7 +107,9 @@ def _check(where: str, node: Any, keys: dict[str, Any]) -> None:
         raise ResultError(f"{where}: it has to have exactly {names}")
     for key, kind in keys.items():
         if kind is not None and not isinstance(kind, dict) and not isinstance(node[key], kind):
-            raise ResultError(f"{where}: {key} is {json.dumps(node[key])}, write it as in experiments/question/question.json")
+            raise ResultError(
+                f"{where}: {key} is {json.dumps(node[key])}, write it as in experiments/question/question.json"
+            )
 
 
 def candidates(question: Question) -> dict[str, dict[str, Any]]:
@@ -165,14 +169,26 @@ class Sweeps:
         return limits(swept)
 
     def run(
-        self, name: str, points: dict[str, dict[str, Any]], rates: list[float], seeds: list[int], requests: int
+        self,
+        name: str,
+        points: dict[str, dict[str, Any]],
+        rates: list[float],
+        seeds: list[int],
+        requests: int,
     ) -> Sweep:
         """The named points, each at every rate (requests/s, or times its own rate_per_s) and seed; points may set requests and
         warm-up themselves."""
-        return self.execute(name, points, {"axes": {RATE: rates, "seed": seeds}}, requests, warm_up(requests, max(rates)))
+        return self.execute(
+            name, points, {"axes": {RATE: rates, "seed": seeds}}, requests, warm_up(requests, max(rates))
+        )
 
     def execute(
-        self, name: str, points: dict[str, dict[str, Any]], axes: dict[str, Any], requests: int, warm_up_s: float
+        self,
+        name: str,
+        points: dict[str, dict[str, Any]],
+        axes: dict[str, Any],
+        requests: int,
+        warm_up_s: float,
     ) -> Sweep:
         """One sweep, from its file NAME.json into NAME/."""
         arrivals = {"gamma": {"rate_per_s": 1, "cv": self.question.workload["arrival_cv"]}}
@@ -252,7 +268,11 @@ def limits(swept: Sweep) -> pd.DataFrame:
 
 
 def measure(
-    sweeps: Sweeps, points: dict[str, dict[str, Any]], chosen: dict[str, str], found: pd.DataFrame, effort: Effort
+    sweeps: Sweeps,
+    points: dict[str, dict[str, Any]],
+    chosen: dict[str, str],
+    found: pd.DataFrame,
+    effort: Effort,
 ) -> Sweep:
     """The chosen ones, named by their kind, at the seeds that chose nothing."""
     rates = found.set_index("name")["rate_per_s"][list(chosen.values())]
@@ -272,7 +292,10 @@ def break_even(
     """A row a pair of mean lengths, as sweep.breakeven has it: the best of each kind, of those with the tensor parallelism of the
     chosen ones, by seed 1, compared at the others."""
     cells = list(itertools.product(effort.prompts, effort.outputs))
-    rough = sweeps.rough("map-rough", {name: _lengths(at) for name, at in _places(points, list(chosen.values()), cells).items()})
+    rough = sweeps.rough(
+        "map-rough",
+        {name: _lengths(at) for name, at in _places(points, list(chosen.values()), cells).items()},
+    )
     rough["cell"] = rough["name"].map(_cell_of)
     base = rough.groupby("cell")["rate_per_s"].max().dropna().to_dict()
     base = {cell: base[f"{cell[0]}x{cell[1]}"] for cell in cells if base.get(f"{cell[0]}x{cell[1]}", 0) > 0}
@@ -281,7 +304,9 @@ def break_even(
     if base:
         steps = [float(f"{2**k:.4g}") for k in np.arange(-1.25, 0.8, 0.25)]
         places = _places(points, names, list(base))
-        celled = {name: _lengths(at) | _load(base[at[1]], effort.map_s, steps[-1]) for name, at in places.items()}
+        celled = {
+            name: _lengths(at) | _load(base[at[1]], effort.map_s, steps[-1]) for name, at in places.items()
+        }
         table = limits(sweeps.run("map", celled, steps, effort.map_seeds, 500))
         table["cell"] = table["name"].map(_cell_of)
         table["name"] = table["name"].str.partition(" @ ")[0]
@@ -298,7 +323,8 @@ def _places(
 ) -> dict[str, tuple[dict[str, Any], tuple[int, int]]]:
     """Each of the names at each place of the map: what it sets, and the place."""
     return {
-        f"{name} @ {cell[0]}x{cell[1]}": (points[name], cell) for name, cell in itertools.product(names, cells)
+        f"{name} @ {cell[0]}x{cell[1]}": (points[name], cell)
+        for name, cell in itertools.product(names, cells)
     }
 
 
@@ -325,7 +351,13 @@ def _cell_of(name: str) -> str:
 def place(table: pd.DataFrame, cell: tuple[int, int]) -> dict[str, Any]:
     """What the map shows at one place; 0 is sustained by what never meets the SLO."""
     row: dict[str, Any] = {X: cell[0], Y: cell[1], "seeds": 0, DISAGGREGATED: 0.0, UNIFIED: 0.0}
-    row |= {"ratio": np.nan, "winner": "", "told_apart": False, f"best {DISAGGREGATED}": "", f"best {UNIFIED}": ""}
+    row |= {
+        "ratio": np.nan,
+        "winner": "",
+        "told_apart": False,
+        f"best {DISAGGREGATED}": "",
+        f"best {UNIFIED}": "",
+    }
     here = table[table["cell"] == f"{cell[0]}x{cell[1]}"] if len(table) else table
     if here.empty:
         return row
@@ -345,16 +377,16 @@ def place(table: pd.DataFrame, cell: tuple[int, int]) -> dict[str, Any]:
     return row
 
 
-def table_text(found: pd.DataFrame, chosen: dict[str, str]) -> tuple[list[str], list[list[str]]]:
+def table_text(found: pd.DataFrame, chosen: dict[str, str | None]) -> tuple[list[str], list[list[str]]]:
     """The candidates, best first: heads and rows."""
     rows = []
     for row in found.sort_values("rate_per_s", ascending=False, na_position="last").to_dict("records"):
-        rate = units.digits(row["rate_per_s"], 3) if row["rate_per_s"] > 0 else "never"
-        mark = {"beyond": "or more", "below": ""}.get(row["bound"], "")
-        rows.append(
-            [row["name"], kind_of(row["name"]), f"{rate} {mark}".strip(), units.digits(row["rate_per_s_per_gpu"], 3) if row["rate_per_s"] > 0 else "-",
-             "chosen" if row["name"] in chosen.values() else ""]
-        )  # fmt: skip
+        rate, each = "never", "-"
+        if row["rate_per_s"] > 0:
+            rate, each = (units.digits(row[figure], 3) for figure in ("rate_per_s", "rate_per_s_per_gpu"))
+        rate += " or more" * (row["bound"] == "beyond")
+        name = row["name"]
+        rows.append([name, kind_of(name), rate, each, "chosen" if name in chosen.values() else ""])
     return ["deployment", "kind", "requests/s at the SLO", "per GPU", ""], rows
 
 
@@ -372,11 +404,10 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
     heads, rows = table_text(found, chosen)
     text = [sweep_figures.aligned(heads, rows), *_unable(scouted)]
     if None in chosen.values():
-        lacking = [kind for kind, name in chosen.items() if name is None]
-        return "\n".join([*text, f"No {' and no '.join(lacking)} deployment of these meets the SLO: nothing to compare.", ""])
+        lacking = " and no ".join(kind for kind, name in chosen.items() if name is None)
+        return "\n".join([*text, f"No {lacking} deployment of these meets the SLO: nothing to compare.", ""])
     measured = measure(sweeps, points, chosen, found, effort)
     sentences = fair.verdict(measured, RATE, UNIFIED, TARGET)
-    grounds = [*fair.fairness(measured, UNIFIED), f"Chosen by seed 1: {chosen[UNIFIED]} and {chosen[DISAGGREGATED]}."]
     table = break_even(sweeps, points, chosen, effort)
     told = map_lines(table)
     page = Page(f"Unified or disaggregated? {_title(question)}")
@@ -387,22 +418,34 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
     page.heading("Deployments that fill the budget, at one seed")
     page.table(heads, rows)
     page.lines(_unable(scouted))
-    html_report.add_sweep(page, measured, html_report.Choice(RATE, None, UNIFIED, TARGET), sweeps.folder)
-    page.heading("Where it breaks even")
-    page.lines([*told, MAP_NOTE])
-    table.to_csv(sweeps.folder / "breakeven.csv", index=False)
-    figures.save(
-        sweeps.folder, "breakeven.png",
-        lambda: sweep_figures.draw_breakeven(table, X, Y, DISAGGREGATED, UNIFIED, METRIC),
-    )  # fmt: skip
-    page.figure(sweeps.folder / "breakeven.png", "Requests/s per GPU at the SLO, disaggregated / unified", sweeps.folder / "breakeven.csv")
+    choice = html_report.Choice(RATE, None, UNIFIED, TARGET)
+    html_report.add_sweep(page, measured, choice, sweeps.folder)
+    add_map(page, table, sweeps.folder)
+    html_report.add_notes(page)
     page.write(sweeps.folder / "report.html")
+    grounds = fair.fairness(measured, UNIFIED)
+    grounds.append(f"Chosen by seed 1: {chosen[UNIFIED]} and {chosen[DISAGGREGATED]}.")
     return "\n".join([*text, "", *map(_wrapped, [*sentences, *grounds, "", *told]), ""])
 
 
+def add_map(page: Page, table: pd.DataFrame, folder: Path) -> None:
+    """Figure and CSV of the break-even, in the folder too."""
+    page.heading("Where it breaks even")
+    page.lines([*map_lines(table), MAP_NOTE])
+    csv, png = folder / "breakeven.csv", folder / "breakeven.png"
+    table.to_csv(csv, index=False)
+    figures.save(
+        folder,
+        png.name,
+        lambda: sweep_figures.draw_breakeven(table, X, Y, DISAGGREGATED, UNIFIED, METRIC),
+    )
+    page.figure(png, "Requests/s per GPU at the SLO, disaggregated / unified", csv)
+
+
 MAP_NOTE = (
-    "Lengths are uniform from half to one and a half times their mean, the SLO is the question's. At each place the best deployment of each kind "
-    "(of the chosen tensor parallelism) is chosen by seed 1 and compared at other seeds. White: none meets the SLO."
+    "Lengths are uniform from half to one and a half times their mean, the SLO is the question's. At each place the best "
+    "deployment of each kind (of the chosen tensor parallelism) is chosen by seed 1 and compared at other seeds. White: "
+    "none meets the SLO."
 )
 
 

@@ -28,7 +28,11 @@ def points(limits: dict[str, dict[int, float]] = LIMITS, **changed: Any) -> Swee
             for rate in (4.0, 8.0, 16.0, 32.0):
                 row = {"name": name, "status": "completed", "error": "", "gpus": 4 if name == "a" else 8}
                 row |= {"request_rate_per_s": rate, "slo_attainment": 0.9 - 0.1 * math.log2(rate / limit)}
-                row |= {"saturated": 0, "cost_usd_per_hour": 10.0 if name == "a" else 20.0, "mean_power_watts": 900.0}
+                row |= {
+                    "saturated": 0,
+                    "cost_usd_per_hour": 10.0 if name == "a" else 20.0,
+                    "mean_power_watts": 900.0,
+                }
                 row |= {"window_start_ns": 5e9, "window_arrivals": 100 * rate, "slo_ttft_ms": 500.0}
                 row |= {"slo_tpot_ms": 0.0, "slo_itl_ms": 0.0}
                 rows.append(row | {key: value(row) for key, value in changed.items()})
@@ -42,7 +46,9 @@ class Limits(unittest.TestCase):
         for row in table.itertuples():
             self.assertAlmostEqual(row.rate_per_s, LIMITS[row.name][row.seed], 9)
             self.assertAlmostEqual(row.rate_per_s_per_gpu, row.rate_per_s / (4 if row.name == "a" else 8), 9)
-            self.assertAlmostEqual(row.requests_per_usd, row.rate_per_s * 3600 / (10 if row.name == "a" else 20), 6)
+            self.assertAlmostEqual(
+                row.requests_per_usd, row.rate_per_s * 3600 / (10 if row.name == "a" else 20), 6
+            )
             self.assertEqual(row.bound, "")
 
     def test_bounds(self) -> None:
@@ -54,7 +60,9 @@ class Limits(unittest.TestCase):
 
     def test_what_piles_up_does_not_count(self) -> None:
         """Though its attainment would do: the rate before is the limit."""
-        piled = points(saturated=lambda row: int(row["request_rate_per_s"] >= 16), slo_attainment=lambda row: 1.0)
+        piled = points(
+            saturated=lambda row: int(row["request_rate_per_s"] >= 16), slo_attainment=lambda row: 1.0
+        )
         self.assertEqual(set(fair.limits(piled, RATE, 0.9)["rate_per_s"]), {8.0})
 
     def test_ratios(self) -> None:
@@ -71,10 +79,14 @@ class Limits(unittest.TestCase):
 class Verdicts(unittest.TestCase):
     def test_sentences(self) -> None:
         said = fair.verdict(points(gpus=lambda row: 4, cost_usd_per_hour=lambda row: 10.0), RATE, "a", 0.9)
-        self.assertEqual(said[0], "Highest rate at which 90 % of the requests meet the SLO and nothing piles up:")
+        self.assertEqual(
+            said[0], "Highest rate at which 90 % of the requests meet the SLO and nothing piles up:"
+        )
         self.assertEqual(
             said[1:],
-            ["  b serves 10.9 % (95 % CI 8.6 to 13.2 %) more than a: 3.050 against 2.750 requests/s per GPU, 3 seeds"],
+            [
+                "  b serves 10.9 % (95 % CI 8.6 to 13.2 %) more than a: 3.050 against 2.750 requests/s per GPU, 3 seeds"
+            ],
         )
         said = fair.verdict(points(gpus=lambda row: 4, cost_usd_per_hour=lambda row: 10.0), RATE, "b", 0.9)
         self.assertIn("a serves 9.8 % (95 % CI 8.0 to 11.6 %) less than b", said[1])
@@ -87,10 +99,15 @@ class Verdicts(unittest.TestCase):
     def test_doubts(self) -> None:
         close = {"a": LIMITS["a"], "b": {1: 10.5, 2: 10.5, 3: 12.5}}
         same = {"gpus": lambda row: 4, "cost_usd_per_hour": lambda row: 10.0}
-        self.assertIn("b and a are not told apart: +1.4 % (95 % CI", fair.verdict(points(close, **same), RATE, "a", 0.9)[1])
+        self.assertIn(
+            "b and a are not told apart: +1.4 % (95 % CI",
+            fair.verdict(points(close, **same), RATE, "a", 0.9)[1],
+        )
         one = {name: {1: seeds[1]} for name, seeds in LIMITS.items()}
         self.assertIn("b serves 10.0 % more than a (", fair.verdict(points(one, **same), RATE, "a", 0.9)[1])
-        self.assertIn("one seed: nothing says how sure that is", fair.verdict(points(one, **same), RATE, "a", 0.9)[1])
+        self.assertIn(
+            "one seed: nothing says how sure that is", fair.verdict(points(one, **same), RATE, "a", 0.9)[1]
+        )
         far = {"a": LIMITS["a"], "b": {1: 1.0, 2: 90.0, 3: 12.5}}
         self.assertIn(
             "b and a are not compared: the lowest rate misses it and the highest rate holds it at a seed",
@@ -108,7 +125,10 @@ class Fairness(unittest.TestCase):
         self.assertIn("Not the same GPUs: a 4, b 8.", said)
         self.assertIn("Not the same price an hour: a $10.00, b $20.00.", said)
         self.assertIn("Same mean power at 32.00 requests/s: 900.0 W.", said)
-        self.assertIn("Same requests for all at seeds 1, 2, 3; differences are of pairs, intervals Student's t at 95 %.", said)
+        self.assertIn(
+            "Same requests for all at seeds 1, 2, 3; differences are of pairs, intervals Student's t at 95 %.",
+            said,
+        )
         self.assertEqual(said[-1], f"Warm-up 5 s. {fair.WINDOW_RULE}")
         self.assertIn("Same GPUs: 4.", fair.fairness(points(gpus=lambda row: 4), "a"))
 
@@ -121,11 +141,15 @@ class Fairness(unittest.TestCase):
         self.assertEqual(said[0], "NOT A FAIR COMPARISON: b and a have different requests, SLOs")
         self.assertFalse([line for line in said if line.startswith("Same requests")])
         some = {"a": LIMITS["a"], "b": {1: 11.0, 2: 12.3}}
-        self.assertEqual(fair.fairness(points(some), "a")[0], "b and a were not completed at the same places and seeds.")
+        self.assertEqual(
+            fair.fairness(points(some), "a")[0], "b and a were not completed at the same places and seeds."
+        )
 
     def test_latencies_where_queues_grow_are_not_compared(self) -> None:
         latency = {"ttft_p99_ns": lambda row: 1.0, "goodput_per_s": lambda row: 1.0}
-        piled = points(saturated=lambda row: int(row["name"] == "b" and row["request_rate_per_s"] > 16), **latency)
+        piled = points(
+            saturated=lambda row: int(row["name"] == "b" and row["request_rate_per_s"] > 16), **latency
+        )
         table = sweep.paired(piled, "a")
         kept = table[table[RATE] == 32]["metric"].tolist()
         self.assertIn("goodput_per_s", kept)

@@ -40,12 +40,16 @@ class Checker(HTMLParser):
             if name in values:
                 self.loaded.append(str(values[name]))
         if tag == "img":
-            self.images.append(base64.b64decode(str(values["src"]).removeprefix("data:image/png;base64,"), validate=True))
+            self.images.append(
+                base64.b64decode(str(values["src"]).removeprefix("data:image/png;base64,"), validate=True)
+            )
             self.errors += ["a picture without words"] * (not values.get("alt"))
         if tag in ("script", "link", "iframe", "object"):
             self.errors.append(tag)
         if tag == "a":
-            self.downloads[str(values["download"])] = base64.b64decode(str(values["href"]).rpartition(",")[2], validate=True)
+            self.downloads[str(values["download"])] = base64.b64decode(
+                str(values["href"]).rpartition(",")[2], validate=True
+            )
 
     def handle_endtag(self, tag: str) -> None:
         if not self.open or self.open.pop() != tag:
@@ -66,7 +70,9 @@ class Html(CommandFolder):
         cls.paths = [run.write(cls.shared / str(i)) for i, run in enumerate(runs)]
         cls.swept = synthetic_sweep.write(cls.shared / "swept")
         cls.page = cls.shared / "page.html"
-        cls.status, cls.out, cls.err = cls().run_it(*cls.paths, cls.swept, "--baseline", "a", "--html", cls.page)
+        cls.status, cls.out, cls.err = cls().run_it(
+            *cls.paths, cls.swept, "--baseline", "a", "--html", cls.page
+        )
         cls.checker = Checker()
         if cls.page.exists():
             cls.checker.feed(cls.page.read_text(encoding="utf-8"))
@@ -85,7 +91,15 @@ class Html(CommandFolder):
         self.assertEqual(len(self.checker.images), 8)
         for image in self.checker.images:
             self.assertEqual(image[:8], b"\x89PNG\r\n\x1a\n")
-        for name in ("latency_cdf", "timeseries", "stages", "latency_over_time", "sweep_attainment", "sweep_goodput", "pareto"):
+        for name in (
+            "latency_cdf",
+            "timeseries",
+            "stages",
+            "latency_over_time",
+            "sweep_attainment",
+            "sweep_goodput",
+            "pareto",
+        ):
             self.assertIn(b",", self.checker.downloads[f"{name}.csv"].splitlines()[0], name)
 
     def test_says_what_it_rests_on(self) -> None:
@@ -101,7 +115,13 @@ class Html(CommandFolder):
         browser = next(filter(None, map(shutil.which, BROWSERS)), None)
         if browser is None:
             self.skipTest(f"none of {', '.join(BROWSERS)} is there (Debian: chromium)")
-        options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={self.folder}", "--dump-dom")
+        options = (
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={self.folder}",
+            "--dump-dom",
+        )
         done = subprocess.run(
             [browser, *options, self.page.as_uri()], capture_output=True, text=True, check=False, timeout=60
         )

@@ -53,7 +53,8 @@ class Notebook(SharedFolder):
             self.assertIsNone(cell.get("execution_count"))
 
     @unittest.skipUnless(
-        importlib.util.find_spec("nbclient") and importlib.util.find_spec("ipykernel"), "no nbclient and ipykernel here"
+        importlib.util.find_spec("nbclient") and importlib.util.find_spec("ipykernel"),
+        "no nbclient and ipykernel here",
     )
     def test_in_jupyter(self) -> None:
         import nbclient

@@ -34,7 +34,10 @@ class Expansion(Folder):
         for name, settings in points.items():
             pools = settings["cluster"]["pools"]
             self.assertEqual(sum(pool["instances"] * pool["tensor_parallel"] for pool in pools), 8, name)
-            self.assertEqual([pool["role"] for pool in pools][0], question.kind_of(name).replace("disaggregated", "prefill"))
+            self.assertEqual(
+                [pool["role"] for pool in pools][0],
+                question.kind_of(name).replace("disaggregated", "prefill"),
+            )
         kinds = [question.kind_of(name) for name in points]
         self.assertEqual(kinds.count("unified"), 2 * len(question.TOKEN_BUDGETS))
         self.assertEqual(kinds.count("disaggregated"), 7 + 3 + 3 + 3)  # TP 1+1, 1+2, 2+1, 2+2
@@ -47,19 +50,36 @@ class Expansion(Folder):
 
     def test_what_cannot_be(self) -> None:
         for words, changed in (
-            ("budget: it has to have exactly gpu, gpus, tensor_parallel, kv_link", {"budget": {"gpu": "h100-sxm"}}),
-            ("workload: arrival_cv is \"x\", write it as in experiments/question/question.json", {"workload__arrival_cv": "x"}),
+            (
+                "budget: it has to have exactly gpu, gpus, tensor_parallel, kv_link",
+                {"budget": {"gpu": "h100-sxm"}},
+            ),
+            (
+                'workload: arrival_cv is "x", write it as in experiments/question/question.json',
+                {"workload__arrival_cv": "x"},
+            ),
             ("budget: gpus has 0, write a whole number from 1 on", {"budget__gpus": 0}),
-            ("budget: tensor_parallel has 1.5, write a whole number from 1 on", {"budget__tensor_parallel": [1.5]}),
-            ("budget: tensor_parallel is empty, name at least one number of GPUs", {"budget__tensor_parallel": []}),
+            (
+                "budget: tensor_parallel has 1.5, write a whole number from 1 on",
+                {"budget__tensor_parallel": [1.5]},
+            ),
+            (
+                "budget: tensor_parallel is empty, name at least one number of GPUs",
+                {"budget__tensor_parallel": []},
+            ),
         ):
             with self.assertRaises(ResultError) as raised:
                 self.asked(**changed)
             self.assertEqual(str(raised.exception), f"{self.folder}/question.json: {words}")
-        with self.assertRaisesRegex(ResultError, "no-such.json: .*, write it like experiments/question/question.json"):
+        with self.assertRaisesRegex(
+            ResultError, "no-such.json: .*, write it like experiments/question/question.json"
+        ):
             question.read("no-such.json")
         one = self.asked(budget__gpus=1, budget__tensor_parallel=[1])
-        with self.assertRaisesRegex(ResultError, r"budget: 1 GPUs with tensor_parallel \[1\] make no disaggregated deployment, give more"):
+        with self.assertRaisesRegex(
+            ResultError,
+            r"budget: 1 GPUs with tensor_parallel \[1\] make no disaggregated deployment, give more",
+        ):
             question.answer(one, question.Sweeps(one, self.folder), question.QUICK)
 
     def test_a_place_of_the_map(self) -> None:
@@ -73,14 +93,20 @@ class Expansion(Folder):
              for name, row in rates.items() for seed, rate in enumerate(row, 1)]
         )  # fmt: skip
         row = question.place(table, (256, 32))
-        self.assertEqual((row["best unified"], row["best disaggregated"]), ("8 x TP1, 512 tokens", "4P TP1 + 4D TP1"))
+        self.assertEqual(
+            (row["best unified"], row["best disaggregated"]), ("8 x TP1, 512 tokens", "4P TP1 + 4D TP1")
+        )
         self.assertEqual((row["seeds"], row["winner"], row["told_apart"]), (2, "disaggregated", True))
         self.assertAlmostEqual(row["ratio"], 9.05 / 8, 12)
         self.assertEqual(question.place(table, (512, 32))["winner"], "")
         alone = question.place(table[table["name"].str.contains("P TP")], (256, 32))
-        self.assertEqual((alone["ratio"], alone["winner"], alone["told_apart"]), (float("inf"), "disaggregated", True))
+        self.assertEqual(
+            (alone["ratio"], alone["winner"], alone["told_apart"]), (float("inf"), "disaggregated", True)
+        )
         said = question.map_lines(pd.DataFrame([row, question.place(table, (512, 32))]))
-        self.assertEqual(said[0], "With other lengths (prompt x output tokens) disaggregated serves more at: 256x32.")
+        self.assertEqual(
+            said[0], "With other lengths (prompt x output tokens) disaggregated serves more at: 256x32."
+        )
         self.assertEqual(said[2], "Not told apart, or none meets the SLO: 512x32.")
 
 

@@ -26,6 +26,17 @@ for row in table.sort_values([RATE, "name"], ascending=[True, False]).to_dict("r
          *(f"{100 * shares[pool]:.1f} %" if pool in shares else "" for pool in ("unified", "prefill", "decode")),
          f"{730 * row['effective_usd_per_hour']:,.0f}", "saturated" if row["saturated"] else ""]
     )  # fmt: skip
-heads = ["rate/s", "fleet", "SLO met", "TTFT p90", "TPOT p90", "$/M output", "$/1000 in SLO", "unified", "prefill", "decode"]
+heads = [
+    "rate/s",
+    "fleet",
+    "SLO met",
+    "TTFT p90",
+    "TPOT p90",
+    "$/M output",
+    "$/1000 in SLO",
+    "unified",
+    "prefill",
+    "decode",
+]
 print(aligned([*heads, "$/month busy", ""], rows))
 print("\n".join(["", *fair.verdict(swept, RATE, "unified", 0.9), *fair.fairness(swept, "unified")]))
