@@ -35,7 +35,10 @@ struct caching_config {
 /* What all instances of a pool share. Borrowed by the instances. Each is a replica of lanes x stages members
  * (replica.h). */
 struct instance_config {
-    int role; /* enum instance_role */
+    int role;                            /* enum instance_role */
+    bool away;                           /* it is not that of the pool */
+    const struct instance_config *other; /* what it is after a change of its role; NULL: there is none */
+    int64_t switch_ns;                   /* that a change takes */
     int64_t pool;
     int64_t lanes;                  /* of attention data parallelism */
     int64_t stages;                 /* of the pipeline, and as many micro-batches */

@@ -112,6 +112,8 @@ struct usage {
     uint64_t cached_host_tokens, cached_ssd_tokens; /* of them, where */
     uint64_t evicted_blocks;                        /* that were kept, from the GPUs */
     uint64_t sent_bytes, received_bytes;            /* KV transfers */
+    uint64_t role_switches, drain_ns,
+        switched_ns; /* changes of role, what they waited for, time in the other */
 };
 
 /* Adds; peaks are the higher of both. */

@@ -54,8 +54,11 @@ enum serving_message {
     MESSAGE_KV_DONE,   /* fabric -> both ends: words of enum kv_done_word */
     MESSAGE_REPORT,    /* instance -> router: words of enum report_word; body, where caches changed: its tail
                         * is struct prefix_change, in order */
-    MESSAGE_ENDED      /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
+    MESSAGE_ENDED,     /* instance -> router: a waiting client's request ended; word 0 is the client, word 1
                         * whether it was refused */
+    MESSAGE_STAY,    /* router -> prefill instance: word 0 is the place, body a request that decodes there */
+    MESSAGE_SWITCH,  /* router -> instance: it changes its role; word 0: dispatches that it gets before */
+    MESSAGE_SWITCHED /* instance -> router: it has */
 };
 
 /* A place in an instance: member << 32 | slot. */

@@ -29,6 +29,7 @@ struct instance_row {
     uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_bytes, kv_allocation_ns;
     uint64_t waiting_request_ns, running_request_ns, moving_request_ns; /* whole run */
     uint64_t sent_bytes, received_bytes;
+    uint64_t role_switches, drain_ns, switched_ns;
     double cost_usd;                        /* of the window, as the next two */
     double energy_joules, mean_power_watts; /* of all its GPUs */
 };
@@ -51,6 +52,7 @@ struct pool_row {
     uint64_t kv_allocations, kv_copies, kv_compactions, kv_copied_bytes, kv_allocation_ns;
     double mean_running, mean_waiting; /* requests of the whole pool, over the whole run */
     uint64_t prefill_tokens, padding_tokens, output_tokens, preemptions, sent_bytes, received_bytes;
+    uint64_t role_switches, drain_ns, switched_ns;
     uint64_t swaps, swapped_out_bytes, swapped_in_bytes;
     uint64_t cached_tokens, cached_host_tokens, cached_ssd_tokens, evicted_blocks;
     double usd_per_million_prefill_tokens, usd_per_million_output_tokens; /* of the window; 0: not its role */

@@ -38,6 +38,25 @@ struct router_balance {
     double rel_threshold;   /* more than this, and more than so many times as many */
 };
 
+/* When an instance does work of the other role beside its own; 0: never. */
+struct router_mixed {
+    int64_t
+        prefill_tokens; /* known to be left to compute at a prefill instance: beyond, decode takes a prompt */
+    double decode_kv;   /* share of the blocks known to be in use at a decode instance: beyond, a request
+                         * decodes where it was prefilled */
+};
+
+/* When instances change from prefill to decode or back. Prefill: prompt tokens known to be left to compute,
+ * of an instance in that role in the mean; decode: share of the KV blocks in use of all in that role. */
+struct router_role_switch {
+    double interval_ms; /* at which the router looks; 0: never */
+    int64_t prefill_high_tokens, prefill_low_tokens;
+    double decode_high_kv, decode_low_kv;
+    int64_t min_prefill, min_decode; /* instances that keep each role */
+    double switch_ms;                /* that an instance takes once it has nothing left */
+    double cooldown_ms;              /* from one change to the next decision */
+};
+
 /* How the router knows what an instance's cache holds. */
 enum router_contents { ROUTER_DISPATCHES, ROUTER_REPORTS };
 
@@ -82,6 +101,10 @@ struct router_config {
     int contents;          /* enum router_contents */
     int64_t index_blocks;  /* most that are remembered of an instance by dispatches; 0: what its GPUs hold */
     struct router_balance balance;
+    const struct node *mixed_node;
+    struct router_mixed mixed;
+    const struct node *role_switch_node;
+    struct router_role_switch role_switch;
     int64_t max_requests_per_instance; /* of those that take new requests; 0: no limit */
     int64_t max_queued_requests;       /* that the router holds; 0: no limit */
     const struct node *deadline_node;
@@ -92,9 +115,10 @@ struct router_config {
     double frontend_us_per_token;
 };
 
-/* Options of the "router" object (struct router_config) and of its "weights" (struct router_weights). */
+/* Options of the "router" object (struct router_config), of its "weights" (struct router_weights), "mixed"
+ * (struct router_mixed) and "role_switch" (struct router_role_switch). */
 const struct option_table *router_option_table(void);
-extern const struct option_table router_weight_options;
+extern const struct option_table router_weight_options, router_mixed_options, router_role_switch_options;
 
 /* Fills a configuration from the "router" object, which may be NULL. The caller: router_config_clear. */
 bool router_parse(const struct node *node, struct router_config *config, struct error *error);
@@ -107,6 +131,9 @@ const struct router_policy *router_policy_of(const struct router_config *config,
 
 /* The loads that it uses, as bits 1 << ROUTER_x: of `weighted` those that have a weight. */
 unsigned router_uses(const struct router_config *config, bool handoffs);
+
+/* Whether thresholds ask what instances report, whatever policies use. */
+bool router_has_thresholds(const struct router_config *config);
 
 /* Whether it asks what instances hold. */
 bool router_looks_at_contents(const struct router_config *config, bool handoffs);

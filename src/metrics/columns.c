@@ -37,6 +37,9 @@
     "Time that allocations and copies take, before the next iteration; over the whole run. Of lanes that "   \
     "step together the longest counts for all, here each its own."
 
+#define SWITCHES_DOC "Changes of role (router.role_switch), over the whole run."
+#define DRAIN_DOC    "Time from when it was told of a change to when it had nothing left, over the whole run."
+#define SWITCHED_DOC "Time in the other role than the pool's, over the whole run."
 #define EFFECTIVE_DOC                                                                                        \
     "Effective cost: price of an hour of busy GPUs, cost_usd_per_hour / the share of the cost in which "     \
     "they "                                                                                                  \
@@ -63,7 +66,10 @@ static const struct column requests[] = {
     COLUMN(transfer_ns, "ns",
            "Stage: KV transfer, flow opened to flow ended, setup included; of what overlaps with the prefill "
            "only the rest."),
-    COLUMN(admission_ns, "ns", "Stage: transfer known at the decode instance to joining its batch."),
+    COLUMN(admission_ns, "ns",
+           "Stage: transfer known at the decode instance (router.mixed: at the prefill instance that it "
+           "stays) to "
+           "joining its batch."),
     COLUMN(decode_ns, "ns", "Stage: decoding until the last token, without stalls."),
     COLUMN(stalled_ns, "ns", "Stage: preempted until scheduled again."),
     COLUMN(interference_ns, "ns",
@@ -159,6 +165,9 @@ static const struct column instances[] = {
            "Integral of requests with reserved blocks that have not joined yet, over the whole run."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
+    COLUMN(role_switches, "1", SWITCHES_DOC),
+    COLUMN(drain_ns, "ns", DRAIN_DOC),
+    COLUMN(switched_ns, "ns", SWITCHED_DOC),
     COLUMN(cost_usd, "USD", "Price of its GPUs during the window, busy or idle."),
     COLUMN(energy_joules, "J", ENERGY_DOC("its GPUs")),
     COLUMN(mean_power_watts, "W", "energy_joules / window."),
@@ -225,6 +234,9 @@ static const struct column pools[] = {
     COLUMN(evicted_blocks, "blocks", "KV blocks that were kept for later requests, and lost to others."),
     COLUMN(sent_bytes, "bytes", "KV cache sent to other instances."),
     COLUMN(received_bytes, "bytes", "KV cache received from other instances."),
+    COLUMN(role_switches, "1", SWITCHES_DOC),
+    COLUMN(drain_ns, "ns", DRAIN_DOC),
+    COLUMN(switched_ns, "ns", SWITCHED_DOC),
     COLUMN(
         usd_per_million_prefill_tokens, "USD",
         "Pool's cost / prompt tokens computed for the first time (recomputed ones are no input), both inside "
@@ -287,7 +299,7 @@ static const struct column links[] = {
     COLUMN(kind, "",
            "nic: ports of the pool's instances to the network; local: those inside nodes or NVLink domains; "
            "uplink: of a leaf to the spine."),
-    COLUMN(direction, "", "send (prefill) or receive (decode); up or down."),
+    COLUMN(direction, "", "send (prefill) or receive (decode), with router.role_switch both; up or down."),
     COLUMN(pool, "", "Name of the pool; empty for uplinks."),
     COLUMN(leaf, "1", "Number of the leaf; -1 for ports."),
     COLUMN(links, "1", "Ports that are counted together: one for each lane of an instance; 1 for uplinks."),

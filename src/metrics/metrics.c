@@ -255,6 +255,9 @@ void usage_add(struct usage *into, const struct usage *from)
     into->kv_compactions += from->kv_compactions;
     into->kv_copied_blocks += from->kv_copied_blocks;
     into->kv_cost_ns += from->kv_cost_ns;
+    into->role_switches += from->role_switches;
+    into->drain_ns += from->drain_ns;
+    into->switched_ns += from->switched_ns;
     into->cached_tokens += from->cached_tokens;
     into->cached_host_tokens += from->cached_host_tokens;
     into->cached_ssd_tokens += from->cached_ssd_tokens;

@@ -221,9 +221,9 @@ static void print_links(const struct results *results, struct text *text)
     bool local = false;
     for (size_t i = 0; i < results->link_count; i++) {
         const struct link_row *link = &results->links[i];
-        bool inside = strcmp(link->kind, "local") == 0, sends = strcmp(link->direction, "send") == 0;
+        bool inside = strcmp(link->kind, "local") == 0;
         local |= inside;
-        local_bytes += inside && sends ? link->bytes : 0;
+        local_bytes += inside ? link->bytes : 0; /* at both ends */
         if (link->leaf >= 0 && (!fullest || link->utilization > fullest->utilization))
             fullest = link;
     }
@@ -232,11 +232,26 @@ static void print_links(const struct results *results, struct text *text)
     text_append(text, LABEL "congestion %s in the mean", "network",
                 time_text(results->summary.mean_congestion_ns).text);
     if (local)
-        text_append(text, "; %s stayed inside nodes", bytes_text(local_bytes).text);
+        text_append(text, "; %s stayed inside nodes", bytes_text(local_bytes / 2).text);
     if (fullest)
         text_append(text, "; fullest uplink: leaf %d %s, %.2f %% used, %.2f %% at its peak", fullest->leaf,
                     fullest->direction, 100 * fullest->utilization, 100 * fullest->peak_utilization);
     text_append(text, "\n");
+}
+
+/* Where instances changed their role. */
+static void print_roles(const struct results *results, struct text *text)
+{
+    uint64_t changes = 0, drain_ns = 0, switched_ns = 0;
+    for (size_t i = 0; i < results->pool_count; i++) {
+        changes += results->pools[i].role_switches;
+        drain_ns += results->pools[i].drain_ns;
+        switched_ns += results->pools[i].switched_ns;
+    }
+    if (changes > 0)
+        text_append(text, LABEL "%llu changes, %s until drained, %s in the other role\n", "roles",
+                    (unsigned long long)changes, time_text((double)drain_ns).text,
+                    time_text((double)switched_ns).text);
 }
 
 static double share_of(uint64_t prompt_tokens, const struct summary *summary)
@@ -250,6 +265,7 @@ static void print_costs(const struct results *results, struct text *text)
     text_append(text, "\n" LABEL "%llu, busy %.2f %%, preemptions %llu\n", "GPUs",
                 (unsigned long long)summary->gpus, 100 * summary->utilization,
                 (unsigned long long)summary->preemptions);
+    print_roles(results, text);
     if (summary->swaps > 0)
         text_append(text, LABEL "%llu, %s copied to the host and back\n", "swaps",
                     (unsigned long long)summary->swaps, bytes_text(summary->swapped_bytes).text);

@@ -188,6 +188,9 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .moving_request_ns = narrow(usage->moving_ns),
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
+        .role_switches = usage->role_switches,
+        .drain_ns = usage->drain_ns,
+        .switched_ns = usage->switched_ns,
         .cost_usd = build_cost(build, price),
         .energy_joules = used_energy->joules,
         .mean_power_watts = mean_watts(build, used_energy->joules),
@@ -255,6 +258,9 @@ static struct pool_row pool_row(const struct build *build, const struct results_
         .evicted_blocks = usage->evicted_blocks,
         .sent_bytes = usage->sent_bytes,
         .received_bytes = usage->received_bytes,
+        .role_switches = usage->role_switches,
+        .drain_ns = usage->drain_ns,
+        .switched_ns = usage->switched_ns,
         .usd_per_million_prefill_tokens =
             prefills ? build_ratio(cost * 1e6, (double)effort.prompt_tokens) : 0,
         .usd_per_million_output_tokens =

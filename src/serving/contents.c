@@ -1,7 +1,18 @@
 #include "contents.h"
 
+#include <string.h>
+
 #include "tandem/check.h"
 #include "tandem/mem.h"
+
+static void init_content(const struct contents *contents, const struct router_config *config,
+                         struct content *content, const struct router_kv *kv)
+{
+    prefix_init(&content->prefix, 0, 0);
+    content->most_blocks = config->index_blocks;
+    if (config->index_blocks == 0 && contents->hash_tokens > 0)
+        content->most_blocks = kv->blocks * kv->block_tokens / contents->hash_tokens;
+}
 
 void contents_init(struct contents *contents, const struct router_config *config,
                    const struct router_cluster *cluster, const uint32_t *entities, uint32_t count)
@@ -9,16 +20,29 @@ void contents_init(struct contents *contents, const struct router_config *config
     contents->count = count;
     contents->hash_tokens = cluster->hash_tokens;
     contents->reported = config->contents == ROUTER_REPORTS;
-    contents->held_tokens = mem_array(count, sizeof *contents->held_tokens);
-    contents->instances = mem_array(count, sizeof *contents->instances);
-    for (uint32_t i = 0; i < count; i++) {
-        struct content *content = &contents->instances[i];
-        const struct router_kv *kv = &cluster->kv[entities[i]];
-        prefix_init(&content->prefix, 0, 0);
-        content->most_blocks = config->index_blocks;
-        if (config->index_blocks == 0 && cluster->hash_tokens > 0)
-            content->most_blocks = kv->blocks * kv->block_tokens / cluster->hash_tokens;
-    }
+    uint32_t room =
+        config->role_switch.interval_ms > 0 ? cluster->entry_count + cluster->decode_count : count;
+    contents->held_tokens = mem_array(room, sizeof *contents->held_tokens);
+    contents->instances = mem_array(room, sizeof *contents->instances);
+    for (uint32_t i = 0; i < count; i++)
+        init_content(contents, config, &contents->instances[i], &cluster->kv[entities[i]]);
+}
+
+void contents_remove(struct contents *contents, uint32_t instance)
+{
+    struct content *content = &contents->instances[instance];
+    prefix_clear(&content->prefix);
+    contents->count--;
+    memmove(content, content + 1, (contents->count - instance) * sizeof *content);
+}
+
+void contents_insert(struct contents *contents, const struct router_config *config, uint32_t instance,
+                     const struct router_kv *kv)
+{
+    struct content *content = &contents->instances[instance];
+    memmove(content + 1, content, (contents->count - instance) * sizeof *content);
+    contents->count++;
+    init_content(contents, config, content, kv);
 }
 
 void contents_clear(struct contents *contents)

@@ -22,6 +22,11 @@ void contents_init(struct contents *contents, const struct router_config *config
                    const struct router_cluster *cluster, const uint32_t *entities, uint32_t count);
 void contents_clear(struct contents *contents);
 
+/* An instance leaves, and those behind it have the number before; one comes, of which nothing is known. */
+void contents_remove(struct contents *contents, uint32_t instance);
+void contents_insert(struct contents *contents, const struct router_config *config, uint32_t instance,
+                     const struct router_kv *kv);
+
 /* Tokens of the request's prompt, from the first on, by instance; valid until the next call. */
 const int64_t *contents_held(struct contents *contents, const struct request *request);
 

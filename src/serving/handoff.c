@@ -137,6 +137,26 @@ void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns)
     }
 }
 
+void handoff_stay(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns)
+{
+    struct sequence *sequence = &instance->sequences[slot];
+    CHECK(sequence->state == SEQUENCE_HELD, "slot %u holds no request that could stay", slot);
+    instance_account(instance, now_ns);
+    request->row.control_ns += 2 * instance->config->latency_ns; /* -> router -> here */
+    request->stage_ns = now_ns;
+    if (instance->config->handoff.first_token == FIRST_TOKEN_DECODE)
+        request->generated_tokens++; /* prefill's token counts: its cache is here, nothing is run again */
+    sequence->request = request;
+    sequence->settled = true;
+    sequence->flows = 0;
+    sequence->known_tokens = request->prompt_tokens + request->generated_tokens;
+    sequence->state = SEQUENCE_READY;
+    instance->held--;
+    instance->moving++;
+    ring_push_back(&instance->ready, slot);
+    instance->boundary_due = true;
+}
+
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns)
 {
     struct sequence *sequence = &instance->sequences[slot];
@@ -311,6 +331,7 @@ void handoff_prefilled(struct instance *instance, uint32_t slot, struct request 
 
 void handoff_join(struct instance *instance, int64_t now_ns)
 {
+    int first_token = instance->config->handoff.first_token;
     while (instance->ready.count > 0 && instance->running < instance->config->limits.max_num_seqs) {
         uint32_t slot = ring_pop_front(&instance->ready);
         struct sequence *sequence = &instance->sequences[slot];
@@ -318,7 +339,7 @@ void handoff_join(struct instance *instance, int64_t now_ns)
         instance->moving--;
         running_append(instance, slot);
         request->row.admission_ns += request_stage(request, now_ns);
-        if (instance->config->handoff.first_token == FIRST_TOKEN_RELAY) {
+        if (first_token == FIRST_TOKEN_RELAY || (sequence->settled && first_token == FIRST_TOKEN_DECODE)) {
             request_token(instance, request, now_ns);
             meter_iteration(&instance->meter, now_ns, PHASE_IDLE, 0, 1, &(struct effort){0});
         }

@@ -52,6 +52,10 @@ static void set_wake(struct instance *instance, int64_t now_ns)
         wake_ns = instance->due_ns;
     int64_t report_ns = instance_report_ns(&instance, 1, now_ns);
     wake_ns = report_ns < wake_ns ? report_ns : wake_ns;
+    if (instance->switching != SWITCH_NONE) {
+        int64_t switch_ns = switch_step(instance, now_ns);
+        wake_ns = switch_ns < wake_ns ? switch_ns : wake_ns;
+    }
     engine_wake(instance->engine, instance->entity, wake_ns);
 }
 
@@ -98,6 +102,12 @@ void instance_receive(struct instance *instance, const struct event *event)
         break;
     case MESSAGE_PREFILLED:
         handoff_prefilled(instance, (uint32_t)event->words[0], event->body, now_ns);
+        break;
+    case MESSAGE_SWITCH:
+        switch_begin(instance, event->words[0], now_ns);
+        break;
+    case MESSAGE_STAY:
+        handoff_stay(instance, (uint32_t)event->words[0], event->body, now_ns);
         break;
     case MESSAGE_KV_DONE:
         if (instance->config->role == ROLE_PREFILL)
@@ -226,7 +236,8 @@ void instance_close(struct instance *instance, int64_t end_ns)
 {
     CHECK(!instance->busy && instance->running == 0 && instance->waiting_count == 0 &&
               instance->offered.count == 0 && instance->swapped.count == 0 && instance->moving == 0 &&
-              instance->held == 0 && instance->swapped_blocks == 0,
+              instance->held == 0 && instance->queued_tokens == 0 && instance->swapped_blocks == 0 &&
+              instance->switching == SWITCH_NONE,
           "instance %u has unfinished requests at the end", instance->entity);
     const struct kv *kv = &instance->kv;
     struct usage *usage = &instance->meter.usage;
@@ -235,6 +246,7 @@ void instance_close(struct instance *instance, int64_t end_ns)
     if (end_ns > instance->accounted_ns)
         instance_account(instance, end_ns);
     meter_flush(&instance->meter);
+    switch_close(instance, end_ns);
     usage->kv_peak_blocks = (uint64_t)kv->peak_blocks;
     usage->kv_peak_tokens = (uint64_t)instance->peak_tokens;
     usage->kv_allocated_blocks = kv->allocated_blocks;

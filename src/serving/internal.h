@@ -28,7 +28,7 @@ enum sequence_state {
     SEQUENCE_OFFERED, /* decode instance: handed off, awaiting blocks */
     SEQUENCE_MOVING,  /* decode instance: blocks reserved, KV on its way */
     SEQUENCE_GONE,    /* decode instance: preempted, went back to prefill; free after the boundary */
-    SEQUENCE_READY    /* decode instance: KV has come, joins at the next boundary */
+    SEQUENCE_READY /* decode instance: KV has come (prefill instance: it stays), joins at the next boundary */
 };
 
 struct sequence {
@@ -36,6 +36,7 @@ struct sequence {
     uint8_t state;           /* enum sequence_state */
     bool growing;            /* counted in the batch's residues: its reserved blocks are used up */
     bool in_window;          /* its request arrived inside the window */
+    bool settled;            /* prefill instance: it decodes here */
     uint32_t previous, next; /* running list, in admission order; next also links free slots */
     uint32_t fresh_index;    /* position in fresh, NO_SLOT when it has done a step */
     uint32_t flows;          /* prefill instance: that have not ended; decode instance: that have */
@@ -152,6 +153,14 @@ struct blocked {
     bool now;
 };
 
+/* An instance that changes its role: it ends what it has, then takes its time. */
+enum switch_state { SWITCH_NONE, SWITCH_DRAINS, SWITCH_CHANGES };
+struct role_change {
+    int64_t dispatches; /* that it has to have received */
+    int64_t since_ns;   /* it drains, or when the change is done */
+    int64_t away_ns;    /* since when it is in a role that is not its pool's; where it is */
+};
+
 /* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
 struct instance {
     const struct instance_config *config;
@@ -165,12 +174,13 @@ struct instance {
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
+    uint8_t switching;     /* enum switch_state */
     int64_t running;       /* length of the running list */
     int64_t padded_slots;  /* of the static batch in progress, those that have ended too; 0: there is none */
     int64_t waiting_count; /* to prefill, or to recompute: in waiting and sorted */
     struct ring waiting;   /* all, or with an order the preempted ones: they come first */
     struct ring offered;   /* decode role: handed off, first come first served */
-    struct ring ready;     /* decode role: KV has come */
+    struct ring ready;     /* decode role: KV has come; prefill role: they stay */
     struct ring swapped;   /* preempted, their blocks with the host */
     struct ring gone;      /* preempted in this boundary, gone back to prefill */
     int64_t moving;        /* reserved, until they join */
@@ -189,6 +199,7 @@ struct instance {
     struct heap sorted, ages; /* waiting ones, with an order or deadlines: by it, and as they came */
     struct heap deadlines;    /* of those that were never scheduled */
     struct blocked blocked;
+    struct role_change change;
     bool stopped; /* admission, until watermark_high */
     struct padded padded;
     /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
@@ -468,8 +479,18 @@ void handoff_join(struct instance *instance, int64_t now_ns);
 /* Decode role: a preempted one, out of all lists and without blocks, goes back to be prefilled, at a
  * boundary. */
 void handoff_return(struct instance *instance, uint32_t slot);
+/* Prefill role: the request whose blocks are held decodes here, from the next boundary on. */
+void handoff_stay(struct instance *instance, uint32_t slot, struct request *request, int64_t now_ns);
 /* Prefill role: the transfer is over. */
 void handoff_done(struct instance *instance, uint32_t slot, uint64_t bytes, int64_t now_ns);
+
+/* switch.c: an instance changes its role */
+/* The router said so, and sent so many dispatches before. */
+void switch_begin(struct instance *instance, int64_t dispatches, int64_t now_ns);
+/* After everything else that happens at a time, of one that changes: when to call again. */
+int64_t switch_step(struct instance *instance, int64_t now_ns);
+/* The run is over: what it was in another role. */
+void switch_close(struct instance *instance, int64_t end_ns);
 
 /* instance.c */
 /* A member of the entity's replica, which attaches it. Caller: instance_free. */

@@ -254,7 +254,7 @@ static void prompt_complete(struct instance *instance, uint32_t slot, int64_t no
 {
     struct sequence *sequence = &instance->sequences[slot];
     struct request *request = sequence->request;
-    bool prefills = instance->config->role == ROLE_PREFILL;
+    bool prefills = instance->config->role == ROLE_PREFILL && !sequence->settled;
     bool first_time = request->generated_tokens == 0 && !prefills && request->row.decode_instance < 0;
     partial_remove(instance, slot);
     sequence->cached_tokens = sequence->known_tokens;
@@ -294,12 +294,12 @@ static int64_t visible_tokens(const struct instance *instance)
 {
     const struct schedule *schedule = &instance->schedule;
     int64_t visible = schedule->decode ? instance->batch.count : 0;
-    if (instance->config->role == ROLE_PREFILL &&
-        instance->config->handoff.first_token != FIRST_TOKEN_PREFILL)
-        return visible;
+    bool moves_on = instance->config->role == ROLE_PREFILL &&
+                    instance->config->handoff.first_token != FIRST_TOKEN_PREFILL;
     for (size_t i = 0; i < schedule->item_count; i++) {
         const struct sequence *sequence = &instance->sequences[schedule->items[i]];
-        visible += sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
+        visible += (!moves_on || sequence->settled) &&
+                   sequence->computed_tokens + sequence->chunk_tokens == sequence->known_tokens;
     }
     return visible;
 }

@@ -315,8 +315,11 @@ static bool use(struct maxmin *maxmin, struct flow *flow, int64_t units)
 static void solve(struct maxmin *maxmin, const struct flow *start, uint32_t part, int64_t units)
 {
     int64_t least = units - (units >> 30); /* far more than what rounding does */
+    uint32_t rounds = 0;                   /* each but the last fills a resource that was not */
     bool filled;
     do {
+        CHECK(rounds++ <= maxmin->resource_count, "rates of %u resources do not settle",
+              maxmin->resource_count);
         filled = false;
         find_component(maxmin, start, part | tight_part(maxmin, start), least);
         fill(maxmin);

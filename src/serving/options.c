@@ -108,6 +108,11 @@ static const struct option router_rows[] = {
      "the fewest, and"},
     {"balance_rel_threshold", OPTION_NUMBER, "1.5", 1, 1e6, NULL, BALANCE(rel_threshold),
      "cache-aware: more than so many times the fewest"},
+    {"mixed", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, mixed_node),
+     "when instances do work of the other role beside their own (Splitwise's mixed pool): "
+     "{\"prefill_tokens\", \"decode_kv\"}"},
+    {"role_switch", OPTION_NODE, "null", 0, 0, NULL, offsetof(struct router_config, role_switch_node),
+     "when instances change from prefill to decode or back: {\"interval_ms\", \"prefill_high_tokens\", .. }"},
     {"max_requests_per_instance", OPTION_INTEGER, "0", 0, 1 << 30, NULL,
      offsetof(struct router_config, max_requests_per_instance),
      "running and waiting, as the router knows them: more than so many are not sent to an instance, the "
@@ -142,6 +147,42 @@ static const struct option router_weight_rows[] = {
 };
 OPTION_TABLE(router_weight_options, "router-weights", "what counts with router policy weighted",
              router_weight_rows);
+
+static const struct option router_mixed_rows[] = {
+    {"prefill_tokens", OPTION_INTEGER, "0", 0, 1 << 30, NULL, offsetof(struct router_mixed, prefill_tokens),
+     "prompt tokens known to be left to compute at a prefill instance, beyond which a decode instance that "
+     "has "
+     "fewer computes the prompt, and decodes it; 0: never"},
+    {"decode_kv", OPTION_NUMBER, "0", 0, 1, NULL, offsetof(struct router_mixed, decode_kv),
+     "share of the KV blocks known to be in use at a decode instance, beyond which a request decodes on its "
+     "prefill instance; 0: never. Needs reserve after-prefill"},
+};
+OPTION_TABLE(router_mixed_options, "router-mixed", "when instances do work of the other role, too",
+             router_mixed_rows);
+
+#define SWITCH(member) offsetof(struct router_role_switch, member)
+static const struct option router_role_switch_rows[] = {
+    {"interval_ms", OPTION_NUMBER, NULL, 0, 1e9, NULL, SWITCH(interval_ms),
+     "the router looks at multiples of it; 0: never"},
+    {"prefill_high_tokens", OPTION_INTEGER, NULL, 0, 1 << 30, NULL, SWITCH(prefill_high_tokens),
+     "prompt tokens known to be left to compute, of a prefill instance in the mean, beyond which"},
+    {"decode_low_kv", OPTION_NUMBER, NULL, 0, 1, NULL, SWITCH(decode_low_kv),
+     "and below this share of the KV blocks of decode instances known to be in use, a decode instance "
+     "changes"},
+    {"decode_high_kv", OPTION_NUMBER, NULL, 0, 1, NULL, SWITCH(decode_high_kv), "that share, beyond which"},
+    {"prefill_low_tokens", OPTION_INTEGER, NULL, 0, 1 << 30, NULL, SWITCH(prefill_low_tokens),
+     "and below so many tokens left a prefill instance changes"},
+    {"min_prefill", OPTION_INTEGER, "1", 1, 1 << 20, NULL, SWITCH(min_prefill),
+     "prefill instances that are left at least"},
+    {"min_decode", OPTION_INTEGER, "1", 1, 1 << 20, NULL, SWITCH(min_decode),
+     "decode instances that are left at least"},
+    {"switch_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, SWITCH(switch_ms),
+     "that a change takes once an instance has nothing left to do; weights stay"},
+    {"cooldown_ms", OPTION_NUMBER, "0", 0, 1e9, NULL, SWITCH(cooldown_ms),
+     "from when the router learns that a change is done to the next decision at the earliest"},
+};
+OPTION_TABLE(router_role_switch_options, "router-role-switch", "when instances change their role",
+             router_role_switch_rows);
 
 const struct option_table *scheduler_option_table(void)
 {
@@ -189,12 +230,23 @@ void router_config_clear(struct router_config *config)
     config->deadlines_ms = NULL;
 }
 
+static bool is_given(const struct node *node)
+{
+    return node && node_type(node) != NODE_NULL;
+}
+
 bool router_parse(const struct node *node, struct router_config *config, struct error *error)
 {
     if (!option_parse(router_option_table(), node, config, error) || !parse_deadlines(config, error))
         return false;
-    bool given = config->weights_node && node_type(config->weights_node) != NODE_NULL;
+    bool given = is_given(config->weights_node);
     if (given && !option_parse(&router_weight_options, config->weights_node, &config->weights, error))
+        return false;
+    if (is_given(config->mixed_node) &&
+        !option_parse(&router_mixed_options, config->mixed_node, &config->mixed, error))
+        return false;
+    if (is_given(config->role_switch_node) &&
+        !option_parse(&router_role_switch_options, config->role_switch_node, &config->role_switch, error))
         return false;
     if (!router_policy_of(config, false)->weighted && !router_policy_of(config, true)->weighted)
         return true;
@@ -220,6 +272,12 @@ unsigned router_uses(const struct router_config *config, bool handoffs)
                         (unsigned)(weights->kv > 0) << ROUTER_KV;
     unsigned uses = policy->weighted ? policy->uses & weighted : policy->uses;
     return !handoffs && config->max_requests_per_instance > 0 ? uses | 1 << ROUTER_REQUESTS : uses;
+}
+
+bool router_has_thresholds(const struct router_config *config)
+{
+    return config->mixed.prefill_tokens > 0 || config->mixed.decode_kv > 0 ||
+           config->role_switch.interval_ms > 0;
 }
 
 bool router_looks_at_contents(const struct router_config *config, bool handoffs)

@@ -250,7 +250,8 @@ static void on_message(void *state, struct engine *engine, const struct event *e
 {
     (void)engine;
     struct replica *replica = state;
-    bool placed = event->type == MESSAGE_KV_DONE || event->type == MESSAGE_PREFILLED;
+    bool placed =
+        event->type == MESSAGE_KV_DONE || event->type == MESSAGE_PREFILLED || event->type == MESSAGE_STAY;
     uint32_t member = placed ? (uint32_t)(event->words[0] >> 32) : choose_member(replica);
     instance_receive(replica->members[member], event);
     if (replica->members[member]->boundary_due)

@@ -7,6 +7,7 @@
 
 #include "gate.h"
 #include "internal.h"
+#include "roles.h"
 #include "targets.h"
 
 #include "tandem/rng.h"
@@ -19,6 +20,7 @@ struct router {
     struct metrics *metrics;
     struct target_set entries, decodes;
     struct target **by_entity;        /* the set's target of each entity */
+    struct roles *roles;              /* NULL: no threshold asks what instances do */
     struct gate gate;                 /* requests that no instance may get yet */
     uint64_t arrived;                 /* requests so far: the next id */
     struct workload_request upcoming; /* open loop: the next to be sent */
@@ -33,13 +35,24 @@ struct router {
     size_t free_pending_count, free_pending_capacity, pending_count;
 };
 
-/* Chooses an instance for a request, new or handed off, and books the dispatch. Its two choices are drawn
+/* The instance that the policy chooses for a request, new or handed off. Its two choices are drawn
  * independently of each other. */
-static uint32_t choose(struct router *router, struct target_set *set, const struct request *request)
+static uint32_t pick(struct router *router, struct target_set *set, const struct request *request)
 {
     uint64_t draw = 2 * request->row.id + (set == &router->decodes);
     uint64_t random = set->policy->draws ? rng_bits(router->cluster.seed, 0, RNG_ROUTER, draw) : 0;
-    return targets_choose(set, request, random);
+    return targets_pick(set, request, random);
+}
+
+/* Books a dispatch to that instance, which computes the prompt or gets it as a hand-off. Its entity. */
+static uint32_t book(struct router *router, struct target_set *set, uint32_t index,
+                     const struct request *request, bool computes)
+{
+    uint32_t entity = set->targets[index].entity;
+    targets_book(set, index, request);
+    if (router->roles)
+        roles_sent(router->roles, entity, request->context_tokens, computes);
+    return entity;
 }
 
 /* The next client comes, to send for the first time. */
@@ -117,15 +130,29 @@ static enum row_reason refusal(const struct router *router, const struct request
     if (cluster->max_model_len > 0 && prompt + output > cluster->max_model_len)
         return ROW_REASON_MODEL_LENGTH;
     bool stays = handoff_stays(&cluster->handoff, request);
-    bool returns = cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays;
+    const struct router_mixed *mixed = &router->config.mixed;
+    bool grows = mixed->decode_kv > 0 || (cluster->handoff.recompute_at == RECOMPUTE_AT_PREFILL && !stays);
     if (cluster->decode_count == 0 || is_local(cluster, request)) {
         int64_t most = cluster->decode_count == 0 ? cluster->entry_max_tokens : cluster->decode_max_tokens;
         return prompt + output - 1 > most ? ROW_REASON_KV_CAPACITY : ROW_REASON_NONE;
     }
-    if ((returns ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
+    if ((grows ? prompt + output - 1 : prompt) > cluster->entry_max_tokens ||
+        (mixed->prefill_tokens > 0 && prompt + output - 1 > cluster->decode_max_tokens) ||
         (!stays && handoff_most_tokens(&cluster->handoff, request) > cluster->decode_max_tokens))
         return ROW_REASON_KV_CAPACITY;
     return ROW_REASON_NONE;
+}
+
+/* Whether a decode instance computes a new request's prompt since the prefill instance has too much to do. */
+static bool decode_prefills(struct router *router, uint32_t prefill, const struct request *request,
+                            uint32_t *decode)
+{
+    bool returned = request->computed_tokens > 0; /* from a decode instance, which had no room */
+    if (returned || router->config.mixed.prefill_tokens == 0)
+        return false;
+    *decode = pick(router, &router->decodes, request);
+    return roles_decode_prefills(router->roles, router->entries.targets[prefill].entity,
+                                 router->decodes.targets[*decode].entity);
 }
 
 /* Sends a request to an instance that computes its prompt; or, with its name, to a decode instance that has
@@ -134,15 +161,36 @@ static void dispatch(struct router *router, struct request *request, int64_t now
 {
     const struct router_cluster *cluster = &router->cluster;
     bool local = is_local(cluster, request);
-    uint32_t entity = choose(router, local ? &router->decodes : &router->entries, request);
+    struct target_set *set = local ? &router->decodes : &router->entries;
+    uint32_t index = pick(router, set, request), decode;
     enum serving_message type = MESSAGE_DISPATCH;
+    if (router->roles && !local && decode_prefills(router, index, request, &decode)) {
+        local = true;
+        set = &router->decodes;
+        index = decode;
+    }
+    uint32_t entity = book(router, set, index, request, true);
     if (cluster->decode_count > 0 && !local && cluster->handoff.reserve == RESERVE_BEFORE_PREFILL &&
         !handoff_stays(&cluster->handoff, request)) {
         request->row.prefill_instance = (int32_t)(entity - ENTITY_FIRST_INSTANCE);
-        entity = choose(router, &router->decodes, request);
+        entity = book(router, &router->decodes, pick(router, &router->decodes, request), request, false);
         type = MESSAGE_HANDOFF;
     }
     engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + cluster->latency_ns, type, NULL, request);
+}
+
+/* A prompt is complete: the request goes to a decode instance, or stays where it is. */
+static void hand_on(struct router *router, struct request *request, int64_t now_ns)
+{
+    struct target_set *set = &router->decodes;
+    uint32_t index = pick(router, set, request);
+    uint32_t prefill = (uint32_t)request->row.prefill_instance + ENTITY_FIRST_INSTANCE;
+    int64_t words[ENGINE_WORDS] = {request->prefill_place}, later_ns = now_ns + router->cluster.latency_ns;
+    if (router->roles && roles_prefill_decodes(router->roles, prefill, set->targets[index].entity))
+        engine_send(router->engine, ENTITY_ROUTER, prefill, later_ns, MESSAGE_STAY, words, request);
+    else
+        engine_send(router->engine, ENTITY_ROUTER, book(router, set, index, request, false), later_ns,
+                    MESSAGE_HANDOFF, NULL, request);
 }
 
 /* A request has left the frontend: it is refused, sent on, or held. */
@@ -247,20 +295,47 @@ static void send_due(struct router *router, int64_t now_ns)
     }
 }
 
-static int64_t next_time(struct router *router)
+static int64_t next_time(struct router *router, int64_t now_ns)
 {
     take_sent(router);
     const struct heap_entry *send = heap_top(&router->sends), *front = heap_top(&router->frontend);
     int64_t next_ns = gate_deadline_ns(&router->gate);
+    if (router->roles) {
+        int64_t look_ns = roles_look_ns(router->roles, now_ns);
+        next_ns = look_ns < next_ns ? look_ns : next_ns;
+    }
     if (front && front->key < next_ns)
         next_ns = front->key;
     return send && send->key < next_ns ? send->key : next_ns;
+}
+
+/* An instance may have to change its role: from now on it gets nothing. */
+static void look_at_roles(struct router *router, int64_t now_ns)
+{
+    int64_t words[ENGINE_WORDS] = {0};
+    uint32_t entity = roles_look(router->roles, now_ns, &words[0]);
+    if (entity < ENTITY_FIRST_INSTANCE)
+        return;
+    targets_remove(router->by_entity[entity]->set, entity);
+    engine_send(router->engine, ENTITY_ROUTER, entity, now_ns + router->cluster.latency_ns, MESSAGE_SWITCH,
+                words, NULL);
+}
+
+/* An instance has changed its role. */
+static void take_switched(struct router *router, uint32_t entity, int64_t now_ns)
+{
+    const struct known *known = roles_switched(router->roles, entity, now_ns);
+    targets_add(known->role == ROLE_DECODE ? &router->decodes : &router->entries, entity, &known->kv,
+                known->counted);
+    serve_gate(router, now_ns);
 }
 
 static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t now_ns)
 {
     struct router *router = state;
     const struct heap_entry *top;
+    if (router->roles)
+        look_at_roles(router, now_ns);
     if (gate_count(&router->gate) > 0)
         serve_gate(router, now_ns);
     send_due(router, now_ns);
@@ -275,37 +350,51 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
         take_in(router, request, now_ns);
         send_due(router, now_ns);
     }
-    engine_wake(engine, entity, next_time(router));
+    engine_wake(engine, entity, next_time(router, now_ns));
+}
+
+/* What came is known, and taken by those whom it concerns. */
+static void take_message(struct router *router, const struct event *event)
+{
+    struct request *request = event->body;
+    int64_t now_ns = event->time_ns;
+    switch (event->type) {
+    case MESSAGE_REPORT:
+        if (router->roles)
+            roles_report(router->roles, event->source, event->words);
+        if (router->by_entity[event->source]) /* else it is about to change its role */
+            targets_report(router->by_entity[event->source], event->words, request);
+        if (request)
+            engine_body_free(router->engine, request);
+        if (gate_count(&router->gate) > 0) {
+            serve_gate(router, now_ns);
+            engine_wake(router->engine, ENTITY_ROUTER, next_time(router, now_ns));
+        }
+        return;
+    case MESSAGE_HANDOFF:
+        hand_on(router, request, now_ns);
+        return;
+    case MESSAGE_RETURN:
+        dispatch(router, request, now_ns);
+        return;
+    case MESSAGE_ENDED:
+        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, now_ns);
+        engine_wake(router->engine, ENTITY_ROUTER, next_time(router, now_ns));
+        return;
+    case MESSAGE_SWITCHED:
+        take_switched(router, event->source, now_ns);
+        return;
+    default:
+        CHECK(false, "the router got message type %u", event->type);
+    }
 }
 
 static void on_message(void *state, struct engine *engine, const struct event *event)
 {
     struct router *router = state;
-    struct request *request = event->body;
-    switch (event->type) {
-    case MESSAGE_REPORT:
-        targets_report(router->by_entity[event->source], event->words, request);
-        if (request)
-            engine_body_free(engine, request);
-        if (gate_count(&router->gate) > 0) {
-            serve_gate(router, event->time_ns);
-            engine_wake(engine, ENTITY_ROUTER, next_time(router));
-        }
-        return;
-    case MESSAGE_HANDOFF:
-        engine_send(engine, ENTITY_ROUTER, choose(router, &router->decodes, request),
-                    event->time_ns + router->cluster.latency_ns, MESSAGE_HANDOFF, NULL, request);
-        return;
-    case MESSAGE_RETURN:
-        dispatch(router, request, event->time_ns);
-        return;
-    case MESSAGE_ENDED:
-        client_ended(router, (uint32_t)event->words[0], event->words[1] != 0, event->time_ns);
-        engine_wake(engine, ENTITY_ROUTER, next_time(router));
-        return;
-    default:
-        CHECK(false, "the router got message type %u", event->type);
-    }
+    take_message(router, event);
+    if (router->roles) /* it may have to look at them again */
+        engine_wake(engine, ENTITY_ROUTER, next_time(router, event->time_ns));
 }
 
 struct router *router_create(struct engine *engine, const struct router_config *config,
@@ -322,12 +411,16 @@ struct router *router_create(struct engine *engine, const struct router_config *
                                   sizeof(struct target *));
     targets_init(&router->entries, &router->config, cluster, false, router->by_entity);
     targets_init(&router->decodes, &router->config, cluster, true, router->by_entity);
+    if (router_has_thresholds(&router->config)) {
+        router->roles = mem_array(1, sizeof *router->roles);
+        roles_init(router->roles, &router->config, cluster);
+    }
     engine_attach(engine, ENTITY_ROUTER, &(struct engine_handler){on_message, on_wake}, router);
     if (workload_users(workload) > 0)
         take_client(router);
     else
         take_upcoming(router);
-    engine_wake(engine, ENTITY_ROUTER, next_time(router));
+    engine_wake(engine, ENTITY_ROUTER, next_time(router, 0));
     return router;
 }
 
@@ -336,6 +429,9 @@ void router_free(struct router *router)
     CHECK(router->frontend.count == 0, "%zu requests never left the frontend", router->frontend.count);
     CHECK(gate_count(&router->gate) == 0, "%zu requests never left the router", gate_count(&router->gate));
     gate_clear(&router->gate);
+    if (router->roles)
+        roles_clear(router->roles);
+    mem_free(router->roles);
     targets_clear(&router->entries);
     targets_clear(&router->decodes);
     heap_clear(&router->sends);

@@ -294,7 +294,7 @@ static void fill_chunks(const struct schedule *schedule)
     }
 }
 
-int64_t schedule_running(struct schedule *schedule)
+static int64_t plan_running(struct schedule *schedule)
 {
     if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
         walk_running(schedule);
@@ -303,6 +303,12 @@ int64_t schedule_running(struct schedule *schedule)
     if (schedule->preempted == 0 && schedule->instance->swapped.count > 0)
         swap_in_all(schedule);
     return schedule->preempted;
+}
+
+int64_t schedule_running(struct schedule *schedule)
+{
+    bool any = schedule->instance->running > 0 || schedule->instance->swapped.count > 0;
+    return any ? plan_running(schedule) : 0;
 }
 
 void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)

@@ -1,5 +1,5 @@
-/* Which instance had a session's last request: a hash table that grows with the sessions and forgets none, 32
- * bytes for each at most. */
+/* Which instance (its entity) had a session's last request: a hash table that grows with the sessions and
+ * forgets none, 32 bytes for each at most. */
 #ifndef TANDEM_SERVING_SESSIONS_H
 #define TANDEM_SERVING_SESSIONS_H
 

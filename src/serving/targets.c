@@ -1,5 +1,7 @@
 #include "targets.h"
 
+#include <string.h>
+
 #include "tandem/hash.h"
 
 /* Shares as integers: blocks x whole / all. Different ones of at most C blocks differ by 1 / C^2 or more, so
@@ -48,13 +50,24 @@ static inline void set_load(struct target *target, uint32_t k)
                    used->measure == ROUTER_KV ? share_of(target, value) : value);
 }
 
+/* What is told by the numbers of targets, which are other ones now. */
+static void renumber(struct target_set *set)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        set->by_entity[set->targets[i].entity] = &set->targets[i];
+    set->kv_whole = whole_of(set);
+    for (uint32_t k = 0; k < set->used_count; k++) {
+        tournament_clear(&set->loads[set->used[k].load]);
+        tournament_init(&set->loads[set->used[k].load], set->count);
+        for (uint32_t i = 0; i < set->count; i++)
+            set_load(&set->targets[i], k);
+    }
+}
+
 static void use_load(struct target_set *set, enum router_load load, bool prefill)
 {
     enum router_load work = prefill ? ROUTER_TOKENS : ROUTER_REQUESTS;
     set->used[set->used_count++] = (struct used_load){load, load == ROUTER_WORK ? work : load};
-    tournament_init(&set->loads[load], set->count);
-    for (uint32_t i = 0; i < set->count; i++)
-        tournament_set(&set->loads[load], i, 0);
 }
 
 void targets_init(struct target_set *set, const struct router_config *config,
@@ -62,26 +75,57 @@ void targets_init(struct target_set *set, const struct router_config *config,
 {
     const uint32_t *entities = handoffs ? cluster->decodes : cluster->entries;
     unsigned uses = router_uses(config, handoffs);
+    bool changes = config->role_switch.interval_ms > 0;
+    set->by_entity = by_entity;
     set->hash_tokens = cluster->hash_tokens;
     set->policy = router_policy_of(config, handoffs);
     set->config = config;
     set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
     set->count = handoffs ? cluster->decode_count : cluster->entry_count;
-    set->targets = mem_array(set->count, sizeof(struct target));
+    set->targets =
+        mem_array(changes ? cluster->entry_count + cluster->decode_count : set->count, sizeof(struct target));
     for (uint32_t i = 0; i < set->count; i++) {
         struct target *target = &set->targets[i];
         target->set = set;
         target->entity = entities[i];
         if ((uses >> ROUTER_KV & 1) != 0)
             target->kv = cluster->kv[entities[i]];
-        by_entity[entities[i]] = target;
     }
-    set->kv_whole = whole_of(set);
     if (router_looks_at_contents(config, handoffs))
         contents_init(&set->contents, config, cluster, entities, set->count);
     for (int load = 0; load < ROUTER_LOADS; load++)
         if ((uses >> load & 1) != 0)
             use_load(set, (enum router_load)load, !handoffs && cluster->decode_count > 0);
+    renumber(set);
+}
+
+void targets_remove(struct target_set *set, uint32_t entity)
+{
+    struct target *target = set->by_entity[entity];
+    uint32_t index = (uint32_t)(target - set->targets);
+    mem_free(target->prompts.slots);
+    set->count--;
+    memmove(target, target + 1, (set->count - index) * sizeof *target);
+    set->by_entity[entity] = NULL;
+    set->next = (set->next > index ? set->next - 1 : set->next) % set->count;
+    if (set->contents.count > 0)
+        contents_remove(&set->contents, index);
+    renumber(set);
+}
+
+void targets_add(struct target_set *set, uint32_t entity, const struct router_kv *kv, int64_t received)
+{
+    uint32_t index = 0;
+    while (index < set->count && set->targets[index].entity < entity)
+        index++;
+    struct target *target = &set->targets[index];
+    memmove(target + 1, target, (set->count - index) * sizeof *target);
+    *target = (struct target){.set = set, .entity = entity, .counted = received, .kv = *kv};
+    set->count++;
+    set->next += set->next >= index;
+    if (set->contents.count > 0)
+        contents_insert(&set->contents, set->config, index, kv);
+    renumber(set);
 }
 
 void targets_clear(struct target_set *set)
@@ -98,7 +142,8 @@ void targets_clear(struct target_set *set)
 static uint32_t previous_of(const struct target_set *set, int64_t session)
 {
     uint32_t previous = session >= 0 ? sessions_find(&set->sessions, session) : SESSIONS_NONE;
-    return previous != SESSIONS_NONE ? previous : set->count;
+    const struct target *target = previous != SESSIONS_NONE ? set->by_entity[previous] : NULL;
+    return target && target->set == set ? (uint32_t)(target - set->targets) : set->count;
 }
 
 /* A block's hash names those before it too. */
@@ -115,7 +160,7 @@ static uint64_t prefix_of(const struct target_set *set, const struct request *re
     return prefix > 0 ? prefix : 1;
 }
 
-uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random)
+uint32_t targets_pick(struct target_set *set, const struct request *request, uint64_t random)
 {
     const struct router_policy *policy = set->policy;
     int64_t session = request->row.session, prompt_tokens = request->context_tokens;
@@ -136,9 +181,16 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
     const struct tournament *requests = &set->loads[ROUTER_REQUESTS];
     if (set->most_requests > 0 && tournament_value(requests, index) >= set->most_requests)
         index = tournament_winner_from(requests, set->next);
+    return index;
+}
+
+void targets_book(struct target_set *set, uint32_t index, const struct request *request)
+{
+    const struct router_policy *policy = set->policy;
+    int64_t session = request->row.session, prompt_tokens = request->context_tokens;
     set->next = (index + 1) % set->count;
     if (policy->sessions && session >= 0)
-        sessions_set(&set->sessions, session, index);
+        sessions_set(&set->sessions, session, set->targets[index].entity);
     if (set->contents.count > 0)
         contents_sent(&set->contents, index, request);
     struct target *target = &set->targets[index];
@@ -148,7 +200,6 @@ uint32_t targets_choose(struct target_set *set, const struct request *request, u
         target->loads[k].beyond += cost_of(target, set->used[k].measure, prompt_tokens);
         set_load(target, k);
     }
-    return target->entity;
 }
 
 bool targets_have_room(const struct target_set *set)

@@ -26,7 +26,8 @@ struct target {
 struct target_set {
     const struct router_policy *policy;
     const struct router_config *config; /* borrowed */
-    struct target *targets;
+    struct target *targets;             /* in order of entities; room for all, where roles are switched */
+    struct target **by_entity; /* borrowed: that of each entity, of whatever set; NULL: it is in none */
     struct tournament loads[ROUTER_LOADS]; /* of those in use */
     struct used_load {
         enum router_load load, measure; /* measure: not ROUTER_WORK but what that is here */
@@ -41,14 +42,20 @@ struct target_set {
     struct sessions sessions; /* instance of each session's last request, where the policy asks for it */
 };
 
-/* The instances that new requests go to, or hand-offs; fills by_entity for them. config is borrowed. The
- * caller: targets_clear. */
+/* The instances that new requests go to, or hand-offs; fills by_entity for them, which is borrowed as config
+ * is. The caller: targets_clear. */
 void targets_init(struct target_set *set, const struct router_config *config,
                   const struct router_cluster *cluster, bool handoffs, struct target **by_entity);
 void targets_clear(struct target_set *set);
 
-/* Chooses an instance for a request, books the dispatch, and returns its entity. */
-uint32_t targets_choose(struct target_set *set, const struct request *request, uint64_t random);
+/* The instance that the policy chooses for a request, by its place in targets; and books the dispatch. */
+uint32_t targets_pick(struct target_set *set, const struct request *request, uint64_t random);
+void targets_book(struct target_set *set, uint32_t index, const struct request *request);
+
+/* An instance, not the last, leaves the set; an idle one, which got so many dispatches so far, comes to it.
+ * The next in rotation stays the next, or is the one behind. */
+void targets_remove(struct target_set *set, uint32_t entity);
+void targets_add(struct target_set *set, uint32_t entity, const struct router_kv *kv, int64_t received);
 
 /* Whether any instance may get one more. */
 bool targets_have_room(const struct target_set *set);

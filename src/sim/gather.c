@@ -166,7 +166,9 @@ static void list_ports(const struct plan *plan, const char *kind, struct link_ro
         int64_t ports = pool->instances * pool->layout.lanes;
         double rate = strcmp(kind, "nic") == 0 ? pool->port_rate : pool->local_rate;
         rows[p] = (struct link_row){.kind = kind,
-                                    .direction = pool->role == ROLE_PREFILL ? "send" : "receive",
+                                    .direction = plan->router.role_switch.interval_ms > 0 ? "both"
+                                                 : pool->role == ROLE_PREFILL             ? "send"
+                                                                                          : "receive",
                                     .pool = pool->name,
                                     .leaf = -1,
                                     .links = (uint32_t)ports,

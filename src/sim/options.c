@@ -222,7 +222,7 @@ static OPTION_TABLE(pool_table, "pool", "instances of one role and one configura
 
 const struct option_table *const *sim_option_tables(void)
 {
-    static const struct option_table *tables[32];
+    static const struct option_table *tables[48];
     const struct option_table *all[] = {&experiment_table,
                                         &slo_table,
                                         &slo_class_options,
@@ -244,6 +244,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &handoff_table,
                                         router_option_table(),
                                         &router_weight_options,
+                                        &router_mixed_options,
+                                        &router_role_switch_options,
                                         &workload_options,
                                         &workload_trace_options,
                                         &workload_synthetic_options,

@@ -200,6 +200,14 @@ bool plan_check_topology(const struct plan *plan, struct error *error);
 /* The shapes on one GPU of a stage of the pool, where it is placed. */
 struct work_shape plan_shape(const struct plan *plan, const struct plan_pool *pool, int64_t stage);
 
+/* A pool whose instances are as those of this one after they changed their role: with the scheduler of the
+ * first pool of that role. */
+struct plan_pool plan_other_role(const struct plan *plan, const struct plan_pool *pool);
+
+/* Errors: pools that cannot do what router.mixed and router.role_switch ask of them. The pools are resolved.
+ */
+bool plan_check_roles(const struct plan *plan, struct error *error);
+
 /* Warnings: one line for each limit that the plan meets, and for options without effect. */
 void plan_warn(const struct plan *plan);
 void plan_warn_pool(const struct plan *plan, const struct plan_pool *pool);

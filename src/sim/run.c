@@ -147,16 +147,17 @@ static struct wire_end wire_end(const struct plan *plan, const struct plan_pool 
     };
 }
 
-static void configure_pool(struct run *run, size_t index, const struct workload_facts *facts)
+/* What instances of the pool with that number are, in the role that is given here. */
+static struct instance_config instance_config(struct run *run, size_t index, const struct plan_pool *pool,
+                                              struct timer **timers, const struct workload_facts *facts)
 {
     const struct plan *plan = &run->plan;
-    const struct plan_pool *pool = &plan->pools[index];
     int64_t stages = pool->layout.pipeline_parallel;
     /* Without a cache each boundary is an event: the steps between are no decodes of the timer's. */
     bool steps = pool->kv.cache == KV_CACHE_NONE || plan->output.iterations;
     struct scheduler_limits limits = pool->limits;
     limits.max_num_seqs = (limits.max_num_seqs + stages - 1) / stages; /* of each micro-batch */
-    run->configs[index] = (struct instance_config){
+    return (struct instance_config){
         .role = pool->role,
         .pool = (int64_t)index,
         .lanes = pool->layout.lanes,
@@ -167,8 +168,8 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .no_cache = pool->kv.cache == KV_CACHE_NONE,
         .latency_ns = plan->latency_ns,
         .report_interval_ns = simtime_from_ns(plan->router.load_report_interval_ms * 1e6),
-        .reports =
-            router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 || plan_reports_contents(plan, pool),
+        .reports = router_uses(&plan->router, pool->role == ROLE_DECODE) != 0 ||
+                   plan_reports_contents(plan, pool) || router_has_thresholds(&plan->router),
         .closed_loop = facts->users > 0,
         .deadlines = plan->router.deadline_count > 0,
         .handoff = plan->handoff,
@@ -189,8 +190,23 @@ static void configure_pool(struct run *run, size_t index, const struct workload_
         .sliding_layers = plan->model.sliding_window_layers,
         .activations = pool->activations,
         .longest_context = pool->gpu.mixed_attention.present || pool->activations.kind == ACTIVATIONS_PADDED,
-        .timers = make_timers(plan, pool),
+        .timers = timers,
+        .away = pool->role != plan->pools[index].role,
+        .switch_ns = simtime_from_ns(plan->router.role_switch.switch_ms * 1e6),
     };
+}
+
+static void configure_pool(struct run *run, size_t index, const struct workload_facts *facts)
+{
+    const struct plan *plan = &run->plan;
+    struct instance_config *config = &run->configs[index], *other = config + plan->pool_count;
+    *config = instance_config(run, index, &plan->pools[index], make_timers(plan, &plan->pools[index]), facts);
+    if (plan->router.role_switch.interval_ms == 0)
+        return;
+    struct plan_pool pool = plan_other_role(plan, &plan->pools[index]);
+    *other = instance_config(run, index, &pool, config->timers, facts);
+    config->other = other;
+    other->other = config;
 }
 
 static void make_router(struct run *run, const struct workload_facts *facts)
@@ -209,10 +225,12 @@ static void make_router(struct run *run, const struct workload_facts *facts)
     uint32_t *entries = mem_array(plan->entities, sizeof(uint32_t));
     uint32_t *decodes = mem_array(plan->entities, sizeof(uint32_t));
     struct router_kv *kv = mem_array(plan->entities, sizeof *kv);
+    int64_t all_tokens = INT64_MAX; /* that fit the smallest instance of all */
     for (size_t p = 0; p < plan->pool_count; p++) {
         const struct plan_pool *pool = &plan->pools[p];
         int64_t *most = pool->role == ROLE_DECODE ? &cluster.decode_max_tokens : &cluster.entry_max_tokens;
         *most = pool->most_tokens < *most ? pool->most_tokens : *most;
+        all_tokens = pool->most_tokens < all_tokens ? pool->most_tokens : all_tokens;
         int64_t members = pool->layout.lanes * pool->layout.pipeline_parallel;
         for (uint32_t i = 0; i < pool->instances; i++) {
             kv[pool->first_entity + i] =
@@ -223,6 +241,8 @@ static void make_router(struct run *run, const struct workload_facts *facts)
                 entries[cluster.entry_count++] = pool->first_entity + i;
         }
     }
+    if (plan->router.role_switch.interval_ms > 0)
+        cluster.entry_max_tokens = cluster.decode_max_tokens = all_tokens;
     cluster.entries = entries;
     cluster.decodes = decodes;
     cluster.kv = kv;
@@ -304,7 +324,7 @@ static void make_entities(struct run *run, const struct workload_facts *facts)
                                    .tail_at = plan_shares_blocks(plan) ? offsetof(struct request, hashes) : 0,
                                    .exchange = plan->simulation.exchange};
     run->engine = engine_create(run->comm, &config);
-    run->configs = mem_array(plan->pool_count, sizeof(struct instance_config));
+    run->configs = mem_array(2 * plan->pool_count, sizeof(struct instance_config));
     run->instances = mem_array(plan->entities, sizeof(struct replica *));
     run->iterations.most = (size_t)plan->output.iterations_max + 1;
     for (size_t p = 0; p < plan->pool_count; p++) {

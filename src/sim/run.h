@@ -22,7 +22,7 @@ struct run {
     struct engine *engine;
     struct router *router;
     struct fabric *fabric;
-    struct instance_config *configs; /* one a pool */
+    struct instance_config *configs; /* one a pool; then, with role_switch, one for the other role of each */
     struct replica **instances;      /* by entity; NULL where another rank's */
     struct metrics metrics;
     struct iteration_log iterations; /* of this rank; one more than are written */

@@ -221,6 +221,18 @@ static void warn_about_router(const struct plan *plan)
                     "nobody is held");
 }
 
+static void warn_about_roles(const struct plan *plan)
+{
+    const struct router_role_switch *change = &plan->router.role_switch;
+    int64_t prefills = 0, decodes = 0;
+    for (size_t i = 0; i < plan->pool_count; i++)
+        *(plan->pools[i].role == ROLE_DECODE ? &decodes : &prefills) += plan->pools[i].instances;
+    if (change->interval_ms > 0 && prefills <= change->min_prefill && decodes <= change->min_decode)
+        log_warning(
+            "cluster.router.role_switch has no effect: there are no more than min_prefill and min_decode "
+            "instances");
+}
+
 void plan_warn_sessions(const struct plan *plan, bool has_sessions)
 {
     const struct router_policy *entries = router_policy_of(&plan->router, false);
@@ -238,6 +250,7 @@ void plan_warn(const struct plan *plan)
         log_warning("cluster.handoff has no effect: %s has no prefill and decode pools", plan->cluster_name);
     warn_about_network(plan);
     warn_about_router(plan);
+    warn_about_roles(plan);
     for (size_t i = 0; i < plan->pool_count; i++)
         plan_warn_pool(plan, &plan->pools[i]);
 }

@@ -16,7 +16,8 @@ static bool redirect(FILE *stream, const char *folder, const char *ending)
     char path[4096];
     snprintf(path, sizeof path, "%s%s", folder, ending);
     fflush(stream);
-    return freopen(path, "w", stream) != NULL;
+    const FILE *same = freopen(path, "w", stream);
+    return same == stream;
 }
 
 /* Runs one line; it is taken apart. */

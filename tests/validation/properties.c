@@ -149,6 +149,21 @@ static struct experiment *pair(const struct combination *of, uint64_t seed)
                    preemption_names[of->preemption]);
     experiment_set(experiment, "cluster.handoff.first_token=%s",
                    (const char *const[]){"decode", "prefill", "relay"}[roll(&dice, 3)]);
+    if (roll(&dice, 2) && members == 1) {
+        experiment_set(experiment,
+                       "cluster.router.role_switch={\"interval_ms\": 10, \"prefill_high_tokens\": 200, "
+                       "\"prefill_low_tokens\": 100, \"decode_high_kv\": 0.5, \"decode_low_kv\": 0.5, "
+                       "\"switch_ms\": 3}");
+        for (int i = 0; i < 2; i++) {
+            experiment_set(experiment, "cluster.pools[%d].instances=2", i);
+            experiment_set(experiment, "cluster.pools[%d].scheduler.max_num_batched_tokens=200", i);
+        }
+    }
+    if (roll(&dice, 2))
+        experiment_set(experiment, "cluster.router.mixed.prefill_tokens=%lld",
+                       (long long)(1 + roll(&dice, 300)));
+    if (roll(&dice, 2))
+        experiment_set(experiment, "cluster.router.mixed.decode_kv=%g", 0.2 + 0.2 * (double)roll(&dice, 4));
     return experiment;
 }
 
@@ -180,7 +195,7 @@ static void check_paged(const struct outcome *outcome)
 
 /* What happened in the runs of a test. */
 struct happened {
-    uint64_t runs, preemptions, swaps, copies;
+    uint64_t runs, preemptions, swaps, copies, switches;
 };
 
 /* Runs a case in all modes. Adds to what happened. */
@@ -193,6 +208,8 @@ static struct outcome run_case(struct experiment *experiment, struct happened *h
     happened->swaps += outcome.summary.swaps;
     for (size_t i = 0; i < outcome.instance_count; i++)
         happened->copies += outcome.instances[i].kv_copies;
+    for (size_t i = 0; i < outcome.pool_count; i++)
+        happened->switches += outcome.pools[i].role_switches;
     return outcome;
 }
 
@@ -261,10 +278,12 @@ static void run_allocator(const struct kv_allocator *allocator, const char *keys
             else
                 run_policies(of, seed, layout == DIVIDED, &happened);
         }
-    printf("\n    %s%s, %s: %llu preemptions, %llu swaps, %llu copies in %llu experiments", allocator->name,
-           keys, layouts[layout], (unsigned long long)happened.preemptions,
-           (unsigned long long)happened.swaps, (unsigned long long)happened.copies,
-           (unsigned long long)happened.runs);
+    printf(
+        "\n    %s%s, %s: %llu preemptions, %llu swaps, %llu copies, %llu changes of role in %llu experiments",
+        allocator->name, keys, layouts[layout], (unsigned long long)happened.preemptions,
+        (unsigned long long)happened.swaps, (unsigned long long)happened.copies,
+        (unsigned long long)happened.switches, (unsigned long long)happened.runs);
+    CU_ASSERT_EQUAL(happened.switches > 0, layout == PAIR);
     if (strcmp(allocator->name, "contiguous-max") == 0) {
         CU_ASSERT_EQUAL(happened.preemptions, 0); /* who has room for the longest is never in want of more */
     } else {

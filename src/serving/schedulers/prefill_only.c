@@ -2,15 +2,18 @@
 
 static void plan(struct schedule *schedule, const struct scheduler_limits *limits)
 {
-    if (!limits->chunked_prefill)
-        schedule_waiting_whole(schedule);
-    else if (schedule_running(schedule) == 0)
+    if (schedule_running(schedule) > 0) /* chunks, and decodes of requests that stayed (router.mixed) */
+        return;
+    if (limits->chunked_prefill)
         schedule_waiting_chunks(schedule);
+    else
+        schedule_waiting_whole(schedule);
 }
 
 const struct scheduler scheduler_prefill_only = {
     .name = "prefill-only",
-    .doc = "whole prompts (or chunks), no decodes; blocks held for transfers throttle it",
+    .doc = "whole prompts (or chunks), after the decodes of requests that stay; blocks held for transfers "
+           "throttle it",
     .roles = {[ROLE_PREFILL] = true},
     .steady = true,
     .plan = plan,
