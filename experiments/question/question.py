@@ -49,10 +49,12 @@ class Effort:
     prompts: tuple[int, ...]
     outputs: tuple[int, ...]
     map_seeds: list[int]
+    map_steps: int
+    layouts: int  # of each kind, in the map
 
 
-WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 20, (256, 1024, 4096), (32, 128, 512), [1, 2, 3, 4])
-QUICK = Effort(20, 60, [2, 3, 4], 9, 12, (512, 4096), (32, 256), [1, 2, 3, 4])
+WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 20, (256, 1024, 4096), (32, 128, 512), [2, 3, 4, 5], 9, 2)
+QUICK = Effort(20, 60, [2, 3, 4], 9, 12, (512, 4096), (32, 256), [2, 3, 4], 7, 1)
 WARM_UP = 0.15  # of the time that the requests of a run take at the highest rate
 
 
@@ -287,30 +289,65 @@ def lengths_of(mean: int) -> dict[str, Any]:
 
 
 def break_even(
-    sweeps: Sweeps, points: dict[str, dict[str, Any]], chosen: dict[str, str], effort: Effort
+    sweeps: Sweeps, points: dict[str, dict[str, Any]], found: pd.DataFrame, effort: Effort
 ) -> pd.DataFrame:
-    """A row a pair of mean lengths, as sweep.breakeven has it: the best of each kind, of those with the tensor parallelism of the
-    chosen ones, by seed 1, compared at the others."""
+    """A row a pair of mean lengths, as sweep.breakeven has it: the best of each kind, of those with the tensor
+    parallelisms that did best in the scout, by seed 1, compared at the others."""
     cells = list(itertools.product(effort.prompts, effort.outputs))
-    rough = sweeps.rough(
-        "map-rough",
-        {name: _lengths(at) for name, at in _places(points, list(chosen.values()), cells).items()},
+    kinds = (UNIFIED, DISAGGREGATED)
+    best = [name for name in (best_of(found, kind) for kind in kinds) if name]
+    rough = sweeps.rough("map-rough", {n: _lengths(at) for n, at in _places(points, best, cells).items()})
+    base = rough.groupby(rough["name"].map(_cell_of))["rate_per_s"].max().to_dict()
+    base = {cell: base[_text(cell)] for cell in cells if base[_text(cell)] > 0}
+    if not base:
+        return pd.DataFrame([place(cell, {}, {}) for cell in cells])
+    layouts = {layout for kind in kinds for layout in best_layouts(found, kind, effort.layouts)}
+    names = [name for name in points if _layout(name) in layouts]
+    steps = [float(f"{2**k:.4g}") for k in np.arange(-1.25, 0.8, 0.25)]
+    scouted = {
+        name: _lengths(at) | _load(base[at[1]], base[at[1]], effort.map_s, steps[-1])
+        for name, at in _places(points, names, list(base)).items()
+    }
+    at_one = limits(sweeps.run("map-scout", scouted, steps, [1], 500))
+    at_one[["name", "cell"]] = at_one["name"].str.split(" @ ", expand=True).to_numpy()
+    at_one["kind"] = at_one["name"].map(kind_of)
+    at_one = at_one[at_one["rate_per_s"] > 0].sort_values("rate_per_s", kind="stable", ascending=False)
+    chosen = at_one.drop_duplicates(["cell", "kind"]).set_index(["cell", "kind"])
+    steps = [float(f"{step:.4g}") for step in np.geomspace(0.85, 1.3, effort.map_steps)]
+    close = {
+        f"{kind} @ {cell}": _lengths((points[one["name"]], _cell(cell)))
+        | _load(one["rate_per_s"], chosen.loc[cell]["rate_per_s"].max(), effort.map_s, steps[-1])
+        for (cell, kind), one in chosen.to_dict("index").items()
+    }
+    table = limits(sweeps.run("map", close, steps, effort.map_seeds, 500))
+    sides = {
+        name: part["rate_per_s_per_gpu"].to_numpy()
+        for name, part in table.sort_values("seed").groupby("name")
+    }
+    return pd.DataFrame(
+        [
+            place(
+                cell,
+                {
+                    kind: sides[f"{kind} @ {_text(cell)}"]
+                    for kind in kinds
+                    if f"{kind} @ {_text(cell)}" in sides
+                },
+                {
+                    kind: str(chosen.loc[_text(cell), kind]["name"])
+                    for kind in kinds
+                    if (_text(cell), kind) in chosen.index
+                },
+            )
+            for cell in cells
+        ]
     )
-    rough["cell"] = rough["name"].map(_cell_of)
-    base = rough.groupby("cell")["rate_per_s"].max().dropna().to_dict()
-    base = {cell: base[f"{cell[0]}x{cell[1]}"] for cell in cells if base.get(f"{cell[0]}x{cell[1]}", 0) > 0}
-    names = [name for name in points if _layout(name) in {_layout(one) for one in chosen.values()}]
-    table = pd.DataFrame()
-    if base:
-        steps = [float(f"{2**k:.4g}") for k in np.arange(-1.25, 0.8, 0.25)]
-        places = _places(points, names, list(base))
-        celled = {
-            name: _lengths(at) | _load(base[at[1]], effort.map_s, steps[-1]) for name, at in places.items()
-        }
-        table = limits(sweeps.run("map", celled, steps, effort.map_seeds, 500))
-        table["cell"] = table["name"].map(_cell_of)
-        table["name"] = table["name"].str.partition(" @ ")[0]
-    return pd.DataFrame([place(table, cell) for cell in cells])
+
+
+def best_layouts(found: pd.DataFrame, kind: str, count: int) -> list[tuple[str, ...]]:
+    """Of limits: tensor parallelisms of a kind, those whose best candidate sustains most first."""
+    mine = found[found["name"].map(kind_of) == kind].sort_values("rate_per_s", ascending=False)
+    return list(dict.fromkeys(mine["name"].map(_layout)))[:count]
 
 
 def _layout(name: str) -> tuple[str, ...]:
@@ -334,9 +371,9 @@ def _lengths(at: tuple[dict[str, Any], tuple[int, int]]) -> dict[str, Any]:
     return settings | {f"workload.synthetic.{key}": lengths_of(mean) for key, mean in zip(keys, cell)}
 
 
-def _load(rate: float, seconds: float, most: float) -> dict[str, Any]:
-    """Requests come at multiples of a rate, up to `most`."""
-    requests = requests_of(rate, seconds, MOST_OF_MAP)
+def _load(rate: float, fastest: float, seconds: float, most: float) -> dict[str, Any]:
+    """Requests come at multiples of a rate, up to `most`; as many as the fastest at this place gets."""
+    requests = requests_of(fastest, seconds, MOST_OF_MAP)
     return {
         "workload.synthetic.arrivals.gamma.rate_per_s": rate,
         REQUESTS: requests,
@@ -344,35 +381,37 @@ def _load(rate: float, seconds: float, most: float) -> dict[str, Any]:
     }
 
 
+def _text(cell: tuple[int, int]) -> str:
+    return f"{cell[0]}x{cell[1]}"
+
+
+def _cell(text: str) -> tuple[int, int]:
+    prompt, _, output = text.partition("x")
+    return int(prompt), int(output)
+
+
 def _cell_of(name: str) -> str:
     return name.rpartition(" @ ")[2]
 
 
-def place(table: pd.DataFrame, cell: tuple[int, int]) -> dict[str, Any]:
-    """What the map shows at one place; 0 is sustained by what never meets the SLO."""
+def place(cell: tuple[int, int], sides: dict[str, np.ndarray], names: dict[str, str]) -> dict[str, Any]:
+    """What the map shows at one place: of what each kind sustains per GPU at each seed (none: it never meets the SLO;
+    NaN: less than the lowest rate) and of its candidate's name."""
     row: dict[str, Any] = {X: cell[0], Y: cell[1], "seeds": 0, DISAGGREGATED: 0.0, UNIFIED: 0.0}
-    row |= {
-        "ratio": np.nan,
-        "winner": "",
-        "told_apart": False,
-        f"best {DISAGGREGATED}": "",
-        f"best {UNIFIED}": "",
-    }
-    here = table[table["cell"] == f"{cell[0]}x{cell[1]}"] if len(table) else table
-    if here.empty:
-        return row
-    sides = {}
-    for kind in (DISAGGREGATED, UNIFIED):
-        name = best_of(here, kind)
-        if name:
-            mine = here[(here["name"] == name) & (here["seed"] != 1)].sort_values("seed")
-            sides[kind] = mine["rate_per_s_per_gpu"].fillna(0).to_numpy()
-            row |= {kind: sides[kind].mean(), f"best {kind}": name, "seeds": len(mine)}
-    if len(sides) == 2 and row[UNIFIED] > 0:
-        mean, half = sweep.interval(sides[DISAGGREGATED] - sides[UNIFIED])
-        row |= {"ratio": row[DISAGGREGATED] / row[UNIFIED], "told_apart": bool(abs(mean) > half)}
-    elif sides:
-        row |= {"ratio": np.inf if DISAGGREGATED in sides else 0.0, "told_apart": True}
+    row |= {"ratio": np.nan, "winner": "", "told_apart": False}
+    row |= {f"best {kind}": names.get(kind, "") for kind in (DISAGGREGATED, UNIFIED)}
+    sides = {kind: rates for kind, rates in sides.items() if not np.isnan(rates).any()}
+    row |= {kind: float(rates.mean()) for kind, rates in sides.items()}
+    if len(sides) == 2:
+        logs = np.log(sides[DISAGGREGATED] / sides[UNIFIED])
+        middle, half = sweep.interval(logs)
+        row |= {"seeds": len(logs), "ratio": float(np.exp(middle)), "told_apart": bool(abs(middle) > half)}
+    elif len(names) == 1 and sides:  # the other kind never meets the SLO
+        row |= {
+            "seeds": len(*sides.values()),
+            "ratio": np.inf if DISAGGREGATED in sides else 0.0,
+            "told_apart": True,
+        }
     row["winner"] = "" if np.isnan(row["ratio"]) else DISAGGREGATED if row["ratio"] > 1 else UNIFIED
     return row
 
@@ -408,7 +447,7 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
         return "\n".join([*text, f"No {lacking} deployment of these meets the SLO: nothing to compare.", ""])
     measured = measure(sweeps, points, chosen, found, effort)
     sentences = fair.verdict(measured, RATE, UNIFIED, TARGET)
-    table = break_even(sweeps, points, chosen, effort)
+    table = break_even(sweeps, points, found, effort)
     told = map_lines(table)
     page = Page(f"Unified or disaggregated? {_title(question)}")
     page.heading("Answer")
@@ -444,8 +483,7 @@ def add_map(page: Page, table: pd.DataFrame, folder: Path) -> None:
 
 MAP_NOTE = (
     "Lengths are uniform from half to one and a half times their mean, the SLO is the question's. At each place the best "
-    "deployment of each kind (of the chosen tensor parallelism) is chosen by seed 1 and compared at other seeds. White: "
-    "none meets the SLO."
+    "deployment of each kind is chosen by seed 1 and compared at other seeds, as a ratio. White: none meets the SLO."
 )
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 import unittest
 
+import numpy as np
 import pandas as pd
 from support import Folder
 from synthetic import ROOT
@@ -83,31 +84,38 @@ class Expansion(Folder):
             question.answer(one, question.Sweeps(one, self.folder), question.QUICK)
 
     def test_a_place_of_the_map(self) -> None:
-        """The best of each kind by seed 1, compared at the others."""
-        rates = {  # by candidate: at seeds 1, 2, 3
-            "8 x TP1, 512 tokens": (10, 8, 8), "8 x TP1, 2048 tokens": (9, 99, 99),
-            "1P TP1 + 7D TP1": (float("nan"),) * 3, "4P TP1 + 4D TP1": (12, 9, 9.1),
-        }  # fmt: skip
-        table = pd.DataFrame(
-            [{"name": name, "seed": float(seed), "rate_per_s": rate, "rate_per_s_per_gpu": rate / 8, "cell": "256x32"}
-             for name, row in rates.items() for seed, rate in enumerate(row, 1)]
-        )  # fmt: skip
-        row = question.place(table, (256, 32))
-        self.assertEqual(
-            (row["best unified"], row["best disaggregated"]), ("8 x TP1, 512 tokens", "4P TP1 + 4D TP1")
-        )
-        self.assertEqual((row["seeds"], row["winner"], row["told_apart"]), (2, "disaggregated", True))
-        self.assertAlmostEqual(row["ratio"], 9.05 / 8, 12)
-        self.assertEqual(question.place(table, (512, 32))["winner"], "")
-        alone = question.place(table[table["name"].str.contains("P TP")], (256, 32))
-        self.assertEqual(
-            (alone["ratio"], alone["winner"], alone["told_apart"]), (float("inf"), "disaggregated", True)
-        )
-        said = question.map_lines(pd.DataFrame([row, question.place(table, (512, 32))]))
+        names = {"unified": "8 x TP1, 512 tokens", "disaggregated": "4P TP1 + 4D TP1"}
+        sides = {"unified": np.array([8.0, 8.0, 8.0]), "disaggregated": np.array([9.0, 9.1, 9.2])}
+        row = question.place((256, 32), sides, names)
+        self.assertEqual((row["best unified"], row["best disaggregated"]), tuple(names.values()))
+        self.assertEqual((row["seeds"], row["winner"], row["told_apart"]), (3, "disaggregated", True))
+        self.assertAlmostEqual(row["ratio"], (9.0 * 9.1 * 9.2) ** (1 / 3) / 8, 12)
+        close = question.place((1024, 32), sides | {"disaggregated": np.array([7.0, 9.0, 9.0])}, names)
+        self.assertFalse(close["told_apart"])
+        nobody = question.place((512, 32), {}, {})
+        self.assertEqual((nobody["winner"], nobody["told_apart"]), ("", False))
+        alone = question.place((256, 32), {"unified": sides["unified"]}, {"unified": "x"})
+        self.assertEqual((alone["ratio"], alone["winner"], alone["told_apart"]), (0.0, "unified", True))
+        below = question.place((256, 32), sides | {"unified": np.array([8.0, np.nan, 8.0])}, names)
+        self.assertEqual((below["winner"], below["told_apart"]), ("", False))
+        said = question.map_lines(pd.DataFrame([row, close, nobody]))
         self.assertEqual(
             said[0], "With other lengths (prompt x output tokens) disaggregated serves more at: 256x32."
         )
-        self.assertEqual(said[2], "Not told apart, or none meets the SLO: 512x32.")
+        self.assertEqual(said[2], "Not told apart, or none meets the SLO: 1024x32, 512x32.")
+
+    def test_layouts(self) -> None:
+        rates = {
+            "1P TP1 + 7D TP1": 9,
+            "2P TP2 + 4D TP1": 8,
+            "4P TP1 + 4D TP1": 7,
+            "1P TP2 + 3D TP2": 6,
+            "8 x TP1, 512 tokens": 5,
+        }
+        found = pd.DataFrame({"name": list(rates), "rate_per_s": list(rates.values())})
+        layouts = question.best_layouts(found, "disaggregated", 2)
+        self.assertEqual(layouts, [("disaggregated", "TP1", "TP1"), ("disaggregated", "TP2", "TP1")])
+        self.assertEqual(question.best_layouts(found, "unified", 2), [("unified", "TP1")])
 
 
 if __name__ == "__main__":
