@@ -32,7 +32,7 @@ TOKEN_BUDGETS = (512, 1024, 2048, 8192)  # of unified instances: what they can b
 SHARES = 8  # splits in eighths of the budget, where it has more instances than that
 DOUBLINGS = [2.0**k for k in range(-5, 12)]
 REQUESTS = "workload.synthetic.requests"
-MOST, MOST_OF_MAP = 100_000, 6000  # requests of a run
+MOST, MOST_OF_MAP = 100_000, 8000  # requests of a run
 METRIC = "requests/s per GPU at the SLO"
 X, Y = "mean prompt tokens", "mean output tokens"
 
@@ -53,8 +53,8 @@ class Effort:
     layouts: int  # of each kind, in the map
 
 
-WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 20, (256, 1024, 4096), (32, 128, 512), [2, 3, 4, 5], 9, 2)
-QUICK = Effort(20, 60, [2, 3, 4], 9, 12, (512, 4096), (32, 256), [2, 3, 4], 7, 1)
+WHOLE = Effort(60, 240, [2, 3, 4, 5, 6], 12, 30, (256, 1024, 4096), (32, 128, 512), [2, 3, 4, 5], 12, 2)
+QUICK = Effort(20, 60, [2, 3, 4], 9, 12, (512, 4096), (32, 256), [2, 3, 4], 9, 1)
 WARM_UP = 0.15  # of the time that the requests of a run take at the highest rate
 
 
@@ -313,7 +313,7 @@ def break_even(
     at_one["kind"] = at_one["name"].map(kind_of)
     at_one = at_one[at_one["rate_per_s"] > 0].sort_values("rate_per_s", kind="stable", ascending=False)
     chosen = at_one.drop_duplicates(["cell", "kind"]).set_index(["cell", "kind"])
-    steps = [float(f"{step:.4g}") for step in np.geomspace(0.85, 1.3, effort.map_steps)]
+    steps = [float(f"{step:.4g}") for step in np.geomspace(0.65, 1.3, effort.map_steps)]
     close = {
         f"{kind} @ {cell}": _lengths((points[one["name"]], _cell(cell)))
         | _load(one["rate_per_s"], chosen.loc[cell]["rate_per_s"].max(), effort.map_s, steps[-1])
@@ -502,8 +502,13 @@ def map_lines(table: pd.DataFrame) -> list[str]:
 
 
 def _unable(swept: Sweep) -> list[str]:
+    """A sentence a reason."""
     bad = swept.points[swept.points["status"] != "completed"].drop_duplicates("name")
-    return [f"{row['name']} cannot run: {row['error']}" for row in bad.to_dict("records")]
+    lines = []
+    for error, part in bad.groupby("error", sort=False):
+        more = f" and {len(part) - 3} more" * (len(part) > 3)
+        lines.append(f"{', '.join(part['name'][:3])}{more} cannot run: {error}")
+    return lines
 
 
 def _wrapped(line: str) -> str:
