@@ -13,7 +13,7 @@ from tandem_analysis.page import Page
 
 CAPTIONS = {
     "latency_cdf": "Share of requests (of gaps: ITL) up to a time; dots: p50, p90, p99",
-    "utilization": "Busy time by phase and KV blocks in use, over time",
+    "utilization": "Busy time by phase and KV blocks in use, over time (and the next figure's data)",
     "load": "Requests waiting, running and moving, and tokens, over time",
     "stages": "Where the time of a completed request goes (mean)",
     "latency_over_time": "TTFT and E2E by time of arrival",
@@ -85,9 +85,11 @@ def add_runs(page: Page, results: list[Result], folder: Path) -> None:
     for name, frame in frames.items():
         frame.to_csv(folder / f"{name}.csv", index=False)
     written, left_out = figures.draw_all(results, folder)
+    linked: set[str] = set()  # two figures have the same data: once is enough
     for png in written:
         csv = "timeseries" if png.stem in SERIES else png.stem
-        page.figure(png, CAPTIONS[png.stem], folder / f"{csv}.csv")
+        page.figure(png, CAPTIONS[png.stem], None if csv in linked else folder / f"{csv}.csv")
+        linked.add(csv)
     page.lines([*left_out, *data.sample_remarks(results)])
     page.heading("Method", 3)
     for result in results:
