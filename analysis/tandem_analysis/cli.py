@@ -76,6 +76,7 @@ def _parser() -> Parser:
         "--html", metavar="FILE", help="a page with tables, figures and data in it, readable without network"
     )
     _add_curves(report)
+    _add_where(report)
     export = commands.add_parser("export", help="figures of runs as CSV, a row a run; or all tables")
     export.add_argument("files", nargs="+", metavar="results.h5")
     export.add_argument(
@@ -146,14 +147,18 @@ def _add_sweeps(commands: argparse._SubParsersAction) -> list[argparse.ArgumentP
     )
     for command in (sweep, pareto, breakeven):
         command.add_argument("files", nargs=1, metavar="results.h5", help="of a sweep, or its folder")
-        command.add_argument(
-            "--where",
-            action="append",
-            default=[],
-            metavar="PATH=VALUE",
-            help="only points with that value of a parameter; may be given several times",
-        )
+        _add_where(command)
     return [sweep, pareto, breakeven]
+
+
+def _add_where(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="only points with that value of a parameter; may be given several times",
+    )
 
 
 def _add_curves(command: argparse.ArgumentParser) -> None:
@@ -294,7 +299,7 @@ def _page(options: argparse.Namespace) -> str:
     if options.folder:
         raise load.ResultError(f"{options.html}: with --html everything is in that file, leave -o away")
     choice = html_report.Choice(options.x, options.group, options.baseline, options.target)
-    return html_report.write(options.files, Path(options.html), choice)
+    return html_report.write(options.files, Path(options.html), choice, options.where)
 
 
 def _check_report(options: argparse.Namespace) -> None:
@@ -305,7 +310,7 @@ def _check_report(options: argparse.Namespace) -> None:
         raise load.ResultError(
             f"{options.files[1]}: report tells of one result; use --html FILE for a page of several, or compare"
         )
-    given = [name for name in ("x", "group", "baseline") if getattr(options, name)]
+    given = [name for name in ("x", "group", "baseline", "where") if getattr(options, name)]
     if given:
         raise load.ResultError(f"{options.files[0]}: report: --{given[0]} is for the page of a sweep, add --html FILE")
 

@@ -40,9 +40,9 @@ class Choice:
     target: float  # SLO attainment
 
 
-def write(paths: list[str], file: Path, choice: Choice) -> str:
-    """Writes the page; what is printed. Raises ResultError."""
-    sweeps = [load.load_sweep(path) for path in paths if load.is_sweep(path)]
+def write(paths: list[str], file: Path, choice: Choice, where: list[str]) -> str:
+    """Writes the page, of sweeps only points where parameters have those values; what is printed. Raises ResultError."""
+    sweeps = [sweep.where(load.load_sweep(path), where) for path in paths if load.is_sweep(path)]
     results = load.load_all([path for path in paths if not load.is_sweep(path)])
     names = [result.label for result in results] + [_name(points) for points in sweeps]
     page = Page(" and ".join(names))

@@ -150,6 +150,9 @@ class Html(CommandFolder):
             "p.html: with --html everything is in that file, leave -o away": (self.paths[0], "--html", "p.html", "-o", "x"),
             f"{self.swept}: --x rate: no such parameter, there are workload.rate_scale, workload.prompt, seed, cluster":
                 (self.swept, "--html", self.folder / "p.html", "--x", "rate"),
+            f"{self.swept}: no point has workload.prompt=7": (
+                self.swept, "--html", self.folder / "p.html", "--where", "workload.prompt=7"
+            ),
             f"{self.swept}: --baseline c: no such named point, there are a, b":
                 (self.swept, "--html", self.folder / "p.html", "--baseline", "c"),
         }.items():  # fmt: skip
