@@ -54,6 +54,7 @@ bool sweep_check(const struct sim_options *options, struct text *summary, struct
 /* On the first rank of a group. */
 struct task {
     struct sweep *sweep;
+    const struct config *config;
     struct point point;
     struct text warnings;
     double start_s;
@@ -68,10 +69,17 @@ static void write_point(struct sweep *sweep, struct point *point)
         log_fatal("%s; --resume goes on with the points that are done", error.text);
 }
 
+#define STAY "; the files of a sweep have to stay as they are while it runs"
+
 static void take_results(void *context, const struct results *results)
 {
     struct task *task = context;
+    const struct candidates *candidates = &task->sweep->candidates;
+    size_t number = task->point.number;
     log_capture(NULL);
+    if (!candidates_is_same(candidates, candidates->chosen[number], task->config,
+                            results->trace_sha256 ? results->trace_sha256 : ""))
+        log_fatal("a file that point %zu reads has changed" STAY, number);
     task->point.status = POINT_COMPLETED;
     task->point.error = "";
     task->point.warnings = text_string(&task->warnings);
@@ -90,10 +98,10 @@ static void run_point(struct sweep *sweep, size_t number)
     struct error error = {0};
     bool leads = sweep->group_rank == 0;
     uint32_t bad;
-    if (leads)
-        CHECK(candidates_config(&sweep->candidates, sweep->candidates.chosen[number], &options.config, &bad,
-                                &error),
-              "a point that was good: %s", error.text);
+    if (leads && !candidates_config(&sweep->candidates, sweep->candidates.chosen[number], &options.config,
+                                    &bad, &error))
+        log_fatal("%s" STAY, error.text);
+    task.config = options.config;
     if (sweep->rank == 0) {
         options.tick = show_progress;
         options.tick_context = sweep;
