@@ -61,11 +61,13 @@ static void test_to_prefill(void)
         report(D + i, 0, 3, 2, 0);
     }
     CU_ASSERT_EQUAL(roles_look_ns(&roles, 1), 10 * MS);
-    CU_ASSERT_EQUAL(look(10 * MS), ENTITY_ROUTER); /* 300 are not more than 100, 6 of 30 not less */
-    CU_ASSERT_EQUAL(roles_look_ns(&roles, 10 * MS), 20 * MS);
     roles_sent(&roles, P, 1, true);
-    CU_ASSERT_EQUAL(look(20 * MS), ENTITY_ROUTER);
+    CU_ASSERT_EQUAL(look(10 * MS), ENTITY_ROUTER); /* 6 of 30 are not less than a fifth */
+    CU_ASSERT_EQUAL(roles_look_ns(&roles, 10 * MS), 20 * MS);
     report(D + 2, 0, 3, 1, 0);
+    report(P, 100, 2, 9, 1);
+    CU_ASSERT_EQUAL(look(20 * MS), ENTITY_ROUTER); /* 300 are not more than 100 each */
+    roles_sent(&roles, P, 1, true);
     CU_ASSERT_EQUAL(look(25 * MS), ENTITY_ROUTER); /* it does not look then */
     roles_sent(&roles, D, 16, false);              /* 2 blocks more, a fourth request */
     CU_ASSERT_EQUAL(look(30 * MS), ENTITY_ROUTER);
@@ -74,7 +76,7 @@ static void test_to_prefill(void)
     CU_ASSERT_EQUAL(roles_look_ns(&roles, 40 * MS), SIMTIME_NEVER); /* one at a time */
     CU_ASSERT_EQUAL(roles_switched(&roles, D + 1, 41 * MS)->role, ROLE_PREFILL);
     CU_ASSERT_EQUAL(roles_look_ns(&roles, 41 * MS), 80 * MS); /* not before 76 */
-    report(P, 400, 2, 9, 1);
+    report(P, 400, 2, 9, 2);
     CU_ASSERT_EQUAL(look(80 * MS), ENTITY_ROUTER); /* no more than min_decode are left */
     roles_clear(&roles);
 }
@@ -95,6 +97,8 @@ static void test_to_decode(void)
     roles_sent(&roles, P, 7, false);
     CU_ASSERT_EQUAL(look(30 * MS), P + 1); /* 59; the first has three requests */
     CU_ASSERT_EQUAL(roles_switched(&roles, P + 1, 31 * MS)->role, ROLE_DECODE);
+    for (uint32_t i = 0; i < 3; i++)
+        report(D + i, 0, 3, 9, 0);
     CU_ASSERT_EQUAL(look(70 * MS), ENTITY_ROUTER); /* no more than min_prefill are left */
     roles_clear(&roles);
 }
