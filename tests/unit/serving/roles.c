@@ -89,7 +89,9 @@ static void test_to_decode(void)
         report(P + i, 20, 2, 9, 0);
         report(D + i, 0, 3, 5, 0);
     }
+    report(P, 19, 2, 9, 0);
     CU_ASSERT_EQUAL(look(10 * MS), ENTITY_ROUTER); /* 15 of 30 are not more than half */
+    report(P, 20, 2, 9, 0);
     report(D, 0, 3, 6, 0);
     CU_ASSERT_EQUAL(look(20 * MS), ENTITY_ROUTER); /* 60 are not less than 20 each */
     report(P, 10, 1, 9, 0);
