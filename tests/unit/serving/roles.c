@@ -98,6 +98,9 @@ static void test_to_decode(void)
     roles_sent(&roles, P, 9, true);
     roles_sent(&roles, P, 7, false);
     CU_ASSERT_EQUAL(look(30 * MS), P + 1); /* 59; the first has three requests */
+    config.mixed.decode_kv = 0.5;
+    CU_ASSERT_TRUE(roles_prefill_decodes(&roles, P, D));
+    CU_ASSERT_FALSE(roles_prefill_decodes(&roles, P + 1, D)); /* it is about to change */
     CU_ASSERT_EQUAL(roles_switched(&roles, P + 1, 31 * MS)->role, ROLE_DECODE);
     for (uint32_t i = 0; i < 3; i++)
         report(D + i, 0, 3, 9, 0);
