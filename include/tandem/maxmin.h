@@ -1,6 +1,7 @@
 /* Max-min fair rates of flows over resources (ports, uplinks), kept up to date as flows come and go: no flow
  * can get more without taking from one that has no more than it. Only the connected component of a change is
- * computed anew, where only resources that are full connect. Rates depend on which flows there are, not on how they came about. All local. */
+ * computed anew, where only resources that are full connect. Rates depend on which flows there are, not on
+ * how they came about. All local. */
 #ifndef TANDEM_MAXMIN_H
 #define TANDEM_MAXMIN_H
 

@@ -61,6 +61,11 @@ bool sim_forecast(struct config *config, struct sim_forecast *forecast, struct e
     struct run run = {.options = &options};
     bool good = run_load(&run, error);
     *forecast = (struct sim_forecast){0};
+    if (good && run.plan.output.iterations)
+        good =
+            node_error(node_get(node_get(config_root(config), "output"), "iterations"), error,
+                       "a sweep keeps no records of iterations; set it false, and look at single points with "
+                       "`tandem run --set sweep=null`");
     if (good) {
         double per_request = run.plan.simulation.mode != MODE_LEAPING ? REQUEST_EVERY_STEP_S
                              : run.plan.disaggregated                 ? REQUEST_MOVED_S

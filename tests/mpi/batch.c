@@ -1,22 +1,29 @@
 /* batch FILE: runs what the lines of a file say, one after another over all ranks, so that MPI starts once:
  * the folder for results, the experiment, and --set values, with a blank between them. FOLDER.txt gets what
  * `tandem run` prints, FOLDER.log its messages. Ends with 1 as soon as one fails. */
+#include <fcntl.h>
 #include <mpi.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tandem/mem.h"
 #include "tandem/sim.h"
 
 #define MOST_SETS 64
 
-static bool redirect(FILE *stream, const char *folder, const char *ending)
+/* What is written to a descriptor goes to a file. */
+static bool redirect(int descriptor, const char *folder, const char *ending)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s%s", folder, ending);
-    fflush(stream);
-    return freopen(path, "w", stream) != NULL;
+    fflush(NULL);
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    bool good = file >= 0 && dup2(file, descriptor) >= 0;
+    if (file >= 0)
+        close(file);
+    return good;
 }
 
 /* Runs one line; it is taken apart. */
@@ -33,7 +40,8 @@ static bool run(char *line, int rank)
     }
     if (!options.experiment)
         return false;
-    if (rank == 0 && (!redirect(stdout, options.output, ".txt") || !redirect(stderr, options.output, ".log")))
+    if (rank == 0 && (!redirect(STDOUT_FILENO, options.output, ".txt") ||
+                      !redirect(STDERR_FILENO, options.output, ".log")))
         return false;
     return sim_run(MPI_COMM_WORLD, &options) == SIM_OK && mem_live_bytes() == 0;
 }

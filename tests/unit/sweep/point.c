@@ -17,9 +17,7 @@ static void fill(const struct column_table *table, void *rows, size_t row_bytes,
     static const double edges[] = {0.0, -0.0, 0.1, 5e-324, 1.7976931348623157e308, NAN, INFINITY, -INFINITY};
     static const uint64_t wholes[] = {0, UINT64_MAX, UINT64_C(1) << 53, (UINT64_C(1) << 53) + 1,
                                       UINT64_C(1) << 63};
-    static const char *const texts[] = {"", "plain", "\"quoted\" \\ and\nlines",
-                                        "gr\xc3\xb6\xc3\x9f"
-                                        "er"};
+    static const char *const texts[] = {"", "plain", "\"quoted\" \\ and\nlines", "na\xc3\xaf\xc3\xafv"};
     for (size_t i = 0; i < count; i++)
         for (size_t k = 0; k < table->count; k++) {
             const struct column *column = &table->columns[k];
