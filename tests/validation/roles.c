@@ -285,6 +285,27 @@ static void test_waits(void)
     experiment_free(experiment);
 }
 
+/* A prefill instance has room for 128 tokens. 219 fit the decode instance; where either may be of the other
+ * role, or a prefill instance may decode, they are refused; not where only decode instances do both. */
+static void test_refused(void)
+{
+    static const struct experiment_request requests[] = {{0, 20, 200, 0, 0}, {0, 20, 5, 0, 0}};
+    static const char *const options[] = {
+        "role_switch={\"interval_ms\": 5, \"prefill_high_tokens\": 100, \"prefill_low_tokens\": 0, "
+        "\"decode_high_kv\": 1, \"decode_low_kv\": 0.5}",
+        "mixed.decode_kv=1", "mixed.prefill_tokens=1000000"};
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = make_small(requests, 2);
+        experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 16, \"blocks\": 8}");
+        experiment_set(experiment, "cluster.router.%s", options[i]);
+        struct outcome outcome = experiment_run_modes(experiment, MS);
+        CU_ASSERT_EQUAL(outcome.rows[0].status, i == 2 ? ROW_COMPLETED : ROW_REFUSED);
+        CU_ASSERT_EQUAL(outcome.rows[1].status, ROW_COMPLETED);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
 /* Prompts that are long and answers that are short, then the reverse: instances change to prefill, and back.
  */
 static void test_shift(void)
@@ -355,6 +376,7 @@ int main(int argc, char **argv)
         {"a decode instance becomes one for prefill", test_switches},
         {"a prefill instance holds blocks until it has nothing", test_drains},
         {"what is on its way is waited for", test_waits},
+        {"what no instance of either role could hold", test_refused},
         {"a load that changes", test_shift},
         {"caches", test_caches},
         {"thresholds out of reach", test_never},
