@@ -290,10 +290,10 @@ static void test_waits(void)
 static void test_refused(void)
 {
     static const struct experiment_request requests[] = {{0, 20, 200, 0, 0}, {0, 20, 5, 0, 0}};
-    static const char *const options[] = {
+    static const char change[] =
         "role_switch={\"interval_ms\": 5, \"prefill_high_tokens\": 100, \"prefill_low_tokens\": 0, "
-        "\"decode_high_kv\": 1, \"decode_low_kv\": 0.5}",
-        "mixed.decode_kv=1", "mixed.prefill_tokens=1000000"};
+        "\"decode_high_kv\": 1, \"decode_low_kv\": 0.5}";
+    static const char *const options[] = {change, "mixed.decode_kv=1", "mixed.prefill_tokens=1000000"};
     for (int i = 0; i < 3; i++) {
         struct experiment *experiment = make_small(requests, 2);
         experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 16, \"blocks\": 8}");
