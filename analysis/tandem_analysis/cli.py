@@ -68,8 +68,15 @@ def _parser() -> Parser:
         metavar="FILE.json",
         help="one run beside what `vllm bench serve` or AIPerf measured",
     )
-    report = commands.add_parser("report", help="one result: table, remarks, figures, CSV")
-    report.add_argument("files", nargs=1, metavar="results.h5")
+    report = commands.add_parser(
+        "report", help="one result: table, remarks, figures, CSV; or runs and sweeps as one HTML page"
+    )
+    report.add_argument("files", nargs="+", metavar="results.h5", help="one; with --html any number, sweeps too")
+    report.add_argument(
+        "--html", metavar="FILE", help="a page with tables, figures and data in it, readable without network"
+    )
+    _add_curves(report)
+    _add_where(report)
     export = commands.add_parser("export", help="figures of runs as CSV, a row a run; or all tables")
     export.add_argument("files", nargs="+", metavar="results.h5")
     export.add_argument(
@@ -127,12 +134,7 @@ def _add_sweeps(commands: argparse._SubParsersAction) -> list[argparse.ArgumentP
     sweep = commands.add_parser("sweep", help="points of a sweep: means over seeds, curves against an axis")
     pareto = commands.add_parser("pareto", help="points of a sweep that no other beats in two figures")
     breakeven = commands.add_parser("breakeven", help="which of two named points wins, over two axes")
-    sweep.add_argument("--x", metavar="PATH", help="axis of the curves; without: the only one")
-    sweep.add_argument("--group", metavar="PATH", help="axis of which each value has a curve")
-    sweep.add_argument("--baseline", metavar="NAME", help="named point to take paired differences from")
-    sweep.add_argument(
-        "--target", type=float, default=0.9, metavar="SHARE", help="SLO attainment of the bars (0.9)"
-    )
+    _add_curves(sweep)
     for option, words in {"--x": "first axis", "--y": "second axis"}.items():
         breakeven.add_argument(option, metavar="PATH", required=True, help=words)
     for option in ("--a", "--b"):
@@ -145,14 +147,28 @@ def _add_sweeps(commands: argparse._SubParsersAction) -> list[argparse.ArgumentP
     )
     for command in (sweep, pareto, breakeven):
         command.add_argument("files", nargs=1, metavar="results.h5", help="of a sweep, or its folder")
-        command.add_argument(
-            "--where",
-            action="append",
-            default=[],
-            metavar="PATH=VALUE",
-            help="only points with that value of a parameter; may be given several times",
-        )
+        _add_where(command)
     return [sweep, pareto, breakeven]
+
+
+def _add_where(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="PATH=VALUE",
+        help="only points with that value of a parameter; may be given several times",
+    )
+
+
+def _add_curves(command: argparse.ArgumentParser) -> None:
+    """What `sweep` and the page of a sweep draw and compare."""
+    command.add_argument("--x", metavar="PATH", help="axis of the curves; without: the only one")
+    command.add_argument("--group", metavar="PATH", help="axis of which each value has a curve")
+    command.add_argument("--baseline", metavar="NAME", help="named point to take paired differences from")
+    command.add_argument(
+        "--target", type=float, default=0.9, metavar="SHARE", help="SLO attainment to be sustained (0.9)"
+    )
 
 
 def _add_calibrate(commands: argparse._SubParsersAction) -> None:
@@ -252,6 +268,10 @@ def _run(options: argparse.Namespace) -> str:
         raise load.ResultError(
             f"{options.files[0]}: compare needs two or more results, or one and --measured; use report for one"
         )
+    if options.command == "report" and options.html:
+        return _page(options)
+    if options.command == "report":
+        _check_report(options)
     results = load.load_all(options.files)
     if options.command == "export":
         columns = options.columns.split(",") if options.columns else None
@@ -270,6 +290,29 @@ def _run(options: argparse.Namespace) -> str:
     (folder / "report.txt").write_text(text, encoding="utf-8")
     written += [folder / "report.txt", *_write_csv(results, folder)]
     return f"{text}\nwritten to {options.folder}: {', '.join(path.name for path in written)}\n"
+
+
+def _page(options: argparse.Namespace) -> str:
+    """The results as one HTML page."""
+    from tandem_analysis import html_report, load
+
+    if options.folder:
+        raise load.ResultError(f"{options.html}: with --html everything is in that file, leave -o away")
+    choice = html_report.Choice(options.x, options.group, options.baseline, options.target)
+    return html_report.write(options.files, Path(options.html), choice, options.where)
+
+
+def _check_report(options: argparse.Namespace) -> None:
+    """What only the page has."""
+    from tandem_analysis import load
+
+    if len(options.files) > 1:
+        raise load.ResultError(
+            f"{options.files[1]}: report tells of one result; use --html FILE for a page of several, or compare"
+        )
+    given = [name for name in ("x", "group", "baseline", "where") if getattr(options, name)]
+    if given:
+        raise load.ResultError(f"{options.files[0]}: report: --{given[0]} is for the page of a sweep, add --html FILE")
 
 
 def _one_more(options: argparse.Namespace, results: list[Result]) -> str:

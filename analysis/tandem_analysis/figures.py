@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,19 @@ def save(folder: Path, name: str, draw: Callable[[], Figure]) -> list[str]:
     with matplotlib.rc_context(STYLE):
         FigureCanvasAgg(draw()).print_png(str(folder / name))
     return [name]
+
+
+class Picture:
+    """A figure in the style of all, that notebooks show."""
+
+    def __init__(self, figure: Callable[[], Figure]) -> None:
+        png = io.BytesIO()
+        with matplotlib.rc_context(STYLE):
+            FigureCanvasAgg(figure()).print_png(png)
+        self.png = png.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        return self.png
 
 
 def latency_cdf(results: list[Result]) -> Figure | None:

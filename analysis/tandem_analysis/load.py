@@ -109,6 +109,12 @@ def load(path: str | os.PathLike[str]) -> Result:
     return _guarded(path, lambda file: _read(path, file))
 
 
+def is_sweep(path: str | os.PathLike[str]) -> bool:
+    """Whether a results.h5, or the one in a folder, is of a sweep. Raises ResultError."""
+    path = _file_of(path)
+    return _guarded(path, _is_sweep)
+
+
 def load_sweep(path: str | os.PathLike[str]) -> Sweep:
     """Reads the results.h5 that `tandem sweep` wrote, or the one in a folder. Raises ResultError."""
     path = _file_of(path)
@@ -157,7 +163,7 @@ def _file_of(path: str | os.PathLike[str]) -> str:
 
 
 def _is_sweep(file: h5py.File) -> bool:
-    return _text(file.attrs.get("kind", "")) == "sweep"
+    return _text(file.attrs.get("kind", "")) in ("sweep", "search")
 
 
 def _read_sweep(path: str, file: h5py.File) -> Sweep:

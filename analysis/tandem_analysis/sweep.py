@@ -13,6 +13,7 @@ from tandem_analysis.load import ResultError, Sweep
 
 SEED = "seed"
 NAME = "name"
+GOOD = "usd_per_thousand_good_requests"
 METRICS = (  # of the table: figure of /summary
     "slo_attainment",
     "goodput_per_s",
@@ -23,7 +24,7 @@ METRICS = (  # of the table: figure of /summary
     "tpot_p99_ns",
     "e2e_mean_ns",
     "usd_per_million_output_tokens",
-    "usd_per_thousand_good_requests",
+    GOOD,
 )
 LOWER = (
     "_ns",
@@ -36,6 +37,7 @@ LOWER = (
     "preemptions",
     "energy_",
 )  # is better
+LATENCIES = ("tokens_per_s_per_user",)  # and all times: say nothing where queues grow
 CONFIDENCE = 0.95
 
 
@@ -131,9 +133,14 @@ def check_name(sweep: Sweep, name: str, option: str) -> None:
 
 
 def completed(sweep: Sweep) -> pd.DataFrame:
-    """Points with results, with their parameters as columns set[PATH]; the index is the point."""
+    """Points with results, with their parameters as columns set[PATH]; the index is the point. The price of a request
+    within the SLO is NaN where there is none (0 in the file)."""
     table = pd.concat([sweep.points, sweep.parameters.add_prefix("set[").add_suffix("]")], axis=1)
-    return table[table["status"] == "completed"]
+    table = table[table["status"] == "completed"]
+    if GOOD in table:
+        nobody = (table[GOOD] == 0) & (table["cost_usd_per_hour"] > 0)
+        table = table.assign(**{GOOD: table[GOOD].mask(nobody)})
+    return table
 
 
 def column(path: str) -> str:
@@ -141,7 +148,7 @@ def column(path: str) -> str:
     return f"set[{path}]"
 
 
-def _groups(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
+def groups(table: pd.DataFrame, keys: list[str]) -> Iterator[tuple[tuple, pd.DataFrame]]:
     """Rows of equal keys, in order of first appearance; without keys all rows."""
     if len(keys) < 2:
         groups = table.groupby(keys[0], sort=False, dropna=False) if keys else [((), table)]
@@ -156,7 +163,7 @@ def means(sweep: Sweep, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
     axes = axes_of(sweep)
     metrics = tuple(metric for metric in metrics if metric in sweep.points)
     rows = []
-    for key, part in _groups(completed(sweep), [NAME, *map(column, axes)]):
+    for key, part in groups(completed(sweep), [NAME, *map(column, axes)]):
         row: dict[str, Any] = dict(zip([NAME, *axes], key))
         row |= {"seeds": len(part), "saturated": int((part["saturated"] > 0).sum())}
         for metric in metrics:
@@ -169,7 +176,8 @@ def means(sweep: Sweep, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
 
 def paired(sweep: Sweep, baseline: str, metrics: tuple[str, ...] = METRICS) -> pd.DataFrame:
     """Differences from the named point `baseline` with the same axes and seed: a row a named point, axes and
-    metric; mean, half the width of its 95 % confidence interval, and whether that leaves 0 out."""
+    metric; mean, half the width of its 95 % confidence interval, and whether that leaves 0 out. Latencies are of
+    seeds at which neither is saturated; where there is none, there is no row."""
     check_name(sweep, baseline, "--baseline")
     axes, table = axes_of(sweep), completed(sweep)
     metrics = tuple(metric for metric in metrics if metric in table)
@@ -178,23 +186,38 @@ def paired(sweep: Sweep, baseline: str, metrics: tuple[str, ...] = METRICS) -> p
     rows = []
     for name in dict.fromkeys(table.loc[table[NAME] != baseline, NAME]):
         mine = table[table[NAME] == name]
-        both = _merged(mine, base, keys, metrics)
-        for key, part in _groups(both, keys[: len(axes)]):
+        both = merged(mine, base, keys, (*metrics, "saturated"))
+        for key, part in groups(both, keys[: len(axes)]):
             place = dict(zip(axes, key))
+            calm = part[(part["saturated"] == 0) & (part["saturated_base"] == 0)]
             for metric in metrics:
-                differences = (part[metric] - part[f"{metric}_base"]).to_numpy(dtype=float)
-                mean, half = interval(differences)
-                rows.append(
-                    {NAME: name, **place, "metric": metric, "seeds": len(differences),
-                     "baseline_mean": part[f"{metric}_base"].mean(), "difference": mean,
-                     "difference_ci95": half, "told_apart": bool(abs(mean) > half)}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+                counted = calm if is_latency(metric) else part
+                counted = counted.dropna(subset=[metric, f"{metric}_base"])
+                if len(counted):
+                    rows.append({NAME: name, **place, "metric": metric, **_difference(counted, metric)})
+    return pd.DataFrame(rows, columns=None if rows else [NAME, *axes, "metric"])
 
 
-def _merged(
+def is_latency(metric: str) -> bool:
+    """Times of requests, which depend on the length of the run where queues grow."""
+    return metric.endswith("_ns") or metric in LATENCIES
+
+
+def _difference(pairs: pd.DataFrame, metric: str) -> dict[str, Any]:
+    mean, half = interval((pairs[metric] - pairs[f"{metric}_base"]).to_numpy(dtype=float))
+    return {
+        "seeds": len(pairs),
+        "baseline_mean": pairs[f"{metric}_base"].mean(),
+        "difference": mean,
+        "difference_ci95": half,
+        "told_apart": bool(abs(mean) > half),
+    }
+
+
+def merged(
     mine: pd.DataFrame, base: pd.DataFrame, keys: list[str], metrics: tuple[str, ...]
 ) -> pd.DataFrame:
+    """Rows of both with equal keys, METRIC and METRIC_base."""
     ours, theirs = mine[[*keys, *metrics]], base[[*keys, *metrics]]
     if not keys:
         return ours.merge(theirs, how="cross", suffixes=("", "_base"))
@@ -253,24 +276,39 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     kept = completed(sweep)
     sides = [kept[kept[NAME] == name] for name in (first, other)]
     keys = [column(x), column(y)]
-    both = _merged(
+    both = merged(
         *sides, keys + [column(SEED)] * (SEED in sweep.parameters), (metric, "saturated")
     )
     rows = []
     for key, part in both.groupby(keys, sort=True):
-        a, b = part[metric].to_numpy(dtype=float), part[f"{metric}_base"].to_numpy(dtype=float)
+        a, b = (part[side].fillna(math.inf).to_numpy(dtype=float) for side in (metric, f"{metric}_base"))
         top, bottom = (b.mean(), a.mean()) if is_lower_better(metric) else (a.mean(), b.mean())
-        mean, half = interval(a - b)
-        ratio = top / bottom if bottom > 0 else math.nan if top == 0 else math.inf
+        ratio = _quotient(top, bottom)
         rows.append(
             {x: key[0], y: key[1], "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
              "winner": "" if math.isnan(ratio) or ratio == 1 else first if ratio > 1 else other,
-             "told_apart": bool(abs(mean) > half),
+             "told_apart": _told_apart(a, b),
              "saturated": int((part["saturated"] > 0).sum() + (part["saturated_base"] > 0).sum())}
         )  # fmt: skip
     if not rows:
         raise ResultError(f"{sweep.path}: {first} and {other} have no completed point in common")
     return pd.DataFrame(rows)
+
+
+def _quotient(top: float, bottom: float) -> float:
+    """NaN where both are nothing or both without bound."""
+    if math.isinf(top) and math.isinf(bottom):
+        return math.nan
+    return top / bottom if bottom > 0 else math.nan if top == 0 else math.inf
+
+
+def _told_apart(a: np.ndarray, b: np.ndarray) -> bool:
+    """Of pairs: the interval of their difference leaves 0 out; or one side is without bound at every seed, the other at none."""
+    endless = np.isinf(a), np.isinf(b)
+    if endless[0].any() or endless[1].any():
+        return bool(len(a) > 1 and (endless[0] != endless[1]).all())
+    mean, half = interval(a - b)
+    return bool(abs(mean) > half)
 
 
 def where(sweep: Sweep, conditions: list[str]) -> Sweep:

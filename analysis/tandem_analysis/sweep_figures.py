@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from tandem_analysis import figures, sweep, units
+from tandem_analysis import fair, figures, sweep, units
 from tandem_analysis.load import ResultError, Sweep
 
 MOST_LINES = 60  # of paired differences that are printed
@@ -45,9 +45,10 @@ def run_sweep(
             sweep.check_axis(points, path, option)
     table = sweep.means(points)
     paired = sweep.paired(points, baseline) if baseline else None
-    lines = [_table(points, table), *sweep.problems(points)]
-    if paired is not None:
-        lines += ["", *_paired_lines(points, paired, str(baseline))]
+    lines = [aligned(*cells(points, table)), *sweep.problems(points)]
+    if baseline is not None and paired is not None:
+        lines += ["", *_paired_lines(points, paired, baseline), "", *fair.fairness(points, baseline)]
+        lines += ["", *fair_verdict(points, baseline, target)]
     text = "\n".join(lines) + "\n"
     if folder is None:
         return text
@@ -57,15 +58,25 @@ def run_sweep(
         written.append("sweep_paired.csv")
         paired.to_csv(folder / written[-1], index=False)
     if x:
-        curves = _curves(points, table, x, group)
-        best = bars_frame(curves, target)
+        drawn = curves(points, table, x, group)
+        best = bars_frame(drawn, target)
         best.to_csv(folder / "sweep_goodput.csv", index=False)
         written.append("sweep_goodput.csv")
         written += figures.save(
-            folder, "sweep_attainment.png", lambda: draw_curves(curves, x, target)
+            folder, "sweep_attainment.png", lambda: draw_curves(drawn, x, target)
         )
         written += figures.save(folder, "sweep_goodput.png", lambda: draw_bars(best, x, target))
     return f"{text}\nwritten to {folder}: {', '.join(written)}\n"
+
+
+def fair_verdict(points: Sweep, baseline: str, target: float) -> list[str]:
+    """Who serves more at the target, or why nobody can say."""
+    x = fair.rate_axis(points)
+    if x is None:
+        return ["No verdict: along no axis do requests come faster."]
+    if not any((points.points[f"slo_{metric}_ms"] > 0).any() for metric in ("ttft", "tpot", "itl")):
+        return ["No verdict: no SLO is set."]
+    return fair.verdict(points, x, baseline, target)
 
 
 def _only_axis(points: Sweep) -> str | None:
@@ -74,7 +85,8 @@ def _only_axis(points: Sweep) -> str | None:
     return axes[0] if len(axes) == 1 else None
 
 
-def _table(points: Sweep, table: pd.DataFrame) -> str:
+def cells(points: Sweep, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Of means: heads and rows as text."""
     axes = sweep.axes_of(points)
     shown = [
         (name, head, text) for name, head, text in SHOWN if name in table and table[name].any()
@@ -86,6 +98,11 @@ def _table(points: Sweep, table: pd.DataFrame) -> str:
         + ["saturated" if row["saturated"] else ""]
         for _, row in table.iterrows()
     ]
+    return heads, rows
+
+
+def aligned(heads: list[str], rows: list[list[str]]) -> str:
+    """Lines of text with columns to the right."""
     widths = [max(len(line[i]) for line in [heads, *rows]) for i in range(len(heads))]
     return "\n".join(
         "  ".join(f"{cell:>{width}}" for cell, width in zip(line, widths)).rstrip()
@@ -94,6 +111,8 @@ def _table(points: Sweep, table: pd.DataFrame) -> str:
 
 
 def _with_interval(row: pd.Series, name: str, text: Callable[[float], str]) -> str:
+    if math.isnan(row[name]):
+        return "none"
     half = row[f"{name}_ci95"]
     told = text(row[name])
     if math.isnan(half) or half <= 1e-4 * abs(row[name]):
@@ -101,32 +120,38 @@ def _with_interval(row: pd.Series, name: str, text: Callable[[float], str]) -> s
     return f"{told} +-{text(half)}"
 
 
-def _paired_lines(points: Sweep, table: pd.DataFrame, baseline: str) -> list[str]:
-    """A line a named point, place and shown metric that can be told from the baseline, or not."""
+def paired_cells(points: Sweep, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """A row a named point, place and shown metric: heads and rows as text."""
     texts = {name: (head, text) for name, head, text in SHOWN}
     axes = sweep.axes_of(points)
-    lines = [f"against {baseline}, same seeds (difference, 95 % confidence interval):"]
+    rows = []
     for row in table.to_dict("records"):
         if row["metric"] not in texts or not (row["baseline_mean"] or row["difference"]):
             continue
-        place = ", ".join(
-            [row["name"], *(f"{path}={sweep.value_text(row[path])}" for path in axes)]
-        )
         head, text = texts[row["metric"]]
         sign = "-" if row["difference"] < 0 else "+"
         half = row["difference_ci95"]
+        told = f"{sign}{text(abs(row['difference']))} ({'one seed' if math.isnan(half) else f'+-{text(half)}'})"
+        apart = "" if row["told_apart"] or math.isnan(half) else "not told apart"
         if not row["difference"] and not half:
-            lines.append(f"  {place}: {head} equal at every seed")
-            continue
-        width = "one seed" if math.isnan(half) else f"+-{text(half)}"
-        apart = "" if row["told_apart"] or math.isnan(half) else ": not told apart"
-        lines.append(f"  {place}: {head} {sign}{text(abs(row['difference']))} ({width}){apart}")
+            told, apart = "equal at every seed", ""
+        rows.append([row["name"], *(sweep.value_text(row[path]) for path in axes), head, told, apart])
+    return ["point", *axes, "figure", "difference", ""], rows
+
+
+def _paired_lines(points: Sweep, table: pd.DataFrame, baseline: str) -> list[str]:
+    """The same as sentences."""
+    lines = [f"against {baseline}, same seeds (difference, 95 % confidence interval):"]
+    axes = sweep.axes_of(points)
+    for name, *values, head, told, apart in paired_cells(points, table)[1]:
+        place = ", ".join([name, *(f"{path}={value}" for path, value in zip(axes, values))])
+        lines.append(f"  {place}: {head} {told}{': ' * bool(apart)}{apart}")
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"  and {len(lines) - MOST_LINES} more: sweep_paired.csv (-o DIR)"]
     return lines
 
 
-def _curves(points: Sweep, table: pd.DataFrame, x: str, group: str | None) -> pd.DataFrame:
+def curves(points: Sweep, table: pd.DataFrame, x: str, group: str | None) -> pd.DataFrame:
     """The means with a column curve: the named point and the value of the group; other axes must be fixed."""
     rest = [path for path in sweep.axes_of(points) if path not in (x, group)]
     if rest:
@@ -134,17 +159,17 @@ def _curves(points: Sweep, table: pd.DataFrame, x: str, group: str | None) -> pd
             f"{points.path}: {', '.join(rest)} vary too, draw one value of each (--where PATH=VALUE) or one "
             "curve a value (--group PATH)"
         )
-    curves = table.copy()
-    if x not in curves:
+    drawn = table.copy()
+    if x not in drawn:
         raise ResultError(
             f"{points.path}: --x {x} has one value at each named point, choose another axis"
         )
-    words = curves["name"].astype(str)
-    if group and group in curves:
-        values = curves[group].map(sweep.value_text)
+    words = drawn["name"].astype(str)
+    if group and group in drawn:
+        values = drawn[group].map(sweep.value_text)
         words = words.where(words == "", words + ", ") + f"{group}=" + values
-    curves.insert(0, "curve", words.where(words != "", "all points"))
-    return curves
+    drawn.insert(0, "curve", words.where(words != "", "all points"))
+    return drawn
 
 
 def bars_frame(curves: pd.DataFrame, target: float) -> pd.DataFrame:

@@ -477,7 +477,7 @@ def render(results: list[Result]) -> str:
     compared = len(results) == 2
     room = (WIDTH - LABEL_WIDTH - (CHANGE_WIDTH if compared else 0)) // len(results) - 2
     cells = [
-        [[_cell(row, value, max(room, 14)) for value in row.values] for row in part.rows]
+        [[cell(row, value, max(room, 14)) for value in row.values] for row in part.rows]
         for part in parts
     ]
     labels = [units.shorten(result.label, max(room, 14)) for result in results]
@@ -503,7 +503,8 @@ def render(results: list[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(row: Row, value: Value, room: int) -> str:
+def cell(row: Row, value: Value, room: int) -> str:
+    """A value as text, words cut to the room that there is."""
     if value is None:
         return "-"
     return units.shorten(value, room) if isinstance(value, str) else row.text(value)

@@ -70,5 +70,12 @@ extern const struct column_table column_classes;         /* rows: struct class_r
 extern const struct column_table column_points; /* rows: struct point_row (results.h); without its summary */
 extern const struct column_table column_point_number; /* rows: struct point_number (results.h) */
 extern const struct column_table column_summary; /* one row: struct summary (results.h), as scalar datasets */
+/* Of a search; column_probes are more columns of /points. */
+extern const struct column_table column_probes;            /* rows: struct point_row (results.h) */
+extern const struct column_table column_search_candidates; /* rows: struct search_candidate_row (results.h) */
+extern const struct column_table
+    column_search_deployments;                           /* rows: struct search_deployment_row (results.h) */
+extern const struct column_table column_search_seeds;    /* rows: struct search_seed_row (results.h) */
+extern const struct column_table column_search_cheapest; /* rows: struct search_cheapest_row (results.h) */
 
 #endif

@@ -102,6 +102,9 @@ struct output_points {
     const struct point_class_row *classes;
     size_t class_count;
     const char *checksum, *configuration, *trace_sha256;
+    bool is_search;                    /* rows have candidates, seeds and rates */
+    const struct output_table *tables; /* more of them; not scalar */
+    size_t table_count;
 };
 
 /* Writes the tables of the points, syncs the file and renames it; frees sweep. Local. */

@@ -153,7 +153,10 @@ struct point_row {
     const char *name; /* of the named point; "": none */
     uint8_t status;   /* enum point_status */
     const char *error, *warnings;
-    const char *checksum;   /* as `tandem run` prints it; "": it has none */
+    const char *checksum; /* as `tandem run` prints it; "": it has none */
+    uint32_t candidate;   /* of a search: row of /candidates, and what it was run with */
+    int64_t seed;
+    double rate;
     struct summary summary; /* of a point that did not complete: 0, and NaN */
 };
 
@@ -170,6 +173,56 @@ struct point_pool_row {
 struct point_class_row {
     struct point_number number;
     struct class_row class;
+};
+
+/* --- of a search. What is not there is NaN, or -1 where it is a row. */
+enum search_status {
+    SEARCH_FOUND,
+    SEARCH_OUT_OF_REACH, /* not even the lowest rate holds */
+    SEARCH_BEYOND_HIGH,  /* the highest rate holds */
+    SEARCH_DOMINATED,    /* another of its deployment holds a rate that it does not */
+    SEARCH_INVALID,      /* its configuration is wrong */
+    SEARCH_FAILED,       /* a run failed */
+    SEARCH_NOT_SEARCHED  /* there is no `goodput` */
+};
+extern const char *const search_status_names[]; /* by value, ended by NULL */
+
+/* One row of /candidates. */
+struct search_candidate_row {
+    const char *deployment, *parameters, *error;
+    uint8_t status, best;
+    uint32_t gpus, probes;
+    double cost_usd_per_hour, goodput_rate, fails_at_rate;
+    double goodput_per_s, goodput_per_s_per_gpu, slo_attainment, usd_per_million_output_tokens,
+        good_requests_per_usd;
+};
+
+/* One row of /deployments. */
+struct search_deployment_row {
+    const char *deployment, *parameters;
+    uint8_t status;
+    int32_t candidate;
+    uint32_t gpus, seeds;
+    double cost_usd_per_hour, goodput_rate, goodput_rate_low, goodput_rate_high;
+    double goodput_per_s, goodput_per_s_per_gpu, slo_attainment, usd_per_million_output_tokens,
+        good_requests_per_usd;
+};
+
+/* One row of /seeds: a deployment's best with one seed. */
+struct search_seed_row {
+    const char *deployment;
+    uint8_t status;
+    int32_t point;
+    int64_t seed;
+    double goodput_rate, goodput_per_s, usd_per_million_output_tokens;
+};
+
+/* One row of /cheapest. */
+struct search_cheapest_row {
+    const char *deployment, *parameters;
+    int32_t candidate, point;
+    uint32_t gpus;
+    double rate, cost_usd_per_hour, slo_attainment, usd_per_million_output_tokens;
 };
 
 /* What the results say beyond the metrics. Strings are borrowed. */

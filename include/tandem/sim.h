@@ -39,6 +39,11 @@ const struct option_table *const *sim_option_tables(void);
 /* Appends the values of an engine's preset with their sources. Local. */
 bool sim_describe_engine(const struct node *engine, struct text *text, struct error *error);
 
+/* Appends the commands that start the pools of a configuration that is right, as it is written (before
+ * sim_complete), with its engines' flags; what no flag says is named. Where no engine is named it is vllm-v1.
+ * False: that file is not found. Local. */
+bool sim_serve(const struct config *config, struct text *text, struct error *error);
+
 /* The configuration of an experiment: its file with the files that it names, and the set values; not checked.
  * The caller owns *config: config_free. Local. */
 bool sim_load(const struct sim_options *options, struct config **config, struct error *error);

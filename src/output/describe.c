@@ -26,8 +26,18 @@ static const struct {
 };
 #define SWEEP_GROUPS (sizeof sweep_groups / sizeof sweep_groups[0])
 
+/* What a search has beside that; the first is more columns of /points. */
+static const struct column_table *const search_tables[] = {&column_probes, &column_search_candidates,
+                                                           &column_search_deployments, &column_search_seeds,
+                                                           &column_search_cheapest};
+#define SEARCH_TABLES (sizeof search_tables / sizeof search_tables[0])
+
+static const char probes_doc[] =
+    "More columns, behind those of a sweep; rows in order of candidate, seed and rate (those "
+    "of search.cheapest behind those of search.goodput). name is the deployment's.";
+
 static const char kind_doc[] =
-    "`sweep`; a run has no such attribute. Its checksum is the sum mod 2^64 of those of the "
+    "`sweep` or `search`; a run has no such attribute. Its checksum is the sum mod 2^64 of those of the "
     "points, and trace_sha256 is empty where points replay different traces.";
 
 static const char *type_name(enum column_type type)
@@ -59,6 +69,37 @@ static void describe_column(const struct column *column, struct text *text)
         text_append(text, " (also in the attribute names).");
 }
 
+static void plain_columns(const struct column_table *table, struct text *text)
+{
+    for (size_t k = 0; k < table->count; k++) {
+        const struct column *column = &table->columns[k];
+        text_append(text, "  %-31s %-8s %-10s ", column->name, type_name(column->type), column->unit);
+        describe_column(column, text);
+        text_append(text, "\n");
+    }
+}
+
+static void markdown_columns(const struct column_table *table, struct text *text)
+{
+    for (size_t k = 0; k < table->count; k++) {
+        const struct column *column = &table->columns[k];
+        text_append(text, "| `%s` | %s | %s | ", column->name, type_name(column->type), column->unit);
+        describe_column(column, text);
+        text_append(text, " |\n");
+    }
+}
+
+/* The first has the group of a sweep's. */
+static const char *search_group(size_t table)
+{
+    return table == 0 ? "/points" : search_tables[table]->group;
+}
+
+static const char *search_doc(size_t table)
+{
+    return table == 0 ? probes_doc : search_tables[table]->doc;
+}
+
 static void plain(struct text *text)
 {
     text_append(text, "results.h5, schema version %d\n\nattributes of /\n", OUTPUT_SCHEMA_VERSION);
@@ -68,22 +109,17 @@ static void plain(struct text *text)
                     attributes[i].doc);
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         text_append(text, "\n%s: %s\n", tables[i]->group, tables[i]->doc);
-        for (size_t k = 0; k < tables[i]->count; k++) {
-            const struct column *column = &tables[i]->columns[k];
-            text_append(text, "  %-31s %-8s %-10s ", column->name, type_name(column->type), column->unit);
-            describe_column(column, text);
-            text_append(text, "\n");
-        }
+        plain_columns(tables[i], text);
     }
     text_append(text, "\nresults.h5 of a sweep\n  %-31s %-8s %-10s %s\n", "attribute kind", "string", "",
                 kind_doc);
     for (size_t i = 0; i < SWEEP_GROUPS; i++)
         text_append(text, "\n%s: %s\n", sweep_groups[i].group, sweep_groups[i].doc);
-    for (size_t k = 0; k < column_points.count; k++) {
-        const struct column *column = &column_points.columns[k];
-        text_append(text, "  %-31s %-8s %-10s ", column->name, type_name(column->type), column->unit);
-        describe_column(column, text);
-        text_append(text, "\n");
+    plain_columns(&column_points, text);
+    text_append(text, "\nresults.h5 of a search, beside that of a sweep\n");
+    for (size_t i = 0; i < SEARCH_TABLES; i++) {
+        text_append(text, "\n%s: %s\n", search_group(i), search_doc(i));
+        plain_columns(search_tables[i], text);
     }
 }
 
@@ -141,12 +177,7 @@ static void markdown_page(struct text *text)
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         text_append(text, "\n## `%s`\n\n%s\n\n| column | type | unit | description |\n|---|---|---|---|\n",
                     tables[i]->group, tables[i]->doc);
-        for (size_t k = 0; k < tables[i]->count; k++) {
-            const struct column *column = &tables[i]->columns[k];
-            text_append(text, "| `%s` | %s | %s | ", column->name, type_name(column->type), column->unit);
-            describe_column(column, text);
-            text_append(text, " |\n");
-        }
+        markdown_columns(tables[i], text);
     }
     text_append(text,
                 "\n# results.h5 of a sweep\n\n`tandem sweep` writes one file for all points, the same bytes "
@@ -156,11 +187,13 @@ static void markdown_page(struct text *text)
     for (size_t i = 0; i < SWEEP_GROUPS; i++)
         text_append(text, "| `%s` | %s |\n", sweep_groups[i].group, sweep_groups[i].doc);
     text_append(text, "\n| column of `/points` | type | unit | description |\n|---|---|---|---|\n");
-    for (size_t k = 0; k < column_points.count; k++) {
-        const struct column *column = &column_points.columns[k];
-        text_append(text, "| `%s` | %s | %s | ", column->name, type_name(column->type), column->unit);
-        describe_column(column, text);
-        text_append(text, " |\n");
+    markdown_columns(&column_points, text);
+    text_append(text, "\n# results.h5 of a search\n\nAs of a sweep, with /parameters also of the rate and "
+                      "the seed, and:\n");
+    for (size_t i = 0; i < SEARCH_TABLES; i++) {
+        text_append(text, "\n## `%s`\n\n%s\n\n| column | type | unit | description |\n|---|---|---|---|\n",
+                    search_group(i), search_doc(i));
+        markdown_columns(search_tables[i], text);
     }
 }
 

@@ -81,6 +81,16 @@ static void write_joined(struct h5 *h5, const struct column_table *first, const 
     mem_free((void *)table.columns);
 }
 
+static void write_points(struct h5 *h5, const struct output_points *points)
+{
+    struct column_table more = {0};
+    if (points->is_search)
+        more = join(&column_points, &column_probes, 0, column_points.group, column_points.doc);
+    write_joined(h5, points->is_search ? &more : &column_points, &column_summary,
+                 offsetof(struct point_row, summary), points->rows, sizeof *points->rows, points->count);
+    mem_free((void *)more.columns);
+}
+
 static void write_parameters(struct h5 *h5, const struct output_points *points)
 {
     struct column *columns = mem_array(points->parameter_count, sizeof *columns);
@@ -101,15 +111,20 @@ static void write_parameters(struct h5 *h5, const struct output_points *points)
 bool output_sweep_end(struct output_sweep *sweep, const struct output_points *points, struct error *error)
 {
     struct h5 *h5 = &sweep->h5;
-    h5_text_attribute(h5, h5->file, "kind", "sweep");
+    h5_text_attribute(h5, h5->file, "kind", points->is_search ? "search" : "sweep");
     groups_root(h5, points->checksum, points->configuration, points->trace_sha256);
-    write_joined(h5, &column_points, &column_summary, offsetof(struct point_row, summary), points->rows,
-                 sizeof *points->rows, points->count);
+    write_points(h5, points);
     write_parameters(h5, points);
     write_joined(h5, &column_point_number, &column_pools, offsetof(struct point_pool_row, pool),
                  points->pools, sizeof *points->pools, points->pool_count);
     write_joined(h5, &column_point_number, &column_classes, offsetof(struct point_class_row, class),
                  points->classes, sizeof *points->classes, points->class_count);
+    for (size_t i = 0; i < points->table_count; i++) {
+        const struct output_table *table = &points->tables[i];
+        hid_t group = h5_top_group(h5, "", table->columns->group, table->columns->doc);
+        h5_table(h5, group, table->columns, table->rows, table->row_bytes, table->count, false);
+        h5_close_group(h5, group);
+    }
     bool good = h5_finish(h5, &sweep->file, error);
     mem_free(sweep);
     return good;

@@ -5,7 +5,7 @@
 
 struct engine_preset {
     const char *name, *source;
-    const struct node *values_node;
+    const struct node *values_node, *serve_node;
 };
 
 struct engine_value {
@@ -19,6 +19,7 @@ static const struct option engine_rows[] = {
     {"name", OPTION_STRING, NULL, 0, 0, NULL, PRESET(name), "what the engine is called"},
     {"source", OPTION_STRING, NULL, 0, 0, NULL, PRESET(source), "which version of what it stands for"},
     {"values", OPTION_NODE, NULL, 0, 0, NULL, PRESET(values_node), "list of engine-value"},
+    {"serve", OPTION_NODE, "null", 0, 0, NULL, PRESET(serve_node), "its command line (engine-serve)"},
 };
 OPTION_TABLE(engine_options, "engine", "a preset of hand-off, scheduler and KV cache; what is written wins",
              engine_rows);
@@ -42,14 +43,15 @@ static bool path_of(const char *path, const char *word)
     return strncmp(path, word, length) == 0 && path[length] == '.';
 }
 
-static bool check_path(const struct node *node, const char *path, struct error *error)
+bool plan_check_engine_path(const struct node *node, const char *path, bool handoff, struct error *error)
 {
-    bool known = path_of(path, "handoff") || path_of(path, "pool");
+    bool known = (handoff && path_of(path, "handoff")) || path_of(path, "pool");
     for (int role = 0; role < ROLE_COUNT; role++)
         known |= path_of(path, role_names[role]);
     if (!known)
         return node_error(node_get(node, "path"), error,
-                          "'%s' begins with none of handoff., pool., unified., prefill., decode.", path);
+                          "'%s' begins with none of %spool., unified., prefill., decode.", path,
+                          handoff ? "handoff., " : "");
     bool keys = path[strspn(path, "abcdefghijklmnopqrstuvwxyz_.")] == '\0' && !strstr(path, "..") &&
                 path[strlen(path) - 1] != '.' && strlen(path) < 64;
     return keys || node_error(node_get(node, "path"), error, "'%s' is no path of keys", path);
@@ -63,7 +65,7 @@ static bool each_value(const struct node *engine, struct engine_preset *preset,
     if (node_type(engine) != NODE_OBJECT)
         return node_error(engine, error, "expected the name of an engine (`tandem list engines`), not %s",
                           node_type_name(node_type(engine)));
-    if (!option_parse(&engine_options, engine, preset, error))
+    if (!option_parse(&engine_options, engine, preset, error) || !plan_check_serve(preset->serve_node, error))
         return false;
     if (node_type(preset->values_node) != NODE_ARRAY)
         return node_error(preset->values_node, error, "expected a list of values");
@@ -71,7 +73,7 @@ static bool each_value(const struct node *engine, struct engine_preset *preset,
         const struct node *node = node_at(preset->values_node, i);
         struct engine_value value;
         if (!option_parse(&engine_value_options, node, &value, error) ||
-            !check_path(node, value.path, error) || !use(context, &value))
+            !plan_check_engine_path(node, value.path, true, error) || !use(context, &value))
             return false;
     }
     return true;
@@ -149,6 +151,8 @@ bool sim_describe_engine(const struct node *engine, struct text *text, struct er
     bool good = each_value(engine, &preset, describe, &values, error);
     if (good)
         text_append(text, "%s\n  source: %s\n%s", preset.name, preset.source, text_string(&values));
+    if (good)
+        plan_describe_serve(preset.serve_node, text);
     text_clear(&values);
     return good;
 }

@@ -23,11 +23,16 @@ bool sim_complete(struct config *config, struct error *error)
 
 bool plan_refuse_sweep(const struct config *config, struct error *error)
 {
-    const struct node *sweep = node_get(config_root(config), "sweep");
-    return !sweep || node_type(sweep) == NODE_NULL ||
-           node_error(
-               sweep, error,
-               "this is many runs: use `tandem sweep`, or --set sweep=null (and --set its values) for one");
+    static const char *const sections[] = {"sweep", "search"};
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        const struct node *section = node_get(config_root(config), sections[i]);
+        if (section && node_type(section) != NODE_NULL)
+            return node_error(
+                section, error,
+                "this is many runs: use `tandem sweep`, or --set %s=null (and --set its values) for one",
+                sections[i]);
+    }
+    return true;
 }
 
 static double number(const struct node *node, const char *key, double otherwise)

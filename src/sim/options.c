@@ -55,6 +55,8 @@ static const struct option experiment_rows[] = {
      "how it is computed; never changes results"},
     {"sweep", OPTION_NODE, "null", 0, 0, NULL, OF(sweep_node),
      "many runs: what `tandem sweep` changes from one to the next"},
+    {"search", OPTION_NODE, "null", 0, 0, NULL, OF(search_node),
+     "many runs: what `tandem sweep` looks for the best of"},
 };
 static OPTION_TABLE(experiment_table, "experiment", "the file that `tandem run` and `tandem sweep` take",
                     experiment_rows);
@@ -233,6 +235,8 @@ const struct option_table *const *sim_option_tables(void)
                                         &pool_table,
                                         &engine_options,
                                         &engine_value_options,
+                                        &serve_options,
+                                        &serve_flag_options,
                                         &roofline_options,
                                         &footprint_options,
                                         scheduler_option_table(),

@@ -68,7 +68,7 @@ struct plan {
     int64_t seed;
     double warm_up_s;
     const struct node *model_node, *cluster_node, *workload_node, *slo_node, *output_node, *simulation_node,
-        *sweep_node;
+        *sweep_node, *search_node;
     struct plan_slo slo;
     const struct node *slo_classes_node;
     struct plan_slo *class_slos; /* negative: as slo; owned */
@@ -118,7 +118,14 @@ bool plan_compose_pool(const char *const *sets, size_t set_count, struct config 
  * they are parsed. */
 bool plan_apply_engines(struct config *config, struct error *error);
 bool plan_apply_pool_engine(struct config *config, const struct node *pool, struct error *error);
-extern const struct option_table engine_options, engine_value_options;
+extern const struct option_table engine_options, engine_value_options, serve_options, serve_flag_options;
+
+/* Whether the path of an engine's value or flag can be one (of the hand-off only where that is allowed). */
+bool plan_check_engine_path(const struct node *node, const char *path, bool handoff, struct error *error);
+
+/* The `serve` of an engine (NULL: none): whether it is right, and what it says. */
+bool plan_check_serve(const struct node *node, struct error *error);
+void plan_describe_serve(const struct node *node, struct text *text);
 
 /* An error where the experiment is a sweep: it is many runs. */
 bool plan_refuse_sweep(const struct config *config, struct error *error);

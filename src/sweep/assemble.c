@@ -49,31 +49,38 @@ static void add_tables(struct gathered *gathered, uint32_t number, const struct 
     }
 }
 
-static void add_point(struct gathered *gathered, struct point *point, struct assembly *assembly)
+static void add_point(struct gathered *gathered, size_t index, struct assembly *assembly)
 {
     const struct candidates *candidates = &gathered->sweep->candidates;
-    struct point_row *row = &gathered->rows[point->number];
+    const struct sweep_point *place = &gathered->sweep->points[index];
+    struct point *point = &gathered->points[index];
+    struct point_row *row = &gathered->rows[index];
     bool completed = point->status == POINT_COMPLETED;
-    char *checksum = gathered->checksums[point->number];
+    char *checksum = gathered->checksums[index];
     if (completed)
         snprintf(checksum, sizeof *gathered->checksums, "%016llx",
                  (unsigned long long)point->results.checksum);
-    *row = (struct point_row){.name = space_name(&candidates->space, candidates->chosen[point->number]),
+    *row = (struct point_row){.name = space_name(&candidates->space, candidates->chosen[place->candidate]),
                               .status = (uint8_t)point->status,
                               .error = point->error,
                               .warnings = point->warnings,
                               .checksum = checksum};
+    if (place->probe) {
+        row->candidate = (uint32_t)place->candidate;
+        row->seed = candidates->search.seeds[place->probe->seed];
+        row->rate = candidates->search.rates[place->probe->rate];
+    }
     assembly->count[point->status]++;
-    assembly->wall_s[point->number] = point->wall_s;
+    assembly->wall_s[index] = point->wall_s;
     if (!completed) {
         set_no_results(&row->summary);
         return;
     }
     row->summary = point->results.summary;
     assembly->checksum += point->results.checksum;
-    add_tables(gathered, (uint32_t)point->number, &point->results);
+    add_tables(gathered, (uint32_t)index, &point->results);
     if (point->keep != 0)
-        output_sweep_point(gathered->output, point->number, point->keep, &point->results);
+        output_sweep_point(gathered->output, index, point->keep, &point->results);
     if (!gathered->trace_sha256)
         gathered->trace_sha256 = point->results.trace_sha256;
     gathered->traces_differ |= strcmp(gathered->trace_sha256, point->results.trace_sha256) != 0;
@@ -83,13 +90,14 @@ static void add_point(struct gathered *gathered, struct point *point, struct ass
 static bool read_all(struct gathered *gathered, struct assembly *assembly, struct error *error)
 {
     const struct sweep *sweep = gathered->sweep;
-    for (size_t i = 0; i < sweep->candidates.count; i++) {
+    for (size_t i = 0; i < sweep->point_count; i++) {
         struct point *point = &gathered->points[i];
+        size_t number = sweep->points[i].number;
         point->keep = sweep->candidates.space.keep;
-        if (!point_read(text_string(&sweep->folder), i, sweep->candidates.identity, point))
+        if (!point_read(text_string(&sweep->folder), number, sweep->candidates.identity, point))
             return error_set(error, "%s/%06zu.json: cannot be read back; run again with --resume",
-                             text_string(&sweep->folder), i);
-        add_point(gathered, point, assembly);
+                             text_string(&sweep->folder), number);
+        add_point(gathered, i, assembly);
     }
     return true;
 }
@@ -106,12 +114,12 @@ static bool is_number(const struct candidates *candidates, const char *path)
     return true;
 }
 
-/* Of one point, into values of all parameters; texts are owned by texts, which has as many. */
-static void set_values(const struct candidates *candidates, size_t point,
+/* Of one candidate, into values of its paths; texts are owned by texts, which has as many. */
+static void set_values(const struct candidates *candidates, size_t candidate,
                        const struct output_parameter *parameters, union output_value *values, char **texts)
 {
     struct space_value set[SPACE_MOST_PATHS];
-    size_t count = space_values(&candidates->space, candidates->chosen[point], set);
+    size_t count = space_values(&candidates->space, candidates->chosen[candidate], set);
     for (size_t i = 0; i < candidates->space.path_count; i++) {
         const struct node *value = NULL;
         for (size_t k = 0; k < count; k++)
@@ -129,20 +137,33 @@ static void set_values(const struct candidates *candidates, size_t point,
     }
 }
 
-static bool write_points(struct gathered *gathered, const struct assembly *assembly, struct error *error)
+static bool write_points(struct gathered *gathered, const struct assembly *assembly,
+                         const struct answer *answer, struct error *error)
 {
     static const char *const not_in_results[] = {"simulation", NULL};
     const struct candidates *candidates = &gathered->sweep->candidates;
-    size_t paths = candidates->space.path_count, count = candidates->count;
+    const struct search_spec *search = candidates->is_search ? &candidates->search : NULL;
+    const struct sweep_point *place = gathered->sweep->points;
+    size_t set = candidates->space.path_count, paths = set + (search ? 2 : 0);
+    size_t count = gathered->sweep->point_count;
     struct output_parameter *parameters = mem_array(paths, sizeof *parameters);
     union output_value *values = mem_array(paths * count, sizeof *values);
     char **texts = mem_array(paths * count, sizeof *texts), checksum[20];
     struct text configuration = {0};
-    for (size_t i = 0; i < paths; i++)
+    for (size_t i = 0; i < set; i++)
         parameters[i] = (struct output_parameter){candidates->space.paths[i],
                                                   is_number(candidates, candidates->space.paths[i])};
-    for (size_t i = 0; i < count; i++)
-        set_values(candidates, i, parameters, values + i * paths, texts + i * paths);
+    if (search) {
+        parameters[set] = (struct output_parameter){search->rate_path, true};
+        parameters[set + 1] = (struct output_parameter){"seed", true};
+    }
+    for (size_t i = 0; i < count; i++) {
+        set_values(candidates, place[i].candidate, parameters, values + i * paths, texts + i * paths);
+        if (search) {
+            values[i * paths + set].number = gathered->rows[i].rate;
+            values[i * paths + set + 1].number = (double)gathered->rows[i].seed;
+        }
+    }
     config_print(candidates->base, false, not_in_results, &configuration);
     snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)assembly->checksum);
     struct output_points points = {
@@ -157,7 +178,10 @@ static bool write_points(struct gathered *gathered, const struct assembly *assem
         .class_count = gathered->class_count,
         .checksum = checksum,
         .configuration = text_string(&configuration),
-        .trace_sha256 = gathered->trace_sha256 && !gathered->traces_differ ? gathered->trace_sha256 : ""};
+        .trace_sha256 = gathered->trace_sha256 && !gathered->traces_differ ? gathered->trace_sha256 : "",
+        .is_search = search != NULL,
+        .tables = answer->tables,
+        .table_count = answer->table_count};
     bool good = output_sweep_end(gathered->output, &points, error);
     for (size_t i = 0; i < paths * count; i++)
         mem_free(texts[i]);
@@ -172,12 +196,12 @@ static bool write_points(struct gathered *gathered, const struct assembly *assem
 static void warn_of_points(const struct gathered *gathered, enum point_status status)
 {
     size_t count = 0;
-    for (size_t i = 0; i < gathered->sweep->candidates.count; i++) {
+    for (size_t i = 0; i < gathered->sweep->point_count; i++) {
         const struct point_row *row = &gathered->rows[i];
         if (row->status != status || count++ >= MOST_SHOWN)
             continue;
         struct text point = {0};
-        show_point(&gathered->sweep->candidates, i, &point);
+        show_point(&gathered->sweep->candidates, i, gathered->sweep->points[i].candidate, &point);
         log_warning("%s is %s: %s", text_string(&point), point_status_names[status], row->error);
         text_clear(&point);
     }
@@ -186,10 +210,29 @@ static void warn_of_points(const struct gathered *gathered, enum point_status st
                     point_status_names[status], MOST_SHOWN);
 }
 
+/* They have no points. */
+static void warn_of_candidates(const struct candidates *candidates)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < candidates->count; i++) {
+        size_t index = candidates->chosen[i];
+        if (candidates->all[index].state != CANDIDATE_INVALID || count++ >= MOST_SHOWN)
+            continue;
+        struct text text = {0};
+        candidates_print(candidates, index, &text);
+        log_warning("candidate %zu (%s) is invalid: %s", i, text_string(&text), candidates->errors[index]);
+        text_clear(&text);
+    }
+    if (count > MOST_SHOWN)
+        log_warning(
+            "%zu candidates are invalid, the first %d are above; /candidates/error of results.h5 has all",
+            count, MOST_SHOWN);
+}
+
 /* Texts of warnings, each once, with the number of points that have it. */
 static void warn_of_warnings(const struct gathered *gathered)
 {
-    size_t different = 0, count = gathered->sweep->candidates.count;
+    size_t different = 0, count = gathered->sweep->point_count;
     for (size_t i = 0; i < count; i++) {
         const char *text = gathered->rows[i].warnings;
         size_t same = 0;
@@ -212,7 +255,8 @@ static void warn_of_warnings(const struct gathered *gathered)
 
 bool assemble(struct sweep *sweep, struct assembly *assembly, struct error *error)
 {
-    size_t count = sweep->candidates.count;
+    size_t count = sweep->point_count;
+    struct answer answer = {0};
     struct gathered gathered = {.sweep = sweep,
                                 .output = output_sweep_begin(sweep->options->sim.output, 1),
                                 .rows = mem_array(count, sizeof *gathered.rows),
@@ -221,7 +265,13 @@ bool assemble(struct sweep *sweep, struct assembly *assembly, struct error *erro
     *assembly = (struct assembly){.wall_s = mem_array(count, sizeof *assembly->wall_s)};
     bool good = read_all(&gathered, assembly, error);
     if (good) {
-        good = write_points(&gathered, assembly, error);
+        if (sweep->candidates.is_search) {
+            answer_make(sweep, gathered.rows, &answer);
+            answer_print(sweep, &answer, &assembly->answer);
+            warn_of_candidates(&sweep->candidates);
+        }
+        good = write_points(&gathered, assembly, &answer, error);
+        answer_clear(&answer);
         warn_of_warnings(&gathered);
         warn_of_points(&gathered, POINT_INVALID);
         warn_of_points(&gathered, POINT_FAILED);

@@ -15,8 +15,8 @@
 #define IDENTITY_SEED UINT64_C(1) /* grows when the files of points change */
 #define MOST_FOUND    64
 
-static const char *const not_in_points[] = {"sweep", NULL};
-static const char *const no_result[] = {"sweep", "simulation", NULL};
+static const char *const not_in_points[] = {"sweep", "search", NULL};
+static const char *const no_result[] = {"sweep", "search", "simulation", NULL};
 
 static uint32_t path_number(const struct space *space, const char *path)
 {
@@ -27,22 +27,40 @@ static uint32_t path_number(const struct space *space, const char *path)
 }
 
 /* Whether all values that were put so far stay when the next one is put; nodes: where they are. */
-static bool keeps_values(const struct config *config, const struct space_value *values,
+static bool keeps_values(const char *section, const struct config *config, const struct space_value *values,
                          const struct node *const *nodes, size_t next, struct error *error)
 {
     const struct node *old = config_at(config, values[next].path);
     for (size_t k = 0; old && k < next; k++)
         if (nodes[k] && node_is_in(nodes[k], old))
-            return error_set(
-                error,
-                "%s: sweep: %s has no effect: %s, which is set after it, is the same or holds it; "
-                "leave one away, or put them the other way round",
-                node_file(values[k].value), values[k].path, values[next].path);
+            return error_set(error,
+                             "%s: %s: %s has no effect: %s, which is set after it, is the same or holds it; "
+                             "leave one away, or put them the other way round",
+                             node_file(values[k].value), section, values[k].path, values[next].path);
     return true;
 }
 
-bool candidates_config(const struct candidates *candidates, size_t index, struct config **config,
-                       uint32_t *bad, struct error *error)
+const char *candidates_noun(const struct candidates *candidates)
+{
+    return candidates->is_search ? "candidate" : "point";
+}
+
+static bool set_probe(const struct candidates *candidates, const struct search_probe *probe,
+                      struct config *config, struct error *error)
+{
+    const struct search_spec *search = &candidates->search;
+    struct text rate = {0}, seed = {0};
+    text_append(&rate, "%s=%.17g", search->rate_path, search->rates[probe ? probe->rate : 0]);
+    text_append(&seed, "seed=%lld", (long long)search->seeds[probe ? probe->seed : 0]);
+    bool good =
+        config_set(config, text_string(&rate), error) && config_set(config, text_string(&seed), error);
+    text_clear(&rate);
+    text_clear(&seed);
+    return good;
+}
+
+bool candidates_config(const struct candidates *candidates, size_t index, const struct search_probe *probe,
+                       struct config **config, uint32_t *bad, struct error *error)
 {
     struct space_value values[SPACE_MOST_PATHS];
     const struct node *nodes[SPACE_MOST_PATHS];
@@ -52,8 +70,8 @@ bool candidates_config(const struct candidates *candidates, size_t index, struct
     config_copy(candidates->base, not_in_points, config);
     for (size_t i = 0; good && i < count; i++) {
         struct text label = {0};
-        text_append(&label, "%s: sweep:", node_file(values[i].value));
-        good = keeps_values(*config, values, nodes, i, error) &&
+        text_append(&label, "%s: %s:", node_file(values[i].value), candidates->space.section);
+        good = keeps_values(candidates->space.section, *config, values, nodes, i, error) &&
                config_put(*config, values[i].path, values[i].value, text_string(&label), sim_references,
                           sim_reference_count, error);
         nodes[i] = good ? config_at(*config, values[i].path) : NULL;
@@ -62,7 +80,7 @@ bool candidates_config(const struct candidates *candidates, size_t index, struct
             *bad = path_number(&candidates->space, values[i].path);
         text_clear(&label);
     }
-    return good;
+    return good && (!candidates->is_search || set_probe(candidates, probe, *config, error));
 }
 
 /* --- variables of `where`
@@ -182,8 +200,9 @@ static bool look_at(const struct candidates *candidates, size_t index, struct ca
 {
     struct config *config;
     struct sim_forecast forecast = {0};
-    bool chosen = true, good = candidates_config(candidates, index, &config, &candidate->bad, point_error) &&
-                               sim_complete(config, point_error);
+    bool chosen = true,
+         good = candidates_config(candidates, index, NULL, &config, &candidate->bad, point_error) &&
+                sim_complete(config, point_error);
     if (good && !is_chosen(candidates, config, candidate, &chosen, error)) {
         config_free(config);
         return false;
@@ -221,17 +240,32 @@ static bool look_at_all(struct candidates *candidates, int rank, int ranks, stru
     return good;
 }
 
+/* NULL: there is none. */
+static const struct node *section_of(const struct node *experiment, const char *name)
+{
+    const struct node *section = node_get(experiment, name);
+    return section && node_type(section) != NODE_NULL ? section : NULL;
+}
+
 bool candidates_read(const struct sim_options *options, int rank, int ranks, struct candidates *candidates,
                      struct error *error)
 {
     *candidates = (struct candidates){0};
     if (!sim_load(options, &candidates->base, error))
         return false;
-    const struct node *section = node_get(config_root(candidates->base), "sweep");
-    if (!section || node_type(section) == NODE_NULL)
-        return node_error(config_root(candidates->base), error,
-                          "there is no section \"sweep\": use `tandem run`, or see `tandem describe sweep`");
-    return space_parse(section, &candidates->space, error) && look_at_all(candidates, rank, ranks, error);
+    const struct node *experiment = config_root(candidates->base);
+    const struct node *sweep = section_of(experiment, "sweep"), *search = section_of(experiment, "search");
+    if (!sweep && !search)
+        return node_error(experiment, error,
+                          "there is no section \"sweep\" or \"search\": use `tandem run`, or see `tandem "
+                          "describe sweep` and `tandem describe search`");
+    if (sweep && search)
+        return node_error(search, error,
+                          "there is a section \"sweep\", too; leave one away (--set sweep=null)");
+    candidates->is_search = search != NULL;
+    bool good = search ? search_parse(experiment, &candidates->search, &candidates->space, error)
+                       : space_parse(sweep, &candidates->space, error);
+    return good && look_at_all(candidates, rank, ranks, error);
 }
 
 /* --- all points
@@ -342,9 +376,10 @@ static bool check_variables(const struct candidates *candidates, struct error *e
         if (variable.name[0])
             return node_error(
                 candidates->space.where_node, error,
-                "no point has '%s'%s%s%s: there are gpus_total, instances_total, cost_usd_per_hour, "
+                "no %s has '%s'%s%s%s: there are gpus_total, instances_total, cost_usd_per_hour, "
                 "tdp_watts_total and the paths of the configuration as it is written",
-                variable.name, near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "");
+                candidates_noun(candidates), variable.name, near ? " (did you mean '" : "", near ? near : "",
+                near ? "'?)" : "");
     }
     return true;
 }
@@ -375,10 +410,11 @@ bool candidates_choose(struct candidates *candidates, struct error *error)
         first = first == SIZE_MAX ? i : first;
     }
     if (candidates->count == 0)
-        return node_error(candidates->space.where_node, error, "none of %zu points is as it says",
-                          candidates->space.count);
+        return node_error(candidates->space.where_node, error, "none of %zu %ss is as it says",
+                          candidates->space.count, candidates_noun(candidates));
     if (good == 0)
-        return error_set(error, "no point of the sweep can run; the first: %s",
+        return error_set(error, "no %s of the %s can run; the first: %s", candidates_noun(candidates),
+                         candidates->space.section,
                          candidates->errors[first] ? candidates->errors[first] : "");
     identify(candidates);
     return true;
@@ -392,6 +428,7 @@ void candidates_clear(struct candidates *candidates)
     mem_free(candidates->all);
     mem_free(candidates->chosen);
     space_clear(&candidates->space);
+    search_spec_clear(&candidates->search);
     config_free(candidates->base);
 }
 

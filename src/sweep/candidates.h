@@ -7,6 +7,7 @@
 
 #include "tandem/sim.h"
 
+#include "search.h"
 #include "space.h"
 
 enum candidate_state { CANDIDATE_GOOD, CANDIDATE_INVALID, CANDIDATE_EXCLUDED };
@@ -24,6 +25,8 @@ struct candidate {
 
 struct candidates {
     struct config *base; /* the experiment; owned */
+    bool is_search;      /* of a section "search": each is run with rates and seeds */
+    struct search_spec search;
     struct space space;
     struct candidate *all; /* space.count of them; owned */
     char **errors;  /* one each, NULL: none; owned. Of those that this rank has looked at, on rank 0 of all */
@@ -45,10 +48,14 @@ void candidates_share(MPI_Comm comm, struct candidates *candidates);
 bool candidates_choose(struct candidates *candidates, struct error *error);
 void candidates_clear(struct candidates *candidates);
 
-/* The configuration of a point, by its place in `all`. The caller owns *config (config_free), after an error
- * too; it ends before candidates. bad: 1 + number of the path that could not be set. */
-bool candidates_config(const struct candidates *candidates, size_t index, struct config **config,
-                       uint32_t *bad, struct error *error);
+/* The configuration of a point, by its place in `all`; of a search's candidate with the seed and the rate of
+ * a probe (NULL: the first of both). The caller owns *config (config_free), after an error too; it ends
+ * before candidates. bad: 1 + number of the path that could not be set. */
+bool candidates_config(const struct candidates *candidates, size_t index, const struct search_probe *probe,
+                       struct config **config, uint32_t *bad, struct error *error);
+
+/* "point" or "candidate", for messages. */
+const char *candidates_noun(const struct candidates *candidates);
 
 /* Whether a point that ran with that configuration and trace ("": none) is the one that was looked at: files
  * that it names may have changed since. */

@@ -116,13 +116,17 @@ static int longest_first(const void *a, const void *b)
     return left_s != right_s ? (left_s < right_s) - (left_s > right_s) : (left > right) - (left < right);
 }
 
-void folder_find(struct sweep *sweep)
+void folder_check(const struct sweep *sweep)
 {
-    size_t count = sweep->candidates.count;
     if (!is_same(sweep))
         log_fatal(
             "rank %d does not see %s as rank 0 has written it: -o must name a folder that all ranks share",
             sweep->rank, text_string(&sweep->folder));
+}
+
+void folder_find(struct sweep *sweep)
+{
+    size_t count = sweep->candidates.count;
     sweep->done = mem_array(count, sizeof *sweep->done);
     sweep->tasks = mem_array(count, sizeof *sweep->tasks);
     for (size_t i = (size_t)sweep->rank; sweep->options->resume && i < count; i += (size_t)sweep->ranks)

@@ -21,10 +21,10 @@ double show_clock_s(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-void show_point(const struct candidates *candidates, size_t point, struct text *text)
+void show_point(const struct candidates *candidates, size_t point, size_t candidate, struct text *text)
 {
     text_append(text, "point %zu (", point);
-    candidates_print(candidates, candidates->chosen[point], text);
+    candidates_print(candidates, candidates->chosen[candidate], text);
     text_append(text, ")");
 }
 
@@ -32,8 +32,9 @@ void show_points(const struct candidates *candidates, struct text *text)
 {
     double wall_s = 0;
     size_t invalid = 0;
-    text_append(text, "%6s %6s %9s %9s %10s  %s\n", "point", "GPUs", "USD/h", "requests", "about",
-                "what is set");
+    const char *noun = candidates_noun(candidates);
+    text_append(text, "%6s %6s %9s %9s %10s  %s\n", candidates->is_search ? "cand." : noun, "GPUs", "USD/h",
+                "requests", "about", "what is set");
     for (size_t i = 0; i < candidates->count; i++) {
         const struct candidate *candidate = &candidates->all[candidates->chosen[i]];
         text_append(text, "%6zu %6.0f %9.2f %9lld %8.3f s  ", i, candidate->gpus,
@@ -46,8 +47,9 @@ void show_points(const struct candidates *candidates, struct text *text)
         wall_s += candidate->wall_s;
     }
     text_append(
-        text, "%zu points, %zu of them invalid; %zu more are not as `where` says; about %.3g s of one rank\n",
-        candidates->count, invalid, candidates->space.count - candidates->count, wall_s);
+        text, "%zu %ss, %zu of them invalid; %zu more are not as `where` says; about %.3g s of one rank%s\n",
+        candidates->count, noun, invalid, candidates->space.count - candidates->count, wall_s,
+        candidates->is_search ? " for one run of each" : "");
 }
 
 /* --- progress
@@ -66,9 +68,11 @@ static size_t count_done(const struct sweep *sweep, double *forecast_s)
     *forecast_s = 0;
     for (struct dirent *entry = directory ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
         size_t digits = strspn(entry->d_name, "0123456789"), point = strtoul(entry->d_name, NULL, 10);
-        if (digits == 0 || strcmp(entry->d_name + digits, ".json") != 0 || point >= sweep->candidates.count)
+        if (digits == 0 || strcmp(entry->d_name + digits, ".json") != 0)
             continue;
         count++;
+        if (sweep->candidates.is_search) /* nobody knows how many there will be */
+            continue;
         *forecast_s += forecast_of(sweep, point);
     }
     if (directory)
@@ -98,9 +102,13 @@ void show_progress(void *context)
     size_t done = count_done(sweep, &forecast_s), mine = done - line->done_at_start;
     size_t claims = queue_claims(text_string(&sweep->folder));
     double elapsed_s = now_s - line->start_s, worked_s = forecast_s - line->done_at_start_s;
-    fprintf(stderr, "%s%zu of %zu points done, %zu running, %.3g points/s",
-            line->terminal ? "\r" : "tandem: ", done, sweep->candidates.count,
-            claims > mine ? claims - mine : 0, (double)mine / elapsed_s);
+    fprintf(stderr, "%s%zu ", line->terminal ? "\r" : "tandem: ", done);
+    if (!sweep->candidates.is_search)
+        fprintf(stderr, "of %zu ", sweep->candidates.count);
+    fprintf(stderr, "points done, %zu running, %.3g points/s", claims > mine ? claims - mine : 0,
+            (double)mine / elapsed_s);
+    if (sweep->candidates.is_search)
+        fprintf(stderr, ", round %zu of %zu probes", sweep->search.rounds, sweep->round_count);
     if (worked_s > 0)
         fprintf(stderr, ", %.0f s to go", (line->total_s - forecast_s) * elapsed_s / worked_s);
     fputs(line->terminal ? "   " : "\n", stderr);
@@ -133,10 +141,10 @@ void show_report(const struct sweep *sweep, const struct assembly *assembly, str
     gethostname(host, sizeof host - 1);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)assembly->checksum);
-    for (size_t i = 0; i < sweep->candidates.count; i++)
+    for (size_t i = 0; i < sweep->point_count; i++)
         point_s += assembly->wall_s[i];
     text_append(text, "{\n");
-    append_field(text, "kind", "sweep");
+    append_field(text, "kind", sweep->candidates.space.section);
     append_field(text, "tandem_version", TANDEM_VERSION);
     append_field(text, "experiment", sweep->options->sim.experiment);
     append_field(text, "output", sweep->options->sim.output);
@@ -146,11 +154,11 @@ void show_report(const struct sweep *sweep, const struct assembly *assembly, str
     text_append(text, "  \"ranks\": %d,\n  \"ranks_per_point\": %d,\n  \"wall_s\": %.6f,\n", sweep->ranks,
                 sweep->options->ranks_per_point, show_clock_s() - sweep->start_s);
     text_append(text, "  \"setup_s\": %.6f,\n  \"output_s\": %.6f,\n", sweep->setup_s, sweep->output_s);
-    text_append(text, "  \"points\": %zu,\n  \"resumed\": %zu,\n", sweep->candidates.count, sweep->resumed);
+    text_append(text, "  \"points\": %zu,\n  \"resumed\": %zu,\n", sweep->point_count, sweep->resumed);
     for (int status = 0; point_status_names[status]; status++)
         text_append(text, "  \"%s\": %zu,\n", point_status_names[status], assembly->count[status]);
     text_append(text, "  \"points_s\": %.6f,\n  \"point_s\": [", point_s);
-    for (size_t i = 0; i < sweep->candidates.count; i++)
+    for (size_t i = 0; i < sweep->point_count; i++)
         text_append(text, "%s%.6f", i > 0 ? ", " : "", assembly->wall_s[i]);
     text_append(text, "]\n}\n");
 }

@@ -82,9 +82,15 @@ static bool add_path(struct space *space, const struct node *value, bool once, s
     return true;
 }
 
-static const struct node *set_of(const struct space *space, size_t name)
+static bool add_set(struct space *space, const struct node *set, struct error *error)
 {
-    return space->points ? node_get(node_at(space->points, name), "set") : NULL;
+    if (set && node_type(set) != NODE_OBJECT)
+        return node_error(set, error, "expected an object (paths and their values), not %s",
+                          node_type_name(node_type(set)));
+    for (size_t i = 0; set && i < node_size(set); i++)
+        if (!add_path(space, node_at(set, i), false, error))
+            return false;
+    return true;
 }
 
 static bool read_named(struct space *space, size_t index, struct error *error)
@@ -99,98 +105,162 @@ static bool read_named(struct space *space, size_t index, struct error *error)
         if (strcmp(node_string(node_get(node_at(space->points, i), "name")), named.name) == 0)
             return node_error(node_get(node, "name"), error, "the name '%s' is taken by points[%zu]",
                               named.name, i);
-    if (named.set && node_type(named.set) != NODE_OBJECT)
-        return node_error(named.set, error, "expected an object (paths and their values), not %s",
-                          node_type_name(node_type(named.set)));
-    for (size_t i = 0; named.set && i < node_size(named.set); i++)
-        if (!add_path(space, node_at(named.set, i), false, error))
-            return false;
-    return true;
+    return add_set(space, named.set, error);
 }
 
 static bool read_points(struct space *space, struct error *error)
 {
-    space->names = 1;
     if (!space->points)
         return true;
     if (node_type(space->points) != NODE_ARRAY || node_size(space->points) == 0)
         return node_error(space->points, error, "expected a list of at least one named point");
-    space->names = node_size(space->points);
-    for (size_t i = 0; i < space->names; i++)
+    for (size_t i = 0; i < node_size(space->points); i++)
         if (!read_named(space, i, error))
             return false;
     return true;
 }
 
-static bool read_axis(struct space *space, const struct node *axis, struct error *error)
+/* Whether an axis can be one, and how many values it has. */
+static bool check_axis(const struct node *axis, size_t *count, struct error *error)
 {
     if (node_type(axis) != NODE_ARRAY || node_size(axis) == 0)
         return node_error(axis, error, "expected a list of at least one value");
-    if (space->mode == MODE_ZIP && node_size(axis) != node_size(node_at(space->axes, 0)))
-        return node_error(axis, error, "%zu values, but %s has %zu: with mode zip all axes have as many",
-                          node_size(axis), node_key(node_at(space->axes, 0)),
-                          node_size(node_at(space->axes, 0)));
-    if (space->mode == MODE_ZIP)
-        space->combinations = node_size(axis);
-    else
-        space->combinations *= node_size(axis);
-    if (space->combinations > SPACE_MOST_POINTS / space->names)
-        return node_error(axis, error, "more than %d points", SPACE_MOST_POINTS);
-    return add_path(space, axis, true, error);
+    *count = node_size(axis);
+    return true;
 }
 
-static bool read_axes(struct space *space, const struct node *section, struct error *error)
+static bool check_axes(const struct node *axes, struct error *error)
 {
-    space->combinations = 1;
+    return (node_type(axes) == NODE_OBJECT && node_size(axes) > 0) ||
+           node_error(axes, error, "expected an object of at least one path with the list of its values");
+}
+
+static bool multiply(const struct node *axis, size_t most, size_t *combinations, size_t count,
+                     struct error *error)
+{
+    *combinations *= count;
+    return *combinations <= most || node_error(axis, error, "more than %d points", SPACE_MOST_POINTS);
+}
+
+static bool read_axes(struct space *space, const struct node *section, size_t *combinations,
+                      struct error *error)
+{
+    size_t names = space->points ? node_size(space->points) : 1, count = 0;
+    *combinations = 1;
     if (!space->axes && !space->points)
         return node_error(section, error, "a sweep needs \"axes\" or \"points\"");
-    if (space->axes && (node_type(space->axes) != NODE_OBJECT || node_size(space->axes) == 0))
-        return node_error(space->axes, error,
-                          "expected an object of at least one path with the list of its values");
-    for (size_t i = 0; space->axes && i < node_size(space->axes); i++)
-        if (!read_axis(space, node_at(space->axes, i), error))
+    if (space->axes && !check_axes(space->axes, error))
+        return false;
+    for (size_t i = 0; space->axes && i < node_size(space->axes); i++) {
+        const struct node *axis = node_at(space->axes, i), *first = node_at(space->axes, 0);
+        if (!check_axis(axis, &count, error))
             return false;
+        if (space->mode == MODE_ZIP && count != node_size(first))
+            return node_error(axis, error, "%zu values, but %s has %zu: with mode zip all axes have as many",
+                              count, node_key(first), node_size(first));
+        if (space->mode == MODE_ZIP)
+            *combinations = 1;
+        if (!multiply(axis, SPACE_MOST_POINTS / names, combinations, count, error) ||
+            !add_path(space, axis, true, error))
+            return false;
+    }
     return true;
+}
+
+static void add_family(struct space *space, const char *name, const struct node *set, const struct node *axes,
+                       size_t combinations)
+{
+    space->families =
+        mem_grow(space->families, &space->family_capacity, space->family_count + 1, sizeof *space->families);
+    space->families[space->family_count++] =
+        (struct space_family){name, set, axes, space->count, combinations};
+    space->count += combinations;
+}
+
+void space_begin(const char *section, struct space *space)
+{
+    *space = (struct space){
+        .section = section, .mode = MODE_CROSS, .paths = mem_array(SPACE_MOST_PATHS, sizeof *space->paths)};
 }
 
 bool space_parse(const struct node *section, struct space *space, struct error *error)
 {
-    *space = (struct space){.paths = mem_array(SPACE_MOST_PATHS, sizeof *space->paths)};
+    size_t combinations;
+    space_begin("sweep", space);
     if (!option_parse(&space_options, section, space, error) || !read_keep(space, error) ||
-        !read_points(space, error) || !read_axes(space, section, error))
+        !read_points(space, error) || !read_axes(space, section, &combinations, error))
         return false;
     space->where_node = space->where ? node_get(section, "where") : NULL;
-    space->count = space->names * space->combinations;
+    for (size_t i = 0; space->points && i < node_size(space->points); i++) {
+        const struct node *point = node_at(space->points, i);
+        add_family(space, node_string(node_get(point, "name")), node_get(point, "set"), space->axes,
+                   combinations);
+    }
+    if (!space->points)
+        add_family(space, "", NULL, space->axes, combinations);
+    return true;
+}
+
+bool space_add(struct space *space, const char *name, const struct node *set, const struct node *axes,
+               struct error *error)
+{
+    size_t combinations = 1, count = 0;
+    if (!add_set(space, set, error) || (axes && !check_axes(axes, error)))
+        return false;
+    for (size_t i = 0; axes && i < node_size(axes); i++) {
+        const struct node *axis = node_at(axes, i);
+        if (set && node_get(set, node_key(axis)))
+            return node_error(axis, error, "is set by this deployment, too; leave one away");
+        if (!check_axis(axis, &count, error) ||
+            !multiply(axis, SPACE_MOST_POINTS - space->count, &combinations, count, error) ||
+            !add_path(space, axis, false, error))
+            return false;
+    }
+    add_family(space, name, set, axes, combinations);
     return true;
 }
 
 void space_clear(struct space *space)
 {
+    mem_free(space->families);
     mem_free(space->paths);
     *space = (struct space){0};
 }
 
+size_t space_family(const struct space *space, size_t point)
+{
+    size_t low = 0, high = space->family_count; /* of the last that begins at or before the point */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        *(space->families[middle].first <= point ? &low : &high) = middle;
+    }
+    return low;
+}
+
 const char *space_name(const struct space *space, size_t point)
 {
-    return space->points ? node_string(node_get(node_at(space->points, point / space->combinations), "name"))
-                         : "";
+    return space->families[space_family(space, point)].name;
+}
+
+static size_t size_of(const struct node *object)
+{
+    return object ? node_size(object) : 0;
 }
 
 size_t space_named(const struct space *space, size_t point)
 {
-    const struct node *set = set_of(space, point / space->combinations);
-    return set ? node_size(set) : 0;
+    return size_of(space->families[space_family(space, point)].set);
 }
 
 size_t space_values(const struct space *space, size_t point, struct space_value *values)
 {
-    const struct node *set = set_of(space, point / space->combinations);
-    size_t count = 0, combination = point % space->combinations;
-    for (; count < space_named(space, point); count++)
-        values[count] = (struct space_value){node_key(node_at(set, count)), node_at(set, count)};
-    size_t axes = space->axes ? node_size(space->axes) : 0;
+    const struct space_family *family = &space->families[space_family(space, point)];
+    size_t count = 0, combination = point - family->first, axes = size_of(family->axes);
+    for (; count < size_of(family->set); count++)
+        values[count] =
+            (struct space_value){node_key(node_at(family->set, count)), node_at(family->set, count)};
     for (size_t i = axes; i-- > 0;) { /* the last fastest */
-        const struct node *axis = node_at(space->axes, i);
+        const struct node *axis = node_at(family->axes, i);
         size_t index = combination;
         if (space->mode == MODE_CROSS) {
             index = combination % node_size(axis);

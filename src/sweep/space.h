@@ -1,4 +1,5 @@
-/* The points of a sweep as its section says: named points crossed with axes. Local. */
+/* The points of a sweep, or the candidates of a search, as its section says: named points, each crossed with
+ * axes. Local. */
 #ifndef TANDEM_SWEEP_SPACE_H
 #define TANDEM_SWEEP_SPACE_H
 
@@ -14,15 +15,23 @@ struct space_value {
     const struct node *value;
 };
 
+/* A named point with its axes: what points set first, and every combination of the axes. */
+struct space_family {
+    const char *name;              /* "": none */
+    const struct node *set, *axes; /* NULL: none */
+    size_t first, combinations;    /* its points begin there; of the axes, 1 where there are none */
+};
+
 struct space {
     const struct node *axes, *points, *where_node, *keep_node; /* NULL: none */
     int mode;
-    const char *where;   /* NULL: all points */
-    unsigned keep;       /* a bit for each enum results_group */
-    size_t names;        /* named points; 1 where there are none */
-    size_t combinations; /* of the axes; 1 where there are none */
-    size_t count;        /* names x combinations: before `where` */
-    const char **paths;  /* all that is set, in order of the named points, then of the axes; owned */
+    const char *section;           /* "sweep" or "search" */
+    const char *where;             /* NULL: all points */
+    unsigned keep;                 /* a bit for each enum results_group */
+    struct space_family *families; /* owned */
+    size_t family_count, family_capacity;
+    size_t count;       /* of all families: before `where` */
+    const char **paths; /* all that is set, in order of the named points, then of the axes; owned */
     size_t path_count;
 };
 
@@ -32,6 +41,16 @@ extern const struct option_table space_options, space_point_options;
  * an error too. */
 bool space_parse(const struct node *section, struct space *space, struct error *error);
 void space_clear(struct space *space);
+
+/* Begins an empty space for a section of that name; for searches, which then add deployments. */
+void space_begin(const char *section, struct space *space);
+
+/* Adds a family of set values and axes of its own (either may be NULL), crossed. */
+bool space_add(struct space *space, const char *name, const struct node *set, const struct node *axes,
+               struct error *error);
+
+/* Number of the family of a point. */
+size_t space_family(const struct space *space, size_t point);
 
 /* Name of the named point that a point comes from; "": it comes from none. */
 const char *space_name(const struct space *space, size_t point);

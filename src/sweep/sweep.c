@@ -22,9 +22,16 @@ const struct option_table *const *sweep_option_tables(void)
     size_t count = 0;
     for (; of_sim[count]; count++)
         tables[count] = of_sim[count];
-    CHECK(count + 3 <= sizeof tables / sizeof *tables, "more than %zu option tables", count);
-    tables[count] = &space_options;
-    tables[count + 1] = &space_point_options;
+    CHECK(count + 8 <= sizeof tables / sizeof *tables, "more than %zu option tables", count);
+    const struct option_table *const of_sweeps[] = {&space_options,
+                                                    &space_point_options,
+                                                    &search_options,
+                                                    &search_deployment_options,
+                                                    &search_goodput_options,
+                                                    &search_cheapest_options,
+                                                    &search_attainment_options};
+    for (size_t i = 0; i < sizeof of_sweeps / sizeof *of_sweeps; i++)
+        tables[count + i] = of_sweeps[i];
     return tables;
 }
 
@@ -33,8 +40,9 @@ bool sweep_check(const struct sim_options *options, struct text *summary, struct
     struct config *config;
     if (!sim_load(options, &config, error))
         return false;
-    const struct node *section = node_get(config_root(config), "sweep");
-    bool is_sweep = section && node_type(section) != NODE_NULL;
+    const struct node *sweep = node_get(config_root(config), "sweep"),
+                      *search = node_get(config_root(config), "search");
+    bool is_sweep = (sweep && node_type(sweep) != NODE_NULL) || (search && node_type(search) != NODE_NULL);
     config_free(config);
     if (!is_sweep)
         return sim_check(options, summary, error);
@@ -47,6 +55,8 @@ bool sweep_check(const struct sim_options *options, struct text *summary, struct
     workload_keep_traces(false);
     return good;
 }
+
+#define STAY "; the files of a sweep have to stay as they are while it runs"
 
 /* --- one point
  * ----------------------------------------------------------------------------------------------------- */
@@ -67,9 +77,9 @@ static void write_point(struct sweep *sweep, struct point *point)
     point->keep = sweep->candidates.space.keep;
     if (!point_write(text_string(&sweep->folder), point, &error))
         log_fatal("%s; --resume goes on with the points that are done", error.text);
+    if (sweep->candidates.is_search)
+        rounds_record(sweep, point);
 }
-
-#define STAY "; the files of a sweep have to stay as they are while it runs"
 
 static void take_results(void *context, const struct results *results)
 {
@@ -77,8 +87,8 @@ static void take_results(void *context, const struct results *results)
     const struct candidates *candidates = &task->sweep->candidates;
     size_t number = task->point.number;
     log_capture(NULL);
-    if (!candidates_is_same(candidates, candidates->chosen[number], task->config,
-                            results->trace_sha256 ? results->trace_sha256 : ""))
+    if (!candidates->is_search && !candidates_is_same(candidates, candidates->chosen[number], task->config,
+                                                      results->trace_sha256 ? results->trace_sha256 : ""))
         log_fatal("a file that point %zu reads has changed" STAY, number);
     task->point.status = POINT_COMPLETED;
     task->point.error = "";
@@ -86,6 +96,18 @@ static void take_results(void *context, const struct results *results)
     task->point.results = *results;
     task->point.wall_s = show_clock_s() - task->start_s;
     write_point(task->sweep, &task->point);
+}
+
+static void make_config(const struct sweep *sweep, size_t number, struct config **config)
+{
+    const struct candidates *candidates = &sweep->candidates;
+    struct search_probe probe = {.candidate = number};
+    struct error error = {0};
+    uint32_t bad;
+    if (candidates->is_search)
+        probe = search_probe_of(&candidates->search, number);
+    if (!candidates_config(candidates, candidates->chosen[probe.candidate], &probe, config, &bad, &error))
+        log_fatal("%s" STAY, error.text);
 }
 
 /* Of the group. */
@@ -97,10 +119,8 @@ static void run_point(struct sweep *sweep, size_t number)
                                   .keeps_rows = (sweep->candidates.space.keep >> RESULTS_REQUESTS & 1) != 0};
     struct error error = {0};
     bool leads = sweep->group_rank == 0;
-    uint32_t bad;
-    if (leads && !candidates_config(&sweep->candidates, sweep->candidates.chosen[number], &options.config,
-                                    &bad, &error))
-        log_fatal("%s" STAY, error.text);
+    if (leads)
+        make_config(sweep, number, &options.config);
     task.config = options.config;
     if (sweep->rank == 0) {
         options.tick = show_progress;
@@ -151,9 +171,9 @@ static void make_groups(struct sweep *sweep)
         log_warning("%d of %d ranks have nothing to do: they are no multiple of --ranks-per-point %d", idle,
                     sweep->ranks, size);
     if ((size_t)sweep->groups > sweep->candidates.count)
-        log_warning("%d groups of ranks for %zu points: the rest has nothing to do; use fewer ranks, or more "
+        log_warning("%d groups of ranks for %zu %ss: the rest has nothing to do; use fewer ranks, or more "
                     "per point",
-                    sweep->groups, sweep->candidates.count);
+                    sweep->groups, sweep->candidates.count, candidates_noun(&sweep->candidates));
 }
 
 /* Until no point is left. */
@@ -188,6 +208,21 @@ static void wait_for_all(struct sweep *sweep)
     }
 }
 
+void sweep_run_tasks(struct sweep *sweep)
+{
+    run_points(sweep);
+    wait_for_all(sweep);
+}
+
+/* A row of /points for each that `where` has chosen. */
+static void list_points(struct sweep *sweep)
+{
+    sweep->point_count = sweep->candidates.count;
+    sweep->points = mem_array(sweep->point_count, sizeof *sweep->points);
+    for (size_t i = 0; i < sweep->point_count; i++)
+        sweep->points[i] = (struct sweep_point){.number = i, .candidate = i};
+}
+
 static bool write_texts(const struct sweep *sweep, const struct assembly *assembly, struct error *error)
 {
     const char *folder = sweep->options->sim.output;
@@ -218,12 +253,14 @@ static enum sim_status finish(struct sweep *sweep, struct error *error)
             log_warning("%s is kept: --resume runs the points that failed again",
                         text_string(&sweep->folder));
         printf("points        %zu: %zu completed, %zu invalid, %zu failed\nchecksum %016llx\n",
-               sweep->candidates.count, assembly.count[POINT_COMPLETED], invalid, failed,
+               sweep->point_count, assembly.count[POINT_COMPLETED], invalid, failed,
                (unsigned long long)assembly.checksum);
+        fputs(text_string(&assembly.answer), stdout);
         fflush(stdout);
         if (!sweep->options->sim.quiet)
             log_info("results are in %s", sweep->options->sim.output);
     }
+    text_clear(&assembly.answer);
     mem_free(assembly.wall_s);
     return status;
 }
@@ -266,15 +303,23 @@ static enum sim_status run(struct sweep *sweep, struct error *error)
 {
     if (!agree(sweep, sweep->rank != 0 || folder_prepare(sweep, error)))
         return SIM_USER_ERROR;
-    folder_find(sweep);
+    bool is_search = sweep->candidates.is_search;
+    folder_check(sweep);
+    if (!is_search)
+        folder_find(sweep);
     make_groups(sweep);
     if (sweep->rank == 0) {
-        write_invalid(sweep);
+        if (!is_search)
+            write_invalid(sweep);
         show_progress_begin(sweep);
         sweep->setup_s = show_clock_s() - sweep->start_s;
     }
-    run_points(sweep);
-    wait_for_all(sweep);
+    if (is_search) {
+        rounds_run(sweep);
+    } else {
+        sweep_run_tasks(sweep);
+        list_points(sweep);
+    }
     if (sweep->rank == 0)
         show_progress_end(sweep);
     if (sweep->group != MPI_COMM_NULL)
@@ -311,6 +356,9 @@ enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
     candidates_clear(&sweep.candidates);
     workload_keep_traces(false);
     text_clear(&sweep.folder);
+    search_clear(&sweep.search);
+    mem_free(sweep.search.candidates);
+    mem_free(sweep.points);
     mem_free(sweep.done);
     mem_free(sweep.tasks);
     return status;

@@ -21,6 +21,7 @@ def summary(name: str, rate: float, prompt: int, seed: int) -> dict[str, float]:
     factor = 1.0 if name == "a" else 0.8 if prompt < 1000 else 1.25
     attainment = max(0.0, min(1.0, 1.3 - 0.1 * rate / factor))
     return {
+        "request_rate_per_s": rate,
         "slo_attainment": attainment,
         "goodput_per_s": attainment * rate,
         "goodput_per_s_per_gpu": attainment * rate / 8 * factor + shift,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import unittest
 
@@ -104,6 +105,19 @@ class Sweeps(CommandFolder):
         lower = sweep.breakeven(self.points, X, Y, "a", "b", "ttft_p99_ns")
         self.assertEqual(list(lower["winner"]), list(table["winner"]))
         self.assertAlmostEqual(lower["ratio"].iloc[0], lower["b"].iloc[0] / lower["a"].iloc[0], 12)
+
+    def test_no_good_request_is_no_bargain(self) -> None:
+        """The file has 0 USD where no request meets the SLO: that is dear, not cheap."""
+        table = self.points.points.assign(cost_usd_per_hour=8.0)
+        table.loc[table["name"] == "a", sweep.GOOD] = 0.0
+        changed = dataclasses.replace(self.points, points=table)
+        for row in sweep.breakeven(changed, X, Y, "a", "b", sweep.GOOD).to_dict("records"):
+            self.assertEqual((row["ratio"], row["winner"], row["told_apart"]), (0, "b", True))
+        self.assertTrue(sweep.means(changed).loc[0:5, sweep.GOOD].isna().all())
+        self.assertNotIn(sweep.GOOD, set(sweep.paired(changed, "b")["metric"]))
+        table[sweep.GOOD] = 0.0
+        nobody = sweep.breakeven(changed, X, Y, "a", "b", sweep.GOOD)
+        self.assertTrue(nobody["ratio"].isna().all() and not nobody["told_apart"].any())
 
     def test_bars_are_of_places_that_meet_the_target(self) -> None:
         table = sweep.means(sweep.where(self.points, [f"{Y}=2048"]))

@@ -220,7 +220,7 @@ static void files_that_change_are_noticed(void)
         for (size_t point = 0; point < 4; point++) {
             struct config *config;
             uint32_t bad;
-            CU_ASSERT_FATAL(candidates_config(&candidates, point, &config, &bad, &error));
+            CU_ASSERT_FATAL(candidates_config(&candidates, point, NULL, &config, &bad, &error));
             CU_ASSERT_FATAL(sim_complete(config, &error));
             CU_ASSERT_EQUAL(candidates_is_same(&candidates, point, config, ""), changed == 0 || point < 2);
             CU_ASSERT_FALSE(candidates_is_same(&candidates, point, config, "1"));

@@ -1,0 +1,257 @@
+/* The search against candidates whose highest rates are known. */
+#include "../../../src/sweep/search.h"
+#include "tandem/mem.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MOST 200
+
+/* Each candidate holds the rates up to its own; with seed s up to s more; a negative one fails to run. */
+struct world {
+    const struct search_spec *spec;
+    double holds[MOST];
+    size_t asked[MOST], total;
+};
+
+static void run_round(void *context, struct search_probe *probes, size_t count)
+{
+    struct world *world = context;
+    CU_ASSERT(count > 0);
+    for (size_t i = 0; i < count; i++) {
+        struct search_probe *probe = &probes[i], same = search_probe_of(world->spec, probe->number);
+        CU_ASSERT(same.candidate == probe->candidate && same.seed == probe->seed && same.rate == probe->rate);
+        double most = world->holds[probe->candidate] + (double)probe->seed;
+        probe->done = 1;
+        probe->failed = most < 0;
+        probe->all = world->spec->rates[probe->rate] <= most ? 0.95 : 0.85;
+        probe->ttft = probe->tpot = 1;
+        world->asked[probe->candidate]++;
+        world->total++;
+    }
+}
+
+/* The grid is 1, 2, .., rates; then those of cheapest. */
+static struct search_spec make_spec(size_t grid, size_t seeds, const double *cheapest, size_t cheapest_count)
+{
+    struct search_spec spec = {.goodput = grid > 0,
+                               .cheapest = cheapest_count > 0,
+                               .goal = {0.9, -1, -1},
+                               .cheapest_goal = {0.9, -1, -1},
+                               .seed_count = seeds,
+                               .grid = grid,
+                               .count = grid + cheapest_count};
+    spec.rates = mem_array(spec.count, sizeof *spec.rates);
+    for (size_t i = 0; i < grid; i++)
+        spec.rates[i] = (double)i + 1;
+    for (size_t i = 0; i < cheapest_count; i++)
+        spec.rates[grid + i] = cheapest[i];
+    return spec;
+}
+
+static struct search begin(const struct search_spec *spec, struct world *world,
+                           struct search_candidate *candidates, size_t count, size_t deployments)
+{
+    world->spec = spec;
+    for (size_t i = 0; i < count; i++)
+        candidates[i].usable = true;
+    return (struct search){.spec = spec,
+                           .candidates = candidates,
+                           .candidate_count = count,
+                           .deployment_count = deployments,
+                           .round = run_round,
+                           .context = world};
+}
+
+/* Every highest rate, none and all of them included, in no more probes than halving needs. */
+static void one_candidate_is_halved(void)
+{
+    for (size_t grid = 1; grid <= 40; grid++)
+        for (size_t most = 0; most <= grid; most++) {
+            struct search_spec spec = make_spec(grid, 1, NULL, 0);
+            struct world world = {.holds = {(double)most + 0.5}};
+            struct search_candidate candidate = {0};
+            struct search search = begin(&spec, &world, &candidate, 1, 1);
+            search_run(&search);
+            CU_ASSERT_EQUAL(candidate.bracket.holds, (long)most - 1);
+            CU_ASSERT_EQUAL(candidate.bracket.fails, (long)most);
+            CU_ASSERT(search.deployments[0].best == (most == 0 ? SIZE_MAX : 0));
+            CU_ASSERT(UINT64_C(1) << (world.total - 1) <= grid);
+            search_clear(&search);
+            search_spec_clear(&spec);
+        }
+}
+
+static void other_seeds_begin_where_the_first_ended(void)
+{
+    struct search_spec spec = make_spec(400, 3, NULL, 0);
+    struct world world = {.holds = {150}};
+    struct search_candidate candidate = {0};
+    struct search search = begin(&spec, &world, &candidate, 1, 1);
+    search_run(&search);
+    for (size_t seed = 0; seed < 3; seed++) {
+        CU_ASSERT_EQUAL(search.deployments[0].seeds[seed].holds, 149 + (long)seed);
+        CU_ASSERT_EQUAL(search.deployments[0].seeds[seed].fails, 150 + (long)seed);
+    }
+    CU_ASSERT(world.total <= 9 + 3 + 4);
+    search_clear(&search);
+    search_spec_clear(&spec);
+}
+
+/* Seeds that hold far more or less, up to all and none of the grid. */
+static void steps_from_a_guess_double(void)
+{
+    static const double most[] = {399.5, 500, 2.5, 60, 0.5};
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++) {
+        struct search_spec spec = make_spec(400, 2, NULL, 0);
+        struct world world = {.holds = {most[i]}};
+        struct search_candidate candidate = {0};
+        struct search search = begin(&spec, &world, &candidate, 1, 1);
+        search_run(&search);
+        long expected = most[i] + 1 >= 400 ? 399 : (long)most[i];
+        if (most[i] >= 1)
+            CU_ASSERT_EQUAL(search.deployments[0].seeds[1].holds, expected);
+        CU_ASSERT(world.total <= 9 + 18);
+        search_clear(&search);
+        search_spec_clear(&spec);
+    }
+}
+
+/* The best of a deployment as when each is searched for itself, with far fewer probes. */
+static void the_best_is_the_best_of_all(void)
+{
+    for (int every = 0; every < 2; every++) {
+        struct search_spec spec = make_spec(100, 1, NULL, 0);
+        struct world world = {0};
+        struct search_candidate candidates[MOST] = {0};
+        spec.every = every;
+        for (size_t i = 0; i < MOST; i++) {
+            world.holds[i] = (double)(i * 37 % 90) + 0.5;
+            candidates[i].deployment = i % 2;
+            candidates[i].cost_usd_per_hour = i < 100 ? 8 : 7; /* of equal ones the later are cheaper */
+        }
+        struct search search = begin(&spec, &world, candidates, MOST, 2);
+        candidates[73].usable = false;
+        world.holds[73] = 1000;
+        world.holds[20] = -1; /* fails */
+        search_run(&search);
+        for (size_t k = 0; k < 2; k++) {
+            size_t best = SIZE_MAX;
+            for (size_t i = 0; i < MOST; i++)
+                if (i % 2 == k && i != 73 && i != 20 &&
+                    (best == SIZE_MAX || world.holds[i] > world.holds[best] ||
+                     (world.holds[i] == world.holds[best] && i >= 100 && best < 100)))
+                    best = i;
+            CU_ASSERT_EQUAL(search.deployments[k].best, best);
+        }
+        for (size_t i = 0; i < MOST; i++) {
+            const struct search_bracket *bracket = &candidates[i].bracket;
+            CU_ASSERT(i == 73 || i == 20 || bracket->holds < (long)world.holds[i]);
+            CU_ASSERT(i == 73 || i == 20 || bracket->fails >= (long)world.holds[i]);
+            if (every && i != 73 && i != 20)
+                CU_ASSERT_EQUAL(bracket->holds + 1, bracket->fails);
+        }
+        CU_ASSERT_EQUAL(world.asked[73], 0);
+        CU_ASSERT_EQUAL(world.asked[20], 1);
+        CU_ASSERT(every ? world.total > 6 * MOST : world.total < 3 * MOST);
+        search_clear(&search);
+        search_spec_clear(&spec);
+    }
+}
+
+/* By brute force, whatever the costs and with or without a search for goodput before. */
+static void the_cheapest_is_the_cheapest_of_all(void)
+{
+    static const double rates[] = {3.5, 20, 41, 77, 95};
+    for (size_t grid = 0; grid <= 100; grid += 100)
+        for (size_t costs = 1; costs <= MOST; costs = costs * 3 + 1) {
+            struct search_spec spec = make_spec(grid, 1, rates, 5);
+            struct world world = {0};
+            struct search_candidate candidates[MOST] = {0};
+            for (size_t i = 0; i < MOST; i++) {
+                world.holds[i] = (double)(i * 37 % 90) + 0.5;
+                candidates[i].cost_usd_per_hour = (double)(i * 7 % costs);
+            }
+            struct search search = begin(&spec, &world, candidates, MOST, 1);
+            search_run(&search);
+            for (size_t k = 0; k < 5; k++) {
+                size_t best = SIZE_MAX;
+                for (size_t i = 0; i < MOST; i++)
+                    if (world.holds[i] >= rates[k] &&
+                        (best == SIZE_MAX ||
+                         candidates[i].cost_usd_per_hour < candidates[best].cost_usd_per_hour))
+                        best = i;
+                CU_ASSERT_EQUAL(search.cheapest[k].candidate, best);
+            }
+            CU_ASSERT(world.total < 5 * MOST);
+            search_clear(&search);
+            search_spec_clear(&spec);
+        }
+}
+
+static void a_goal_wants_all_that_is_asked_for(void)
+{
+    const struct search_goal all = {0.9, -1, -1}, each = {-1, 0.9, 0.95};
+    struct search_probe probe = {.done = 1, .all = 0.9, .ttft = 0.92, .tpot = 0.94};
+    CU_ASSERT(search_holds(&all, &probe));
+    CU_ASSERT(!search_holds(&each, &probe));
+    probe.tpot = 0.95;
+    CU_ASSERT(search_holds(&each, &probe));
+    probe.saturated = 1;
+    CU_ASSERT(!search_holds(&all, &probe));
+}
+
+/* --- the section */
+
+static bool parse(const char *json, struct config **config, struct search_spec *spec, struct space *space)
+{
+    struct error error;
+    return config_parse(json, "e.json", config, &error) &&
+           search_parse(config_root(*config), spec, space, &error);
+}
+
+static void rates_are_a_grid(void)
+{
+    struct config *config;
+    struct search_spec spec;
+    struct space space;
+    CU_ASSERT_FATAL(parse("{\"seed\": 7, \"slo\": {\"ttft_ms\": 100}, \"search\": {\"deployments\": {\"a\": "
+                          "{}, \"b\": {\"tune\": {\"x\": [1, 2, 3], "
+                          "\"y\": [4, 5]}}}, \"goodput\": {\"low\": 1, \"high\": 10, \"tolerance\": 0.8, "
+                          "\"attainment\": {\"ttft\": 0.5}}, \"cheapest\": {\"rates\": [2, 3.5]}}}",
+                          &config, &spec, &space));
+    static const double expected[] = {1, 1.7783, 3.1623, 5.6234, 10, 2, 3.5};
+    CU_ASSERT_EQUAL_FATAL(spec.count, 7);
+    CU_ASSERT_EQUAL(spec.grid, 5);
+    for (size_t i = 0; i < 7; i++)
+        CU_ASSERT_EQUAL(spec.rates[i], expected[i]);
+    CU_ASSERT_EQUAL(spec.seed_count, 1);
+    CU_ASSERT_EQUAL(spec.seeds[0], 7);
+    CU_ASSERT(spec.goal.all == -1 && spec.goal.ttft == 0.5 && spec.goal.tpot == -1);
+    CU_ASSERT_EQUAL(spec.cheapest_goal.all, 0.9);
+    CU_ASSERT_EQUAL(space.count, 7);
+    CU_ASSERT_STRING_EQUAL(space_name(&space, 0), "a");
+    CU_ASSERT_STRING_EQUAL(space_name(&space, 1), "b");
+    struct space_value values[SPACE_MOST_PATHS];
+    CU_ASSERT_EQUAL(space_values(&space, 0, values), 0);
+    CU_ASSERT_EQUAL(space_values(&space, 4, values), 2);
+    CU_ASSERT(node_number(values[0].value) == 2 && node_number(values[1].value) == 5);
+    space_clear(&space);
+    search_spec_clear(&spec);
+    config_free(config);
+}
+
+int main(void)
+{
+    const struct test_case cases[] = {
+        {"one candidate is halved", one_candidate_is_halved},
+        {"other seeds begin where the first ended", other_seeds_begin_where_the_first_ended},
+        {"steps from a guess double", steps_from_a_guess_double},
+        {"the best is the best of all", the_best_is_the_best_of_all},
+        {"the cheapest is the cheapest of all", the_cheapest_is_the_cheapest_of_all},
+        {"a goal wants all that is asked for", a_goal_wants_all_that_is_asked_for},
+        {"rates are a grid", rates_are_a_grid}};
+    int code = test_main("search", cases, sizeof cases / sizeof *cases);
+    return mem_live_bytes() == 0 ? code : 1;
+}
