@@ -30,6 +30,9 @@ size_t node_size(const struct node *node);
 const struct node *node_at(const struct node *node, size_t index);
 const char *node_key(const struct node *node);
 
+/* Whether a node is another one, or anywhere below it. */
+bool node_is_in(const struct node *node, const struct node *other);
+
 /* Member by key, NULL when there is none or the node is no object. */
 const struct node *node_get(const struct node *node, const char *key);
 

@@ -59,6 +59,13 @@ const char *node_key(const struct node *node)
     return node->key;
 }
 
+bool node_is_in(const struct node *node, const struct node *other)
+{
+    while (node && node != other)
+        node = node->parent;
+    return node != NULL;
+}
+
 const struct node *node_get(const struct node *node, const char *key)
 {
     return tree_get(node, key);

@@ -37,7 +37,7 @@
     "Time that allocations and copies take, before the next iteration; over the whole run. Of lanes that "   \
     "step together the longest counts for all, here each its own."
 
-#define SWITCHES_DOC "Changes of role (router.role_switch), over the whole run."
+#define SWITCHES_DOC "Changes of role (router.role_switch) that were decided, over the whole run."
 #define DRAIN_DOC    "Time from when it was told of a change to when it had nothing left, over the whole run."
 #define SWITCHED_DOC "Time in the other role than the pool's, over the whole run."
 #define EFFECTIVE_DOC                                                                                        \

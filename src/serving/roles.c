@@ -29,6 +29,7 @@ void roles_init(struct roles *roles, const struct router_config *config, const s
         *known = (struct known){.role = ROLE_LEAVING, .kv = cluster->kv[entity]};
         join(roles, known, decodes ? ROLE_DECODE : ROLE_PREFILL);
     }
+    roles->sums[ROLE_LEAVING] = (struct role_sums){0}; /* none was there */
 }
 
 void roles_clear(struct roles *roles)

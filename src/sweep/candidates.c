@@ -26,6 +26,20 @@ static uint32_t path_number(const struct space *space, const char *path)
     return number + 1;
 }
 
+/* Whether all values that were put so far stay when the next one is put; nodes: where they are. */
+static bool keeps_values(const char *section, const struct config *config, const struct space_value *values,
+                         const struct node *const *nodes, size_t next, struct error *error)
+{
+    const struct node *old = config_at(config, values[next].path);
+    for (size_t k = 0; old && k < next; k++)
+        if (nodes[k] && node_is_in(nodes[k], old))
+            return error_set(error,
+                             "%s: %s: %s has no effect: %s, which is set after it, is the same or holds it; "
+                             "leave one away, or put them the other way round",
+                             node_file(values[k].value), section, values[k].path, values[next].path);
+    return true;
+}
+
 const char *candidates_noun(const struct candidates *candidates)
 {
     return candidates->is_search ? "candidate" : "point";
@@ -49,6 +63,7 @@ bool candidates_config(const struct candidates *candidates, size_t index, const 
                        struct config **config, uint32_t *bad, struct error *error)
 {
     struct space_value values[SPACE_MOST_PATHS];
+    const struct node *nodes[SPACE_MOST_PATHS];
     size_t count = space_values(&candidates->space, index, values);
     bool good = true;
     *bad = 0;
@@ -56,8 +71,10 @@ bool candidates_config(const struct candidates *candidates, size_t index, const 
     for (size_t i = 0; good && i < count; i++) {
         struct text label = {0};
         text_append(&label, "%s: %s:", node_file(values[i].value), candidates->space.section);
-        good = config_put(*config, values[i].path, values[i].value, text_string(&label), sim_references,
+        good = keeps_values(candidates->space.section, *config, values, nodes, i, error) &&
+               config_put(*config, values[i].path, values[i].value, text_string(&label), sim_references,
                           sim_reference_count, error);
+        nodes[i] = good ? config_at(*config, values[i].path) : NULL;
         if (!good &&
             strncmp(error->text, text_string(&label), label.length) == 0) /* about the path, not a file */
             *bad = path_number(&candidates->space, values[i].path);
@@ -166,6 +183,17 @@ static bool is_chosen(const struct candidates *candidates, const struct config *
     return good || node_error(candidates->space.where_node, error, "%s", reason.text);
 }
 
+static uint64_t hash_of(const struct config *config, const char *trace_sha256)
+{
+    return hash_bytes(config_hash(config, no_result), trace_sha256, strlen(trace_sha256));
+}
+
+bool candidates_is_same(const struct candidates *candidates, size_t index, const struct config *config,
+                        const char *trace_sha256)
+{
+    return hash_of(config, trace_sha256) == candidates->all[index].hash;
+}
+
 /* False: the whole sweep is wrong. What is wrong with this point alone goes into point_error. */
 static bool look_at(const struct candidates *candidates, size_t index, struct candidate *candidate,
                     struct error *point_error, struct error *error)
@@ -183,8 +211,7 @@ static bool look_at(const struct candidates *candidates, size_t index, struct ca
         good = sim_forecast(config, &forecast, point_error);
         if (!good)
             candidate->bad = unknown_path(candidates, index, point_error);
-        candidate->hash =
-            hash_bytes(config_hash(config, no_result), forecast.trace_sha256, strlen(forecast.trace_sha256));
+        candidate->hash = hash_of(config, forecast.trace_sha256);
         candidate->wall_s = forecast.wall_s;
         candidate->requests = forecast.requests;
     }

@@ -57,6 +57,11 @@ bool candidates_config(const struct candidates *candidates, size_t index, const 
 /* "point" or "candidate", for messages. */
 const char *candidates_noun(const struct candidates *candidates);
 
+/* Whether a point that ran with that configuration and trace ("": none) is the one that was looked at: files
+ * that it names may have changed since. */
+bool candidates_is_same(const struct candidates *candidates, size_t index, const struct config *config,
+                        const char *trace_sha256);
+
 /* Appends what a point is: "name: path=value path=value", with the values of axes. */
 void candidates_print(const struct candidates *candidates, size_t index, struct text *text);
 

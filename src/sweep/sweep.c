@@ -56,12 +56,15 @@ bool sweep_check(const struct sim_options *options, struct text *summary, struct
     return good;
 }
 
+#define STAY "; the files of a sweep have to stay as they are while it runs"
+
 /* --- one point
  * ----------------------------------------------------------------------------------------------------- */
 
 /* On the first rank of a group. */
 struct task {
     struct sweep *sweep;
+    const struct config *config;
     struct point point;
     struct text warnings;
     double start_s;
@@ -81,7 +84,12 @@ static void write_point(struct sweep *sweep, struct point *point)
 static void take_results(void *context, const struct results *results)
 {
     struct task *task = context;
+    const struct candidates *candidates = &task->sweep->candidates;
+    size_t number = task->point.number;
     log_capture(NULL);
+    if (!candidates->is_search && !candidates_is_same(candidates, candidates->chosen[number], task->config,
+                                                      results->trace_sha256 ? results->trace_sha256 : ""))
+        log_fatal("a file that point %zu reads has changed" STAY, number);
     task->point.status = POINT_COMPLETED;
     task->point.error = "";
     task->point.warnings = text_string(&task->warnings);
@@ -98,8 +106,8 @@ static void make_config(const struct sweep *sweep, size_t number, struct config 
     uint32_t bad;
     if (candidates->is_search)
         probe = search_probe_of(&candidates->search, number);
-    CHECK(candidates_config(candidates, candidates->chosen[probe.candidate], &probe, config, &bad, &error),
-          "a point that was good: %s", error.text);
+    if (!candidates_config(candidates, candidates->chosen[probe.candidate], &probe, config, &bad, &error))
+        log_fatal("%s" STAY, error.text);
 }
 
 /* Of the group. */
@@ -113,6 +121,7 @@ static void run_point(struct sweep *sweep, size_t number)
     bool leads = sweep->group_rank == 0;
     if (leads)
         make_config(sweep, number, &options.config);
+    task.config = options.config;
     if (sweep->rank == 0) {
         options.tick = show_progress;
         options.tick_context = sweep;

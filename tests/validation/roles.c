@@ -261,6 +261,51 @@ static void test_drains(void)
     experiment_free(experiment);
 }
 
+/* Blocks are reserved before the prompt: request 0 has 6 of 10, so that 1 and 2 wait for it at the decode
+ * instance. The prefill instance of 1 is told to change at 16 ms, and does once 1 has passed through.
+ */
+static void test_waits(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 95, 60, 0, 0}, {0, 95, 5, 0, 0}, {0, 95, 5, 0, 0}};
+    struct experiment *experiment = make_small(requests, 3);
+    experiment_set(experiment, "cluster.pools[0].instances=2");
+    experiment_set(experiment, "cluster.pools[1].kv={\"block_tokens\": 16, \"blocks\": 10}");
+    experiment_set(experiment, "cluster.handoff.reserve=before-prefill");
+    experiment_set(experiment, "cluster.router.policy=round-robin");
+    experiment_set(experiment,
+                   "cluster.router.role_switch={\"interval_ms\": 15, \"prefill_high_tokens\": 1000, "
+                   "\"prefill_low_tokens\": 1000, \"decode_high_kv\": 0.1, \"decode_low_kv\": 0}");
+    struct outcome outcome = experiment_run_modes(experiment, MS);
+    CU_ASSERT(outcome.rows[1].prefill_instance == 1 && outcome.rows[1].decode_instance == 2);
+    CU_ASSERT(outcome.rows[1].decode_queue_ns > 290 * MS); /* 60 tokens of 5 ms */
+    CU_ASSERT_EQUAL(outcome.instances[1].role_switches, 1);
+    CU_ASSERT(outcome.instances[1].drain_ns > 280 * (uint64_t)MS);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
+/* A prefill instance has room for 128 tokens. 219 fit the decode instance; where either may be of the other
+ * role, or a prefill instance may decode, they are refused; not where only decode instances do both. */
+static void test_refused(void)
+{
+    static const struct experiment_request requests[] = {{0, 20, 200, 0, 0}, {0, 20, 5, 0, 0}};
+    static const char change[] =
+        "role_switch={\"interval_ms\": 5, \"prefill_high_tokens\": 100, \"prefill_low_tokens\": 0, "
+        "\"decode_high_kv\": 1, \"decode_low_kv\": 0.5}";
+    static const char *const options[] = {change, "mixed.decode_kv=1", "mixed.prefill_tokens=1000000"};
+    for (int i = 0; i < 3; i++) {
+        struct experiment *experiment = make_small(requests, 2);
+        experiment_set(experiment, "cluster.pools[0].kv={\"block_tokens\": 16, \"blocks\": 8}");
+        experiment_set(experiment, "cluster.router.%s", options[i]);
+        struct outcome outcome = experiment_run_modes(experiment, MS);
+        CU_ASSERT_EQUAL(outcome.rows[0].status, i == 2 ? ROW_COMPLETED : ROW_REFUSED);
+        CU_ASSERT_EQUAL(outcome.rows[1].status, ROW_COMPLETED);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
 /* Prompts that are long and answers that are short, then the reverse: instances change to prefill, and back.
  */
 static void test_shift(void)
@@ -330,6 +375,8 @@ int main(int argc, char **argv)
         {"both, on random workloads", test_mixed},
         {"a decode instance becomes one for prefill", test_switches},
         {"a prefill instance holds blocks until it has nothing", test_drains},
+        {"what is on its way is waited for", test_waits},
+        {"what no instance of either role could hold", test_refused},
         {"a load that changes", test_shift},
         {"caches", test_caches},
         {"thresholds out of reach", test_never},

@@ -1,5 +1,6 @@
 /* Whole sweeps on one rank: results.h5 of a sweep has what runs of its points have, bit for bit. */
 #include "../config/folder.h"
+#include "../../../src/sweep/candidates.h"
 #include "tandem/column.h"
 #include "tandem/mem.h"
 #include "tandem/metrics.h"
@@ -30,6 +31,12 @@ static const char two[] =
     "\"instances\": 1}, {\"name\": \"decode\", \"role\": \"decode\", \"gpu\": \"h100-sxm\", \"instances\": "
     "1}],"
     " \"network\": {\"kv_link\": \"ib-ndr-400g\"}}";
+
+static const char other_two[] =
+    "{\"name\": \"two\", \"pools\": [{\"name\": \"prefill\", \"role\": \"prefill\", \"gpu\": \"h100-sxm\", "
+    "\"instances\": 1}, {\"name\": \"decode\", \"role\": \"decode\", \"gpu\": \"h100-sxm\", \"instances\": "
+    "1}],"
+    " \"network\": {\"kv_link\": \"ib-ndr-400g\", \"nics_per_gpu\": 2}}";
 
 static enum sim_status sweep(const char *const *sets, size_t count)
 {
@@ -202,11 +209,34 @@ static void files_are_beside_the_experiment(void)
     H5Fclose(file);
 }
 
+/* A point is told from the one that was looked at before, once a file that its values name has changed. */
+static void files_that_change_are_noticed(void)
+{
+    const struct sim_options options = {.experiment = "e.json", .quiet = true};
+    struct candidates candidates;
+    struct error error;
+    CU_ASSERT_FATAL(candidates_read(&options, 0, 1, &candidates, &error));
+    for (int changed = 0; changed < 2; changed++) {
+        for (size_t point = 0; point < 4; point++) {
+            struct config *config;
+            uint32_t bad;
+            CU_ASSERT_FATAL(candidates_config(&candidates, point, NULL, &config, &bad, &error));
+            CU_ASSERT_FATAL(sim_complete(config, &error));
+            CU_ASSERT_EQUAL(candidates_is_same(&candidates, point, config, ""), changed == 0 || point < 2);
+            CU_ASSERT_FALSE(candidates_is_same(&candidates, point, config, "1"));
+            config_free(config);
+        }
+        folder_write("two.json", changed == 0 ? other_two : two);
+    }
+    candidates_clear(&candidates);
+}
+
 int main(void)
 {
     const struct test_case cases[] = {{"points are as runs of them", points_are_as_runs_of_them},
                                       {"a condition leaves points out", a_condition_leaves_points_out},
-                                      {"files are beside the experiment", files_are_beside_the_experiment}};
+                                      {"files are beside the experiment", files_are_beside_the_experiment},
+                                      {"files that change are noticed", files_that_change_are_noticed}};
     MPI_Init(NULL, NULL);
     folder_enter();
     folder_write("e.json", experiment);
