@@ -43,3 +43,29 @@ batch_on()
     cat mpirun.err "$newest" >&2
     fail "${newest%.log} failed on $1 ranks"
 }
+
+# points_in FOLDER: how many points of a sweep are done there.
+points_in()
+{
+    { find "$1/points" -name '0*.json' 2>/dev/null || true; } | wc -l
+}
+
+# sweep_killed FOLDER RANK MORE ARGUMENT...: `tandem sweep ARGUMENT... -o FOLDER --resume` on two ranks, one of which is killed with
+# -9 once so many more points are done. False where the sweep was done before that.
+sweep_killed()
+{
+    local folder=$1 rank=$2 enough mpirun processes status=0
+    enough=$(($(points_in "$folder") + $3))
+    shift 3
+    mpirun -n 2 "$tandem" sweep "$@" -o "$folder" --resume >killed.txt 2>killed.log &
+    mpirun=$!
+    while [ "$(points_in "$folder")" -lt "$enough" ]; do
+        kill -0 "$mpirun" 2>/dev/null || return 1
+        sleep 0.01
+    done
+    mapfile -t processes < <(pgrep -P "$mpirun")
+    [ ${#processes[@]} -eq 2 ] || return 1
+    kill -9 "${processes[rank]}" || return 1
+    wait "$mpirun" || status=$?
+    [ "$status" -ne 0 ] && [ ! -e "$folder/results.h5" ]
+}
