@@ -52,7 +52,8 @@ static void merge_pairs(struct series *series)
         if (2 * i + 1 < series->count)
             series_bin_merge(&series->bins[i], &series->bins[2 * i + 1]);
     }
-    memset(series->bins + count, 0, (series->count - count) * sizeof *series->bins);
+    if (count < series->count)
+        memset(series->bins + count, 0, (series->count - count) * sizeof *series->bins);
     series->count = count;
     series->interval_ns *= 2;
 }
