@@ -261,6 +261,7 @@ const struct option_table *const *sim_option_tables(void)
                                         &gpu_options,
                                         &link_options,
                                         NULL};
+    _Static_assert(sizeof all <= sizeof tables, "more option tables than there is room for");
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         tables[i] = all[i];
     return tables;
