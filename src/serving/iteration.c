@@ -15,10 +15,8 @@ struct gauge instance_gauge(const struct instance *instance)
     };
 }
 
-void instance_account(struct instance *instance, int64_t now_ns)
+void instance_account_until(struct instance *instance, int64_t now_ns)
 {
-    if (now_ns == instance->accounted_ns)
-        return;
     struct gauge gauge = instance_gauge(instance);
     if (gauge.kv_tokens > instance->peak_tokens)
         instance->peak_tokens = gauge.kv_tokens;
@@ -178,7 +176,7 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     blocked_end(instance, now_ns);
     instance->boundary_due = false;
     instance->due_ns = SIMTIME_NEVER;
-    if (instance->deadlines.count > 0)
+    if (deadlines_any(instance))
         waiting_expire(instance, now_ns);
     schedule_begin(schedule);
     handoff_join(instance, now_ns);
