@@ -234,8 +234,11 @@ static bool find_path(const char *name, const char *from_folder, const struct co
         error_set(error, "there is no %s file '%s' (did you mean '%s'?)", reference->noun, wanted,
                   text_string(&near));
     else
-        error_set(error, "there is no %s file '%s' (paths are relative to the file that names them)",
-                  reference->noun, wanted);
+        error_set(
+            error,
+            "there is no %s file '%s' (paths are relative to the file that names them; names without '/': "
+            "`tandem list %s`)",
+            reference->noun, wanted, reference->folder[0] ? reference->folder : "clusters");
     text_clear(&near);
     mem_free(wanted);
     return false;
