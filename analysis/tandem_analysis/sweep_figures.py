@@ -28,6 +28,7 @@ SHOWN = (  # of the printed table: figure, heading, text
     ("usd_per_thousand_good_requests", "$/1000 in SLO", units.usd_text),
 )
 ERRORS = "bar: 95 % of means over seeds"
+SEARCH = "These are the runs of a search; its answer is in the tables deployments, candidates, seeds and cheapest: export -o DIR."
 NO_CURVES = (
     "No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."
 )
@@ -51,6 +52,8 @@ def run_sweep(
     table = sweep.means(points)
     paired = sweep.paired(points, baseline) if baseline else None
     lines = [aligned(*cells(points, table)), *sweep.problems(points)]
+    if "search" in points.configuration:
+        lines.append(SEARCH)
     if baseline is not None and paired is not None:
         lines += ["", *_paired_lines(points, paired, baseline), "", *fair.fairness(points, baseline)]
         lines += ["", *fair_verdict(points, baseline, target)]

@@ -170,7 +170,9 @@ class Sweeps(CommandFolder):
         points = dataclasses.replace(self.points, parameters=parameters)
         self.assertNotIn("split", sweep.label_of(points, 0))
         self.assertIn("split=1", sweep.label_of(points, 18))
+        points = dataclasses.replace(points, configuration={"search": {}})
         text = sweep_figures.run_sweep(points, X, Y, None, 0.9, None)
+        self.assertIn("its answer is in the tables deployments", text)
         self.assertNotIn("nan", text + sweep_figures.run_pareto(points, None))
 
     def test_command_pareto(self) -> None:
