@@ -163,8 +163,12 @@ def _add_where(command: argparse.ArgumentParser) -> None:
 
 def _add_curves(command: argparse.ArgumentParser) -> None:
     """What `sweep` and the page of a sweep draw and compare."""
-    command.add_argument("--x", metavar="PATH", help="axis of the curves; without: the only one")
-    command.add_argument("--group", metavar="PATH", help="axis of which each value has a curve")
+    command.add_argument(
+        "--x", metavar="PATH", help="axis of the curves; without: the only one, or that along which requests come faster"
+    )
+    command.add_argument(
+        "--group", metavar="PATH", help="axis of which each value has a curve; without --x: the other one"
+    )
     command.add_argument("--baseline", metavar="NAME", help="named point to take paired differences from")
     command.add_argument(
         "--target", type=float, default=0.9, metavar="SHARE", help="SLO attainment to be sustained (0.9)"

@@ -95,17 +95,29 @@ def axes_of(sweep: Sweep) -> list[str]:
     return several
 
 
+def is_unset(value: Any) -> bool:
+    """Of a parameter: others' deployments have it."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def value_text(value: Any) -> str:
     """Of a parameter."""
+    if is_unset(value):
+        return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def place_of(name: str, values: dict[str, Any]) -> str:
+    """A named point and its parameters in words."""
+    words = [f"{path}={value_text(value)}" for path, value in values.items() if not is_unset(value)]
+    return ", ".join([name] * bool(name) + words)
 
 
 def label_of(sweep: Sweep, point: int) -> str:
     """A point in words."""
     paths = [path for path in axes_of(sweep) + [SEED] if path in sweep.parameters]
-    words = [f"{path}={value_text(sweep.parameters[path].iloc[point])}" for path in paths]
-    name = sweep.points[NAME].iloc[point]
-    return ", ".join([name] * bool(name) + words) or f"point {point}"
+    values = {path: sweep.parameters[path].iloc[point] for path in paths}
+    return place_of(sweep.points[NAME].iloc[point], values) or f"point {point}"
 
 
 def check_axis(sweep: Sweep, path: str, option: str) -> None:
@@ -271,7 +283,7 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     rest = [path for path in axes_of(sweep) if path not in (x, y)]
     if rest:
         raise ResultError(
-            f"{sweep.path}: {', '.join(rest)} vary too, choose one value of each with --where PATH=VALUE"
+            f"{sweep.path}: other axes: {', '.join(rest)}; choose one value of each with --where PATH=VALUE"
         )
     kept = completed(sweep)
     sides = [kept[kept[NAME] == name] for name in (first, other)]

@@ -28,6 +28,10 @@ SHOWN = (  # of the printed table: figure, heading, text
     ("usd_per_thousand_good_requests", "$/1000 in SLO", units.usd_text),
 )
 ERRORS = "bar: 95 % of means over seeds"
+SEARCH = "These are the runs of a search; its answer is in the tables deployments, candidates, seeds and cheapest: export -o DIR."
+NO_CURVES = (
+    "No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."
+)
 
 
 def run_sweep(
@@ -39,17 +43,23 @@ def run_sweep(
     folder: Path | None,
 ) -> str:
     """The command `sweep`: table, paired differences, curves against an axis, bars."""
-    x = x or _only_axis(points)
     for path, option in ((x, "--x"), (group, "--group")):
         if path:
             sweep.check_axis(points, path, option)
+    unnamed = x is None
+    if unnamed:
+        x, group = choose_axes(points, None, group)
     table = sweep.means(points)
     paired = sweep.paired(points, baseline) if baseline else None
     lines = [aligned(*cells(points, table)), *sweep.problems(points)]
+    if "search" in points.configuration:
+        lines.append(SEARCH)
     if baseline is not None and paired is not None:
         lines += ["", *_paired_lines(points, paired, baseline), "", *fair.fairness(points, baseline)]
         lines += ["", *fair_verdict(points, baseline, target)]
     text = "\n".join(lines) + "\n"
+    if unnamed and x is None and sweep.axes_of(points):
+        text += NO_CURVES + "\n"
     if folder is None:
         return text
     written = ["sweep.csv"]
@@ -79,10 +89,14 @@ def fair_verdict(points: Sweep, baseline: str, target: float) -> list[str]:
     return fair.verdict(points, x, baseline, target)
 
 
-def _only_axis(points: Sweep) -> str | None:
-    """Where there is one."""
+def choose_axes(points: Sweep, x: str | None, group: str | None) -> tuple[str | None, str | None]:
+    """What is drawn where it is not said: against the only axis or the one along which requests come faster, a curve a value of the
+    only other one. No x: there are too many."""
     axes = sweep.axes_of(points)
-    return axes[0] if len(axes) == 1 else None
+    x = x or (axes[0] if len(axes) == 1 else fair.rate_axis(points))
+    rest = [path for path in axes if path != x]
+    group = group or (rest[0] if len(rest) == 1 else None)
+    return (None, None) if x is None or set(rest) - {group} else (x, group)
 
 
 def cells(points: Sweep, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -144,7 +158,7 @@ def _paired_lines(points: Sweep, table: pd.DataFrame, baseline: str) -> list[str
     lines = [f"against {baseline}, same seeds (difference, 95 % confidence interval):"]
     axes = sweep.axes_of(points)
     for name, *values, head, told, apart in paired_cells(points, table)[1]:
-        place = ", ".join([name, *(f"{path}={value}" for path, value in zip(axes, values))])
+        place = ", ".join([name, *(f"{path}={value}" for path, value in zip(axes, values) if value != "-")])
         lines.append(f"  {place}: {head} {told}{': ' * bool(apart)}{apart}")
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"  and {len(lines) - MOST_LINES} more: sweep_paired.csv (-o DIR)"]
@@ -156,7 +170,7 @@ def curves(points: Sweep, table: pd.DataFrame, x: str, group: str | None) -> pd.
     rest = [path for path in sweep.axes_of(points) if path not in (x, group)]
     if rest:
         raise ResultError(
-            f"{points.path}: {', '.join(rest)} vary too, draw one value of each (--where PATH=VALUE) or one "
+            f"{points.path}: other axes: {', '.join(rest)}; draw one value of each (--where PATH=VALUE) or one "
             "curve a value (--group PATH)"
         )
     drawn = table.copy()
@@ -313,10 +327,7 @@ def run_pareto(points: Sweep, folder: Path | None) -> str:
             continue
         lines.append(f"{title}: {xlabel}, {ylabel} on the frontier")
         for _, row in table[table[f"frontier[{y}]"]].sort_values(x).iterrows():
-            place = ", ".join(
-                f"{path}={sweep.value_text(row[path])}" for path in sweep.axes_of(points)
-            )
-            words = ", ".join(filter(None, [row["name"], place]))
+            words = sweep.place_of(row["name"], {path: row[path] for path in sweep.axes_of(points)})
             lines.append(
                 f"  {units.digits(row[x] * xfactor)}, {units.digits(row[y] * yfactor)}: {words}"
             )

@@ -24,7 +24,9 @@
 #define CACHED_DOC                                                                                           \
     "Time average of the tokens that are cached / those that all KV blocks hold, inside the window."
 #define INTERNAL_DOC                                                                                         \
-    "Share of what the blocks in use hold that is empty: 1 - kv_mean_cached / kv_mean_utilization."
+    "Share of what the blocks in use hold that is empty: 1 - kv_mean_cached / kv_mean_utilization. What an " \
+    "iteration computes is cached when it ends: until then a prompt's blocks are empty, in a prefill pool "  \
+    "most of the time."
 #define EXTERNAL_DOC                                                                                         \
     "Time average, inside the window, of the share of KV blocks that are free, but of no use to the "        \
     "request "                                                                                               \
@@ -474,7 +476,9 @@ static const struct column summary[] = {
            "All of the cost / tokens that became visible, both inside the window."),
     COLUMN(usd_per_million_tokens, "USD", "Cost / the tokens of both."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
-    COLUMN(usd_per_thousand_good_requests, "USD", "Cost / window requests that met the SLO; 0: none did."),
+    COLUMN(usd_per_thousand_good_requests, "USD",
+           "Cost / window requests that met the SLO; 0: none did. They may end after the window, those of "
+           "usd_per_thousand_requests do not: in a short run these can be the cheaper ones."),
     COLUMN(gpu_hours, "h", "GPUs x window."),
     COLUMN(idle_gpu_hours, "h", "Of them: GPUs in no iteration."),
     COLUMN(idle_cost_usd, "USD", "The price of those."),

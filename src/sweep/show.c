@@ -108,7 +108,7 @@ void show_progress(void *context)
     fprintf(stderr, "points done, %zu running, %.3g points/s", claims > mine ? claims - mine : 0,
             (double)mine / elapsed_s);
     if (sweep->candidates.is_search)
-        fprintf(stderr, ", round %zu of %zu probes", sweep->search.rounds, sweep->round_count);
+        fprintf(stderr, ", round %zu: %zu probes", sweep->search.rounds, sweep->round_count);
     if (worked_s > 0)
         fprintf(stderr, ", %.0f s to go", (line->total_s - forecast_s) * elapsed_s / worked_s);
     fputs(line->terminal ? "   " : "\n", stderr);

@@ -8,12 +8,14 @@ import unittest
 
 import numpy as np
 import pandas as pd
+import synthetic_sweep
 from support import Folder
 from synthetic import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments/question"))
 import question  # noqa: E402
 
+from tandem_analysis import load  # noqa: E402
 from tandem_analysis.load import ResultError  # noqa: E402
 
 
@@ -42,6 +44,11 @@ class Expansion(Folder):
         kinds = [question.kind_of(name) for name in points]
         self.assertEqual(kinds.count("unified"), 2 * len(question.TOKEN_BUDGETS))
         self.assertEqual(kinds.count("disaggregated"), 7 + 3 + 3 + 3)  # TP 1+1, 1+2, 2+1, 2+2
+
+    def test_more_have_to_meet_the_slo(self) -> None:
+        swept = load.load_sweep(synthetic_sweep.write(self.folder / "swept"))
+        low, high = (question.limits(swept, target)["rate_per_s"].mean() for target in (0.9, 0.95))
+        self.assertLess(high, low)
 
     def test_splits(self) -> None:
         self.assertEqual(question.splits(8, 2, 4), [2])

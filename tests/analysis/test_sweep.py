@@ -149,6 +149,32 @@ class Sweeps(CommandFolder):
         for name in ("sweep_attainment.png", "sweep_goodput.png"):
             self.is_png(out / name)
 
+    def test_axes_that_nobody_named(self) -> None:
+        self.assertEqual(sweep_figures.choose_axes(self.points, None, None), (X, Y))
+        one = sweep.where(self.points, [f"{X}=2"])
+        self.assertEqual(sweep_figures.choose_axes(one, None, None), (Y, None))
+        out = self.folder / "unnamed"
+        self.assertEqual(self.command_of("sweep", self.path, "-o", out)[0], 0)
+        self.is_png(out / "sweep_attainment.png")
+        self.assertEqual(len(pd.read_csv(out / "sweep_goodput.csv")), 4)
+        third = self.points.parameters.assign(z=[i % 2 for i in range(36)])
+        three = dataclasses.replace(self.points, parameters=third)
+        self.assertEqual(sweep_figures.choose_axes(three, None, None), (None, None))
+        said = sweep_figures.run_sweep(three, None, None, None, 0.9, None)
+        self.assertIn("No curves: choose an axis (--x)", said)
+
+    def test_parameters_of_other_deployments(self) -> None:
+        """Of a search: they are not set, and not told."""
+        only_b = self.points.points["name"] == "b"
+        parameters = self.points.parameters.assign(split=self.points.parameters[X].where(only_b))
+        points = dataclasses.replace(self.points, parameters=parameters)
+        self.assertNotIn("split", sweep.label_of(points, 0))
+        self.assertIn("split=1", sweep.label_of(points, 18))
+        points = dataclasses.replace(points, configuration={"search": {}})
+        text = sweep_figures.run_sweep(points, X, Y, None, 0.9, None)
+        self.assertIn("its answer is in the tables deployments", text)
+        self.assertNotIn("nan", text + sweep_figures.run_pareto(points, None))
+
     def test_command_pareto(self) -> None:
         out = self.folder / "out"
         status, said, err = self.command_of("pareto", self.path, "-o", out)
@@ -192,12 +218,12 @@ class Sweeps(CommandFolder):
         self.fails(f"{path}: --where {Y}=x: x is no number", "pareto", path, "--where", f"{Y}=x")
         self.fails(f"{path}: no point has {Y}=7", "pareto", path, "--where", f"{Y}=7")
         self.fails(
-            f"{path}: {Y} vary too, draw one value of each (--where PATH=VALUE) or one curve a value (--group PATH)",
+            f"{path}: other axes: {Y}; draw one value of each (--where PATH=VALUE) or one curve a value (--group PATH)",
             "sweep", path, "--x", X, "-o", self.folder / "out",
         )  # fmt: skip
         pair = ("--a", "a", "--b", "b")
         self.fails(
-            f"{path}: {Y} vary too, choose one value of each with --where PATH=VALUE",
+            f"{path}: other axes: {Y}; choose one value of each with --where PATH=VALUE",
             "breakeven", path, "--x", X, "--y", "cluster", *pair,
         )  # fmt: skip
         self.fails(
