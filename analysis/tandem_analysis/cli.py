@@ -108,7 +108,7 @@ def _parser() -> Parser:
         help="memory.json or memory.h5 of `tandem memory -o DIR`, or DIR; - for JSON on standard input",
     )
     explain = commands.add_parser(
-        "explain", help="why one of two runs of the same requests lost: time and cost, part by part"
+        "explain", help="why one of two runs of the same requests lost: time and cost, cause by cause"
     )
     explain.add_argument("files", nargs=2, metavar="results.h5")
     timeline = commands.add_parser(
