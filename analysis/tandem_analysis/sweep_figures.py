@@ -399,10 +399,18 @@ def _counts(table: pd.DataFrame, first: str, other: str, what: str) -> list[str]
 
 
 def draw_breakeven(
-    table: pd.DataFrame, x: str, y: str, first: str, other: str, metric: str, rest: list[str] | None = None
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    first: str,
+    other: str,
+    metric: str,
+    rest: list[str] | None = None,
+    largest: float = 16,
 ) -> Figure:
-    """A map of the ratio over both axes, the line where it is 1; a cross where seeds do not tell the two apart. Of further
-    axes a map a value, side by side for the first, below each other for the second."""
+    """A map of the ratio over both axes, the line where it is 1; a cross where seeds do not tell the two apart; white where
+    there is none. Of further axes a map a value, side by side for the first, below each other for the second. Ratios
+    beyond the largest have its colour."""
     rest = rest or []
     values = [_places(table[path])[0] for path in rest] + [[None]] * (2 - len(rest))
     handles = [
@@ -416,7 +424,7 @@ def draw_breakeven(
     figure, axes = figures.grid(
         rows, columns, height, f"Break-even of {metric}", handles, gap=0.5, left=1.3
     )
-    ratio = np.log2(table["ratio"].clip(1 / 16, 16))
+    ratio = np.log2(table["ratio"].clip(1 / largest, largest))
     known = ratio[np.isfinite(ratio)].abs()
     most = max(0.1, float(known.max())) if len(known) else 0.1
     for row, column in np.ndindex(rows, columns):
@@ -442,7 +450,7 @@ def _map(axis: Axes, part: pd.DataFrame, table: pd.DataFrame, x: str, y: str, mo
     image = axis.imshow(ratio, origin="lower", aspect="auto", cmap="RdBu", norm=TwoSlopeNorm(0, -most, most))
     if min(ratio.shape) > 1 and np.isfinite(ratio).all() and ratio.min() < 0 < ratio.max():
         axis.contour(ratio, levels=[0], colors=figures.BLACK, linewidths=2)
-    unsure = part[~part["told_apart"] & (part["seeds"] > 1)]
+    unsure = part[~part["told_apart"] & (part["seeds"] > 1) & part["ratio"].notna()]
     axis.plot(
         [columns.index(value) for value in unsure[x]], [rows.index(value) for value in unsure[y]],
         "x", color=figures.BLACK,
