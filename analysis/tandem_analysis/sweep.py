@@ -270,9 +270,9 @@ def frontier(x: np.ndarray, y: np.ndarray, larger: bool) -> np.ndarray:
 
 
 def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str) -> pd.DataFrame:
-    """A row a pair of values of two axes: how many times better the first named point is than the other (ratio of
-    means over seeds, of the other to the first where less is better), the winner, and whether the paired
-    difference's 95 % confidence interval leaves 0 out."""
+    """A row a place on two axes and at most two others (further_axes): how many times better the first named point is
+    than the other (ratio of means over seeds, of the other to the first where less is better), the winner, and whether
+    the paired difference's 95 % confidence interval leaves 0 out. Places are in the order of the points."""
     for path, option in ((x, "--x"), (y, "--y")):
         check_axis(sweep, path, option)
         if path == SEED or x == y:
@@ -280,24 +280,25 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     for name, option in ((first, "--a"), (other, "--b")):
         check_name(sweep, name, option)
     check_metric(sweep, metric)
-    rest = [path for path in axes_of(sweep) if path not in (x, y)]
-    if rest:
+    rest = further_axes(sweep, x, y)
+    if len(rest) > 2:
         raise ResultError(
-            f"{sweep.path}: other axes: {', '.join(rest)}; choose one value of each with --where PATH=VALUE"
+            f"{sweep.path}: {', '.join(rest)} vary too, maps side by side take two of them: choose one value of others with "
+            "--where PATH=VALUE"
         )
     kept = completed(sweep)
     sides = [kept[kept[NAME] == name] for name in (first, other)]
-    keys = [column(x), column(y)]
+    keys = [*map(column, rest), column(x), column(y)]
     both = merged(
         *sides, keys + [column(SEED)] * (SEED in sweep.parameters), (metric, "saturated")
     )
     rows = []
-    for key, part in both.groupby(keys, sort=True):
+    for key, part in groups(both, keys):
         a, b = (part[side].fillna(math.inf).to_numpy(dtype=float) for side in (metric, f"{metric}_base"))
         top, bottom = (b.mean(), a.mean()) if is_lower_better(metric) else (a.mean(), b.mean())
         ratio = _quotient(top, bottom)
         rows.append(
-            {x: key[0], y: key[1], "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
+            {**dict(zip([*rest, x, y], key)), "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
              "winner": "" if math.isnan(ratio) or ratio == 1 else first if ratio > 1 else other,
              "told_apart": _told_apart(a, b),
              "saturated": int((part["saturated"] > 0).sum() + (part["saturated_base"] > 0).sum())}
@@ -305,6 +306,11 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     if not rows:
         raise ResultError(f"{sweep.path}: {first} and {other} have no completed point in common")
     return pd.DataFrame(rows)
+
+
+def further_axes(sweep: Sweep, x: str, y: str) -> list[str]:
+    """Those of which each pair of values has a map of its own."""
+    return [path for path in axes_of(sweep) if path not in (x, y)]
 
 
 def _quotient(top: float, bottom: float) -> float:

@@ -1,7 +1,8 @@
 """Unified or disaggregated? Expands a question into sweeps, runs them, and says who serves more requests at the SLO.
 
 Scout: every unified deployment and P:D split that fills the budget, at one seed. Measure: the best of each kind, at other
-seeds. Map: both kinds, chosen anew, where prompts and outputs have other lengths."""
+seeds. Map: both kinds, chosen anew, where prompts and outputs have other lengths. Network: the best of each kind over
+rates and bandwidths of the KV link."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import network
 import numpy as np
 import pandas as pd
 
@@ -283,6 +285,27 @@ def measure(
     return sweeps.run("measure", named, grid, effort.seeds, requests_of(rates.max(), effort.measure_s))
 
 
+def over_links(
+    sweeps: Sweeps,
+    points: dict[str, dict[str, Any]],
+    chosen: dict[str, str],
+    found: pd.DataFrame,
+    effort: Effort,
+) -> pd.DataFrame:
+    """The chosen ones over rates and bandwidths of the KV link, as network.compare has it."""
+    limit = found.set_index("name")["rate_per_s"][list(chosen.values())]
+    rates = network.rates_of(limit.min(), limit.max())
+    requests = requests_of(max(rates), effort.map_s)
+    swept = sweeps.execute(
+        "network",
+        {kind: points[name] for kind, name in chosen.items()},
+        {"axes": {network.LINK: network.BANDWIDTHS, RATE: rates, "seed": effort.map_seeds}},
+        requests,
+        warm_up(requests, max(rates)),
+    )
+    return network.compare(swept, DISAGGREGATED, UNIFIED, TARGET)
+
+
 def lengths_of(mean: int) -> dict[str, Any]:
     """Tokens of that mean."""
     return {"uniform": {"min": mean // 2, "max": mean + mean // 2}}
@@ -448,7 +471,8 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
     measured = measure(sweeps, points, chosen, found, effort)
     sentences = fair.verdict(measured, RATE, UNIFIED, sweeps.target)
     table = break_even(sweeps, points, found, effort)
-    told = map_lines(table)
+    links = over_links(sweeps, points, chosen, found, effort)
+    told = [*map_lines(table), *network.lines(links, DISAGGREGATED, UNIFIED)]
     page = Page(f"Unified or disaggregated? {_title(question)}")
     page.heading("Answer")
     page.lines([*sentences, *told])
@@ -460,6 +484,7 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
     choice = html_report.Choice(RATE, None, UNIFIED, sweeps.target)
     html_report.add_sweep(page, measured, choice, sweeps.folder)
     add_map(page, table, sweeps.folder)
+    network.add(page, links, DISAGGREGATED, UNIFIED, sweeps.folder)
     html_report.add_notes(page)
     page.write(sweeps.folder / "report.html")
     grounds = fair.fairness(measured, UNIFIED)

@@ -119,6 +119,22 @@ static const struct column instances[] = {
     COLUMN(busy_prefill_ns, "ns", "Time inside the window in iterations that only prefill."),
     COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
     COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
+    COLUMN(
+        interference_ns, "ns",
+        "Of busy_prefill_ns and busy_mixed_ns: time by which prefills lengthened iterations for decodes that "
+        "were in them, and all of those that decodes sat out; once, however many decodes there were."),
+    COLUMN(decoding_ns, "ns",
+           "What iterations take for their decodes alone: busy_decode_ns, and busy_mixed_ns without "
+           "interference. The rest of the busy time is of prefills that no decode waited for."),
+    COLUMN(blocked_ns, "ns",
+           "Time inside the window while requests waited in its queue whose head had not fitted at the last "
+           "boundary (as /requests/blocked_ns), busy or idle."),
+    COLUMN(blocked_decoding_ns, "ns", "Of decoding_ns: while it was so."),
+    COLUMN(blocked_idle_ns, "ns", "Of it: in no iteration."),
+    COLUMN(
+        moving_idle_ns, "ns",
+        "Time inside the window in no iteration, not blocked, while requests that it had reserved blocks for "
+        "had not joined."),
     COLUMN(utilization, "1", "Busy time of all phases / window."),
     COLUMN(
         mfu, "1",
