@@ -20,8 +20,8 @@ METRIC = "USD per 1,000 requests within the SLO"
 EQUAL = 0.01  # ratios that are no difference
 NOTE = (
     "The two deployments of the verdict, with other bandwidths of the KV link (its efficiency, set-up and descriptors stay); deployments are "
-    "not chosen anew, so a slow link may suit another split. White: neither keeps the SLO for 90 % of the requests. Ratios beyond 2 have "
-    "its colour."
+    "not chosen anew, so a slow link may suit another split. White: neither keeps the SLO for the share of the requests that has to meet it. "
+    "Ratios beyond 2 have its colour."
 )
 
 

@@ -303,7 +303,7 @@ def over_links(
         requests,
         warm_up(requests, max(rates)),
     )
-    return network.compare(swept, DISAGGREGATED, UNIFIED, TARGET)
+    return network.compare(swept, DISAGGREGATED, UNIFIED, sweeps.target)
 
 
 def lengths_of(mean: int) -> dict[str, Any]:

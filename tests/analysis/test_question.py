@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 import unittest
+import unittest.mock
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,15 @@ class Expansion(Folder):
         swept = load.load_sweep(synthetic_sweep.write(self.folder / "swept"))
         low, high = (question.limits(swept, target)["rate_per_s"].mean() for target in (0.9, 0.95))
         self.assertLess(high, low)
+
+    def test_network_has_to_meet_it_too(self) -> None:
+        sweeps, asked = question.Sweeps(None, self.folder, 0.99), []
+        sweeps.execute = lambda *_: None
+        found = pd.DataFrame({"name": ["u", "d"], "rate_per_s": [8.0, 9.0]})
+        with unittest.mock.patch.object(network, "compare", lambda *given: asked.append(given[-1])):
+            chosen = {"unified": "u", "disaggregated": "d"}
+            question.over_links(sweeps, {"u": {}, "d": {}}, chosen, found, question.QUICK)
+        self.assertEqual(asked, [0.99])
 
     def test_splits(self) -> None:
         self.assertEqual(question.splits(8, 2, 4), [2])
