@@ -174,7 +174,7 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     leap_to(instance, now_ns);
     bool ended = instance->busy && instance->iteration_end_ns == now_ns;
     if (ended)
-        iteration_finish(instance, now_ns);
+        iteration_finish(instance, now_ns, iteration_decodes(instance) ? instance->lengthened_ns : 0);
     if (ended || (!instance->busy && (instance->boundary_due || instance->due_ns <= now_ns)))
         start_iteration(instance, now_ns);
     instance_report(&instance, 1, now_ns);

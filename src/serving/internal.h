@@ -509,7 +509,14 @@ void iteration_begin(struct instance *instance, int64_t now_ns, int64_t length_n
 /* Records the iteration that a group of so many lanes has just begun: the works of those that take part. */
 void iteration_record(struct instance *const *lanes, size_t count, const struct work *works, size_t working,
                       size_t group);
-void iteration_finish(struct instance *instance, int64_t now_ns);
+/* Whether decodes are in the iteration in progress, or sit it out. */
+static inline bool iteration_decodes(const struct instance *instance)
+{
+    return instance->batch.count > 0 || instance->schedule.parked_count > 0;
+}
+/* The iteration that ends was so much longer, by prefills, for its decodes. */
+void iteration_lengthened(struct instance *instance, int64_t now_ns, int64_t lengthened_ns);
+void iteration_finish(struct instance *instance, int64_t now_ns, int64_t lengthened_ns);
 
 /* handoff.c */
 /* Most tokens that a decode instance has to have room for, for it to get the request. */

@@ -329,22 +329,21 @@ static void fetch_ended(const struct instance *instance)
         mem_fetch(instance->sequences[top->id].request, sizeof(struct request));
 }
 
-/* Decodes were in the iteration that ends, or sat it out. */
-static void count_lengthened(struct instance *instance, int64_t now_ns)
+void iteration_lengthened(struct instance *instance, int64_t now_ns, int64_t lengthened_ns)
 {
     struct gauge gauge = instance_gauge(instance);
-    metrics_lengthened(instance->metrics, &instance->meter.usage, now_ns, gauge.phase,
-                       instance->lengthened_ns, gauge.blocked);
+    metrics_lengthened(instance->metrics, &instance->meter.usage, now_ns, gauge.phase, lengthened_ns,
+                       gauge.blocked);
 }
 
-void iteration_finish(struct instance *instance, int64_t now_ns)
+void iteration_finish(struct instance *instance, int64_t now_ns, int64_t lengthened_ns)
 {
     const struct schedule *schedule = &instance->schedule;
     fetch_ended(instance);
     iteration_count(instance, now_ns);
     instance->interference_ns += instance->lengthened_ns;
-    if (instance->lengthened_ns > 0 && (instance->batch.count > 0 || schedule->parked_count > 0))
-        count_lengthened(instance, now_ns);
+    if (lengthened_ns > 0)
+        iteration_lengthened(instance, now_ns, lengthened_ns);
     if (schedule->decode) {
         batch_step(instance, now_ns);
         for (size_t i = 0; i < instance->ended_count; i++) {

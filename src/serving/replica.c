@@ -75,14 +75,29 @@ static void group_due(struct replica *replica, size_t group, int64_t now_ns)
         replica->groups[group].due_ns = now_ns;
 }
 
+/* By how much prefills lengthened the iteration of a group for its decodes: all sat it out, or some were in
+ * it. */
+static int64_t group_lengthened_ns(const struct replica *replica, size_t group)
+{
+    struct instance **lanes = lanes_of(replica, group);
+    int64_t least_ns = SIMTIME_NEVER;
+    for (size_t i = 0; i < replica->lanes; i++)
+        if (lanes[i]->busy && iteration_decodes(lanes[i]))
+            least_ns = earlier(least_ns, lanes[i]->lengthened_ns);
+    return least_ns < SIMTIME_NEVER ? least_ns : 0;
+}
+
+/* GPU time of idle lanes is the group's, too: begin_lanes. */
 static void end_group(struct replica *replica, size_t group, int64_t now_ns)
 {
     struct instance **lanes = lanes_of(replica, group);
+    int64_t lengthened_ns = group_lengthened_ns(replica, group);
     for (size_t i = 0; i < replica->lanes; i++)
         if (lanes[i]->busy) {
-            iteration_finish(lanes[i], now_ns);
+            iteration_finish(lanes[i], now_ns, lengthened_ns);
         } else {
             instance_account(lanes[i], now_ns);
+            iteration_lengthened(lanes[i], now_ns, lengthened_ns);
             lanes[i]->phase = PHASE_IDLE;
         }
     replica->groups[group].end_ns = SIMTIME_NEVER;

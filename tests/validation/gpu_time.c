@@ -76,6 +76,25 @@ static void test_window(void)
     experiment_free(experiment);
 }
 
+/* Two lanes. The second request comes while the first, in the other lane, decodes for the second time: its
+ * prompt takes the group 10 s, 1 s of which the last step would take alone. The third, which ends the window,
+ * comes when all is over. */
+static void test_lanes(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 32, 4, 0, 0}, {11 * SECOND + SECOND / 2, 32, 1, 0, 0}, {30 * SECOND, 1, 1, 0, 0}};
+    struct experiment *experiment = make("chunked", requests, 3, 10, 100);
+    experiment_set(experiment, "model=mixtral-8x7b");
+    experiment_set(experiment, "cluster.pools[0].attention_data_parallel=2");
+    experiment_set(experiment, "cluster.pools[0].expert_parallel=2");
+    struct outcome outcome = experiment_run_modes(experiment, LATENCY_NS);
+    CU_ASSERT_EQUAL(outcome.instances[0].busy_prefill_ns, (uint64_t)(10 * SECOND));
+    CU_ASSERT_EQUAL(outcome.instances[0].busy_mixed_ns, (uint64_t)(10 * SECOND));
+    check(&outcome.instances[0], (const int64_t[6]){9 * SECOND, 3 * SECOND});
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
 /* 10 blocks, prompts take 3 s. A and B have 4 and 2 of them, and one more each as they decode: C, which wants
  * 5, does not fit at 0 and at 3, but at 4, when B has ended; D, behind it, has none left then and one at 7.
  * So the queue is blocked for 7 s: the prompts of A and B, a step of both, and a step of A beside C's prompt,
@@ -122,6 +141,7 @@ int main(int argc, char **argv)
     static const struct test_case cases[] = {
         {"interference", test_interference},
         {"window", test_window},
+        {"lanes", test_lanes},
         {"blocked, busy", test_blocked},
         {"blocked or waiting for KV, idle", test_idle},
     };
