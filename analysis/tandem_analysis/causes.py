@@ -56,7 +56,7 @@ def requests(result: Result) -> float:
 
 def gpu_frame(result: Result) -> pd.DataFrame:
     """GPU time and USD of the window over the requests completed in it, a row a pool and part; a pool's shares
-    sum up to 1, all rows to the cost of all GPUs."""
+    sum up to 1, all rows to the cost of all GPUs. NaN where none was completed."""
     check(result)
     rows = []
     count, shares = requests(result), idle.beside_queues(result)
@@ -169,7 +169,7 @@ def causes_frame(first: Result, other: Result) -> pd.DataFrame:
     table = pd.DataFrame({"cause": CAUSES})
     for unit, figure in (("ns", None), ("gpu_s", "gpu_s_per_request"), ("usd", "usd_per_request")):
         for result in (first, other):
-            values = times(result) if figure is None else gpu_frame(result).groupby("cause")[figure].sum().to_dict()
+            values = times(result) if figure is None else gpu_frame(result).groupby("cause")[figure].sum(min_count=1).to_dict()
             table[f"{result.label}_{unit}"] = [float(values.get(cause, 0.0)) for cause in CAUSES]
         table[f"difference_{unit}"] = table[f"{other.label}_{unit}"] - table[f"{first.label}_{unit}"]
     return table

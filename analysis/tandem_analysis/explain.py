@@ -148,11 +148,19 @@ def resources_frame(first: Result, other: Result) -> pd.DataFrame:
 def sentences(first: Result, other: Result) -> list[str]:
     """Who lost in what and by what; what makes that uncertain."""
     latency = latency_frame(first, other)
-    told = [
-        _latency_sentence(first, other, latency[latency["metric"] == metric], metric)
-        for metric in dict.fromkeys(latency["metric"])
-    ]
-    told.append(_cost_sentence(first, other))
+    results = (first, other)
+    none = [result.label for result in results if result.value("e2e_mean_ns") == 0]
+    costless = [result.label for result in results if causes.requests(result) == 0]
+    told = [f"No window request of {' and '.join(none)} was completed: nothing is slower."] * bool(none)
+    if not none:
+        told += [
+            _latency_sentence(first, other, latency[latency["metric"] == metric], metric)
+            for metric in dict.fromkeys(latency["metric"])
+        ]
+    if costless:
+        told.append(f"No request ended inside the window of {' and '.join(costless)}: there is no cost of one.")
+    else:
+        told.append(_cost_sentence(first, other))
     for result in (first, other):
         told += causes.remarks(result)
         if result.value("saturated"):
@@ -247,7 +255,7 @@ def _cause_lines(first: Result, other: Result) -> list[str]:
     """Time and money of a request by cause."""
     table = causes.causes_frame(first, other)
     unit = "usd" if priced(first, other) else "gpu_s"
-    total = table.drop(columns="cause").sum()
+    total = table.drop(columns="cause").sum(skipna=False)
     labels = [units.shorten(label, 16) for label in (first.label, other.label)]
     of = "USD for 1,000" if unit == "usd" else "GPU-s for 1,000"
     lines = [
@@ -271,7 +279,11 @@ def _cause_lines(first: Result, other: Result) -> list[str]:
 def _signed_digits(value: float) -> str:
     if abs(value) < 1e-12:  # of sums of doubles
         return "0"
-    return f"{'-' if value < 0 else '+'}{units.digits(abs(value))}"
+    return _digits(value) if np.isnan(value) else f"{'-' if value < 0 else '+'}{units.digits(abs(value))}"
+
+
+def _digits(value: float) -> str:
+    return "-" if np.isnan(value) else units.digits(value)
 
 
 def _signed(ns: float) -> str:
@@ -288,14 +300,14 @@ def _resource_lines(first: Result, other: Result) -> list[str]:
         mine = table[table["deployment"] == result.label]
         lines += [
             f"{units.shorten(f'  {result.label}: {row.pool}, {row.part}', 52) + ' ~' * row.estimated:<55}"
-            f"{units.percent_text(row.share):>10}{units.digits(1e3 * row.gpu_s_per_request):>14}"
-            f"{units.digits(1e3 * row.usd_per_request):>14}"
+            f"{units.percent_text(row.share):>10}{_digits(1e3 * row.gpu_s_per_request):>14}"
+            f"{_digits(1e3 * row.usd_per_request):>14}"
             for row in mine.itertuples()
             if row.share > 1e-9
         ]
-        total = 1e3 * mine[["gpu_s_per_request", "usd_per_request"]].sum()
+        total = 1e3 * mine[["gpu_s_per_request", "usd_per_request"]].sum(skipna=False)
         lines.append(
             f"{units.shorten(f'  {result.label}: together', 52):<55}{'':>10}"
-            f"{units.digits(total['gpu_s_per_request']):>14}{units.digits(total['usd_per_request']):>14}"
+            f"{_digits(total['gpu_s_per_request']):>14}{_digits(total['usd_per_request']):>14}"
         )
     return lines

@@ -56,7 +56,7 @@ def draw(first: Result, other: Result) -> Figure:
     labels = [first.label, other.label]
 
     def part(unit: str, factor: float) -> pd.DataFrame:
-        return factor * table[[f"{label}_{unit}" for label in labels]].set_axis(labels, axis=1)
+        return factor * table[[f"{label}_{unit}" for label in labels]].set_axis(labels, axis=1).fillna(0)
 
     handles = [Patch(facecolor=colour, label=name) for name, colour in COLOURS.items()]
     figure, axes = figures.grid(

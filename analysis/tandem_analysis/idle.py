@@ -42,9 +42,10 @@ def beside_queues(result: Result) -> dict[str, Idle]:
     the shares of time: as many as requests wait in the pool itself; of the others as many as wait in other pools. From
     rows up to preemptions (a preempted request counts as running); without all rows from the bins of the time series, where
     it is the most that their means allow; 0 without those."""
-    if from_rows(result):
+    empty = result.value("window_end_ns") <= result.value("window_start_ns")
+    if from_rows(result) and not empty:
         return _shares(result, *_of_rows(result))
-    if not has_series(result):
+    if empty or not has_series(result):
         return {name: Idle(1, 0, 0) for name in result.pools["name"]}
     shares = _shares(result, *_of_bins(result))
     return {name: Idle(1, share.own, share.others) for name, share in shares.items()}

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import unittest
+import warnings
 from pathlib import Path
 
 from support import Folder
@@ -70,6 +71,22 @@ class Causes(Folder):
         file = self.folder / f"{name}.json"
         file.write_text(json.dumps(experiment))
         return self.run_it(file, name)
+
+    def test_no_request(self) -> None:
+        """A window without a completed request, and one of no length."""
+        refusing = "cluster.pools[0].max_model_len=2"
+        runs = (self.run_it(f"{QUICK}/unified.json", "refused", "name=refused", "workload.synthetic.requests=20", refusing),
+                self.run_it(f"{QUICK}/unified.json", "one", "name=one", "workload.synthetic.requests=1"))  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            told = explain.sentences(*runs)
+            self.assertTrue(causes.causes_frame(*runs)["difference_usd"].drop(0).isna().all())
+            rendered = explain.render(*runs)
+        labels = [run.label for run in runs]
+        self.assertIn(f"No window request of {labels[0]} was completed: nothing is slower.", told)
+        self.assertIn(f"No request ended inside the window of {' and '.join(labels)}: there is no cost of one.", told)
+        self.assertFalse(any("equal" in sentence or "nan" in sentence for sentence in told))
+        self.assertNotIn("nan", rendered)
 
     def check(self, result: Result, seconds: dict[str, float], usd: dict[str, float]) -> None:
         """All causes; those not named are 0."""
