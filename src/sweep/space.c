@@ -123,7 +123,7 @@ static bool read_points(struct space *space, struct error *error)
 
 struct written {
     char *text; /* owned */
-    const struct node *value;
+    size_t place;
 };
 
 static int by_text(const void *a, const void *b)
@@ -131,24 +131,30 @@ static int by_text(const void *a, const void *b)
     return strcmp(((const struct written *)a)->text, ((const struct written *)b)->text);
 }
 
-/* A value that is there twice is the same run twice, which analyses would count as two seeds. */
-static bool check_distinct(const struct node *axis, struct error *error)
+/* What is there twice is the same run twice, which analyses would count as two seeds: a value of the axis
+ * from on, or values at one place of all axes up to the end, which are zipped. */
+static bool check_distinct(const struct node *axes, size_t from, size_t end, struct error *error)
 {
+    const struct node *axis = node_at(axes, from);
     size_t count = node_size(axis);
     struct written *values = mem_array(count, sizeof *values);
     struct text text = {0};
     bool good = true;
     for (size_t i = 0; i < count; i++) {
         text_clear(&text);
-        node_print(node_at(axis, i), &text);
-        values[i] = (struct written){mem_string(text_string(&text)), node_at(axis, i)};
+        for (size_t k = from; k < end; k++) {
+            node_print(node_at(node_at(axes, k), i), &text);
+            text_append(&text, "\n");
+        }
+        values[i] = (struct written){mem_string(text_string(&text)), i};
     }
     qsort(values, count, sizeof *values, by_text);
     for (size_t i = 1; good && i < count; i++)
         if (by_text(&values[i - 1], &values[i]) == 0) {
             text_clear(&text);
-            space_print(values[i].value, &text);
-            good = node_error(axis, error, "the value %s is there twice", text_string(&text));
+            space_print(node_at(axis, values[i].place), &text);
+            good = node_error(axis, error, "the value %s is there twice%s", text_string(&text),
+                              end > from + 1 ? ", with the same values of all other axes" : "");
         }
     for (size_t i = 0; i < count; i++)
         mem_free(values[i].text);
@@ -158,12 +164,14 @@ static bool check_distinct(const struct node *axis, struct error *error)
 }
 
 /* Whether an axis can be one, and how many values it has. */
-static bool check_axis(const struct space *space, const struct node *axis, size_t *count, struct error *error)
+static bool check_axis(const struct space *space, const struct node *axes, size_t number, size_t *count,
+                       struct error *error)
 {
+    const struct node *axis = node_at(axes, number);
     if (node_type(axis) != NODE_ARRAY || node_size(axis) == 0)
         return node_error(axis, error, "expected a list of at least one value");
     *count = node_size(axis);
-    return space->mode == MODE_ZIP || check_distinct(axis, error);
+    return space->mode == MODE_ZIP || check_distinct(axes, number, number + 1, error);
 }
 
 static bool check_axes(const struct node *axes, struct error *error)
@@ -190,7 +198,7 @@ static bool read_axes(struct space *space, const struct node *section, size_t *c
         return false;
     for (size_t i = 0; space->axes && i < node_size(space->axes); i++) {
         const struct node *axis = node_at(space->axes, i), *first = node_at(space->axes, 0);
-        if (!check_axis(space, axis, &count, error))
+        if (!check_axis(space, space->axes, i, &count, error))
             return false;
         if (space->mode == MODE_ZIP && count != node_size(first))
             return node_error(axis, error, "%zu values, but %s has %zu: with mode zip all axes have as many",
@@ -201,7 +209,8 @@ static bool read_axes(struct space *space, const struct node *section, size_t *c
             !add_path(space, axis, true, error))
             return false;
     }
-    return true;
+    return !space->axes || space->mode != MODE_ZIP ||
+           check_distinct(space->axes, 0, node_size(space->axes), error);
 }
 
 static void add_family(struct space *space, const char *name, const struct node *set, const struct node *axes,
@@ -248,7 +257,7 @@ bool space_add(struct space *space, const char *name, const struct node *set, co
         const struct node *axis = node_at(axes, i);
         if (set && node_get(set, node_key(axis)))
             return node_error(axis, error, "is set by this deployment, too; leave one away");
-        if (!check_axis(space, axis, &count, error) ||
+        if (!check_axis(space, axes, i, &count, error) ||
             !multiply(axis, SPACE_MOST_POINTS - space->count, &combinations, count, error) ||
             !add_path(space, axis, false, error))
             return false;
