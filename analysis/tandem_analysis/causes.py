@@ -99,10 +99,15 @@ def _times(result: Result, pool: pd.Series, whole: float, shares: dict[str, idle
     times |= {"idle, KV on its way": moving * (1 - ahead), "idle, prefill has to come": moving * ahead}
     rest = whole - total(busy) - waiting - moving
     share = shares[pool["name"]]
-    free = min(rest, share.free * whole)
+    free = min(rest, share.free * whole) if _waits_with_requests(result, pool) else rest
     times |= {"idle, with requests": rest - free, "idle, its pool queues": free * share.own}
     times |= {"idle, another pool queues": free * share.others, "idle": free * (1 - share.own - share.others)}
     return times
+
+
+def _waits_with_requests(result: Result, pool: pd.Series) -> bool:
+    """Whether instances have requests, neither blocked nor on their way, and yet nothing to compute."""
+    return pool["pipeline_parallel"] * pool["attention_data_parallel"] > 1 or pool["name"] in _static(result)
 
 
 def _recomputed(instances: pd.DataFrame) -> pd.Series:

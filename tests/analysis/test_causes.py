@@ -37,6 +37,7 @@ RUNS = (  # experiments of the repository, with what is set
     ("experiments/handoff/local-prefill/experiment.json", "workload.synthetic.requests=1000"),
     ("experiments/handoff/reservation/pressure.json", R),
     ("experiments/seeds/preemption/pressure.json", R),
+    (f"{QUICK}/disaggregated.json", R, "cluster.pools[decode].kv.blocks=1200", "cluster.handoff.recompute_at=prefill"),
 )
 
 
@@ -142,6 +143,8 @@ class Causes(Folder):
                     left -= sum(parts[pool][f"idle, {part}"] for part in ("queue blocked", "KV on its way", "prefill has to come"))
                     if "pipeline" in str(sets) or "static" in str(sets):  # waits for stages, or for a batch
                         self.assertGreater(parts[pool]["idle, with requests"], 0.001)
+                    elif "recompute_at" in str(sets):  # rows do not say when they came back
+                        self.assertEqual(parts[pool]["idle, with requests"], 0)
                     else:  # lanes wait, too, for tokens to come to them
                         self.assertAlmostEqual(share.free, left, delta=1e-3 if "experts" in file else 1e-4)
 
