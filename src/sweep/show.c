@@ -134,7 +134,7 @@ static void append_field(struct text *text, const char *key, const char *value)
 
 void show_report(const struct sweep *sweep, const struct assembly *assembly, struct text *text)
 {
-    char host[256] = "", date[64] = "", checksum[20];
+    char host[256] = "", date[64] = "", checksum[20], identity[IDENTITY_BYTES];
     time_t now = time(NULL);
     struct tm utc;
     double point_s = 0;
@@ -143,9 +143,11 @@ void show_report(const struct sweep *sweep, const struct assembly *assembly, str
     snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)assembly->checksum);
     for (size_t i = 0; i < sweep->point_count; i++)
         point_s += assembly->wall_s[i];
+    folder_identity(sweep, identity);
     text_append(text, "{\n");
     append_field(text, "kind", sweep->candidates.space.section);
     append_field(text, "tandem_version", TANDEM_VERSION);
+    append_field(text, "identity", identity);
     append_field(text, "experiment", sweep->options->sim.experiment);
     append_field(text, "output", sweep->options->sim.output);
     append_field(text, "checksum", checksum);

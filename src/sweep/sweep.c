@@ -236,6 +236,16 @@ static bool write_texts(const struct sweep *sweep, const struct assembly *assemb
     return good;
 }
 
+/* What of a sweep that has ended is printed on stdout; its status. */
+static enum sim_status print_counts(const struct assembly *assembly)
+{
+    size_t completed = assembly->count[POINT_COMPLETED], invalid = assembly->count[POINT_INVALID],
+           failed = assembly->count[POINT_FAILED];
+    printf("points        %zu: %zu completed, %zu invalid, %zu failed\nchecksum %016llx\n",
+           completed + invalid + failed, completed, invalid, failed, (unsigned long long)assembly->checksum);
+    return invalid + failed == 0 ? SIM_OK : SIM_FAILED;
+}
+
 /* On rank 0. */
 static enum sim_status finish(struct sweep *sweep, struct error *error)
 {
@@ -245,16 +255,12 @@ static enum sim_status finish(struct sweep *sweep, struct error *error)
     bool good = assemble(sweep, &assembly, error);
     sweep->output_s = show_clock_s() - start_s;
     if (good && write_texts(sweep, &assembly, error)) {
-        size_t invalid = assembly.count[POINT_INVALID], failed = assembly.count[POINT_FAILED];
-        status = invalid + failed == 0 ? SIM_OK : SIM_FAILED;
-        if (failed == 0)
+        if (assembly.count[POINT_FAILED] == 0)
             folder_remove(sweep);
         else
             log_warning("%s is kept: --resume runs the points that failed again",
                         text_string(&sweep->folder));
-        printf("points        %zu: %zu completed, %zu invalid, %zu failed\nchecksum %016llx\n",
-               sweep->point_count, assembly.count[POINT_COMPLETED], invalid, failed,
-               (unsigned long long)assembly.checksum);
+        status = print_counts(&assembly);
         fputs(text_string(&assembly.answer), stdout);
         fflush(stdout);
         if (!sweep->options->sim.quiet)
@@ -298,11 +304,30 @@ static bool prepare(struct sweep *sweep, struct error *error)
     return agree(sweep, candidates_choose(&sweep->candidates, error));
 }
 
+/* --resume of a sweep that has ended. On rank 0. */
+static enum sim_status say_complete(const struct sweep *sweep, const struct assembly *ended)
+{
+    enum sim_status status = print_counts(ended);
+    fflush(stdout);
+    if (!sweep->options->sim.quiet)
+        log_info("%s: all points are there, nothing was run; without --resume all are run again",
+                 sweep->options->sim.output);
+    return status;
+}
+
 /* Collective. */
 static enum sim_status run(struct sweep *sweep, struct error *error)
 {
-    if (!agree(sweep, sweep->rank != 0 || folder_prepare(sweep, error)))
-        return SIM_USER_ERROR;
+    struct assembly ended = {0};
+    int state = sweep->rank == 0 ? (int)folder_prepare(sweep, &ended, error) : 0;
+    MPI_Bcast(&state, 1, MPI_INT, 0, sweep->comm);
+    if (state != FOLDER_READY) {
+        int verdict = SIM_USER_ERROR;
+        if (sweep->rank == 0 && state == FOLDER_COMPLETE)
+            verdict = (int)say_complete(sweep, &ended);
+        MPI_Bcast(&verdict, 1, MPI_INT, 0, sweep->comm);
+        return (enum sim_status)verdict;
+    }
     bool is_search = sweep->candidates.is_search;
     folder_check(sweep);
     if (!is_search)
@@ -332,7 +357,7 @@ static enum sim_status run(struct sweep *sweep, struct error *error)
 enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
 {
     struct sweep sweep = {
-        .options = options, .comm = comm, .group = MPI_COMM_NULL, .start_s = show_clock_s()};
+        .options = options, .comm = comm, .group = MPI_COMM_NULL, .lock = -1, .start_s = show_clock_s()};
     struct error error = {0};
     enum sim_status status = SIM_USER_ERROR;
     MPI_Comm_rank(comm, &sweep.rank);
@@ -351,6 +376,7 @@ enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
             text_clear(&list);
         }
     }
+    lock_release(&sweep);
     if (sweep.rank == 0 && error.text[0])
         fprintf(stderr, "tandem: error: %s\n", error.text);
     candidates_clear(&sweep.candidates);

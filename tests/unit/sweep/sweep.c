@@ -38,12 +38,18 @@ static const char other_two[] =
     "1}],"
     " \"network\": {\"kv_link\": \"ib-ndr-400g\", \"nics_per_gpu\": 2}}";
 
-static enum sim_status sweep(const char *const *sets, size_t count)
+static enum sim_status sweep_again(const char *const *sets, size_t count, bool resume)
 {
     const struct sweep_options options = {
         .sim = {.experiment = "e.json", .output = "out", .sets = sets, .set_count = count, .quiet = true},
-        .ranks_per_point = 1};
+        .ranks_per_point = 1,
+        .resume = resume};
     return sweep_run(MPI_COMM_SELF, &options);
+}
+
+static enum sim_status sweep(const char *const *sets, size_t count)
+{
+    return sweep_again(sets, count, false);
 }
 
 static hid_t open_file(const char *path)
@@ -195,6 +201,35 @@ static void a_condition_leaves_points_out(void)
     H5Fclose(file);
 }
 
+static ino_t file_number(const char *path)
+{
+    struct stat status = {0};
+    CU_ASSERT_EQUAL(stat(path, &status), 0);
+    return status.st_ino;
+}
+
+/* --resume of a sweep that has ended runs nothing, and gives the status that it had; not of another. */
+static void an_ended_sweep_is_complete(void)
+{
+    static const char *const good[] = {"sweep.where=gpus_total <= 3 and cost_usd_per_hour > 0"},
+                             *const other[] = {"sweep.where=gpus_total == 3"};
+    CU_ASSERT_EQUAL_FATAL(sweep(NULL, 0), SIM_FAILED);
+    ino_t results = file_number("out/results.h5"), report = file_number("out/run.json");
+    CU_ASSERT_EQUAL(sweep_again(NULL, 0, true), SIM_FAILED);
+    CU_ASSERT(file_number("out/results.h5") == results && file_number("out/run.json") == report);
+
+    CU_ASSERT_EQUAL_FATAL(sweep(other, 1), SIM_OK);
+    results = file_number("out/results.h5");
+    mkdir("out/points", 0700); /* as where it is killed while it removes them */
+    folder_write("out/points/000001.json", "{}");
+    CU_ASSERT_EQUAL(sweep_again(other, 1, true), SIM_OK);
+    CU_ASSERT_EQUAL(access("out/points", F_OK), -1);
+    CU_ASSERT_EQUAL(sweep_again(good, 1, true), SIM_USER_ERROR);
+    CU_ASSERT_EQUAL(sweep_again(NULL, 0, true), SIM_USER_ERROR);
+    CU_ASSERT_EQUAL(file_number("out/results.h5"), results);
+    CU_ASSERT_EQUAL(access("out/sweep.lock", F_OK), -1);
+}
+
 /* A file that the values name is looked up beside the experiment, whatever the working folder. */
 static void files_are_beside_the_experiment(void)
 {
@@ -235,6 +270,7 @@ int main(void)
 {
     const struct test_case cases[] = {{"points are as runs of them", points_are_as_runs_of_them},
                                       {"a condition leaves points out", a_condition_leaves_points_out},
+                                      {"an ended sweep is complete", an_ended_sweep_is_complete},
                                       {"files are beside the experiment", files_are_beside_the_experiment},
                                       {"files that change are noticed", files_that_change_are_noticed}};
     MPI_Init(NULL, NULL);
