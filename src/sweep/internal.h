@@ -13,7 +13,7 @@
 struct progress_line {
     bool enabled, terminal;
     double start_s, next_s;
-    double total_s, done_at_start_s; /* forecasts of all points, and of those that were there */
+    double done_at_start_s; /* forecasts of points that were there */
     size_t done_at_start, shown;
 };
 
@@ -99,7 +99,7 @@ struct answer {
     struct search_deployment_row *deployments;
     struct search_seed_row *seeds;
     struct search_cheapest_row *cheapest;
-    size_t candidate_count, deployment_count, seed_count, cheapest_count;
+    size_t candidate_count, invalid_count, deployment_count, seed_count, cheapest_count;
     struct output_table tables[4];
     size_t table_count;
     char **parameters; /* of candidates */

@@ -85,11 +85,13 @@ static void take_results(void *context, const struct results *results)
 {
     struct task *task = context;
     const struct candidates *candidates = &task->sweep->candidates;
-    size_t number = task->point.number;
+    size_t number = task->point.number,
+           candidate =
+               candidates->is_search ? search_probe_of(&candidates->search, number).candidate : number;
     log_capture(NULL);
-    if (!candidates->is_search && !candidates_is_same(candidates, candidates->chosen[number], task->config,
-                                                      results->trace_sha256 ? results->trace_sha256 : ""))
-        log_fatal("a file that point %zu reads has changed" STAY, number);
+    if (!candidates_is_same(candidates, candidates->chosen[candidate], task->config,
+                            results->trace_sha256 ? results->trace_sha256 : ""))
+        log_fatal("a file that %s %zu reads has changed" STAY, candidates_noun(candidates), candidate);
     task->point.status = POINT_COMPLETED;
     task->point.error = "";
     task->point.warnings = text_string(&task->warnings);
