@@ -369,6 +369,7 @@ enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
     if (!options->dry_run)
         text_append(&sweep.folder, "%s/points", options->sim.output);
     workload_keep_traces(true);
+    mem_keep_freed();
     if (prepare(&sweep, &error)) {
         status = options->dry_run ? SIM_OK : run(&sweep, &error);
         if (options->dry_run && sweep.rank == 0) {
