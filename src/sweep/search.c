@@ -156,11 +156,14 @@ static double mean_forecast_s(const struct search *search)
     return count > 0 ? sum_s / count : 0;
 }
 
-/* Of so many rates. */
+/* Of so many rates. A candidate that fails is not asked again: say that half of them do, some at each rate.
+ */
 static struct search_outlook cheapest_to_come(const struct search *search, size_t rates)
 {
-    double trials = (double)rates * BATCH;
-    return outlook_of(search->spec->seed_count, (double)rates, trials * mean_forecast_s(search));
+    double all = (double)(search->spec->count - search->spec->grid), left = (double)rates;
+    double failing = all > 0 ? (double)search->candidate_count / 2 * left / all : 0;
+    double trials = failing + left * BATCH;
+    return outlook_of(search->spec->seed_count, trials / BATCH, trials * mean_forecast_s(search));
 }
 
 /* What is after the phases of `goodput`: its own later ones (most candidates end in the first round, each

@@ -15,6 +15,8 @@ struct world {
     double holds[MOST], per_seed; /* what each seed adds; 0: by candidate, some less */
     double grows_above[3];        /* with each seed: rates from which queues grow; 0: none */
     size_t asked[MOST], total, wasted;
+    const struct search *search;
+    struct search_outlook first; /* after the first round */
 };
 
 static double attainment(const struct world *world, size_t candidate, size_t seed, double rate)
@@ -46,7 +48,11 @@ static long most_of(const struct world *world, size_t candidate)
 static void run_round(void *context, struct search_probe *probes, size_t count)
 {
     struct world *world = context;
+    const struct search_outlook *to_come = &world->search->to_come;
     CU_ASSERT(count > 0);
+    CU_ASSERT(to_come->rounds >= 0 && to_come->forecast_s >= 0);
+    if (world->total == 0)
+        world->first = *to_come;
     for (size_t i = 0; i < count; i++) {
         struct search_probe *probe = &probes[i], same = search_probe_of(world->spec, probe->number);
         CU_ASSERT(same.candidate == probe->candidate && same.seed == probe->seed && same.rate == probe->rate);
@@ -82,18 +88,22 @@ static struct search_spec make_spec(size_t grid, size_t seeds, const double *che
     return spec;
 }
 
-static struct search begin(const struct search_spec *spec, struct world *world,
-                           struct search_candidate *candidates, size_t count, size_t deployments)
+/* Each run takes a second. */
+static void begin(const struct search_spec *spec, struct world *world, struct search_candidate *candidates,
+                  size_t count, size_t deployments, struct search *search)
 {
     world->spec = spec;
-    for (size_t i = 0; i < count; i++)
+    world->search = search;
+    for (size_t i = 0; i < count; i++) {
         candidates[i].usable = true;
-    return (struct search){.spec = spec,
-                           .candidates = candidates,
-                           .candidate_count = count,
-                           .deployment_count = deployments,
-                           .round = run_round,
-                           .context = world};
+        candidates[i].forecast_s = 1;
+    }
+    *search = (struct search){.spec = spec,
+                              .candidates = candidates,
+                              .candidate_count = count,
+                              .deployment_count = deployments,
+                              .round = run_round,
+                              .context = world};
 }
 
 /* Every highest rate, none and all of them included, in no more probes than halving needs. */
@@ -104,7 +114,8 @@ static void one_candidate_is_halved(void)
             struct search_spec spec = make_spec(grid, 1, NULL, 0);
             struct world world = {.holds = {(double)most + 0.5}};
             struct search_candidate candidate = {0};
-            struct search search = begin(&spec, &world, &candidate, 1, 1);
+            struct search search;
+            begin(&spec, &world, &candidate, 1, 1, &search);
             search_run(&search);
             CU_ASSERT_EQUAL(candidate.bracket.holds, (long)most - 1);
             CU_ASSERT_EQUAL(candidate.bracket.fails, (long)most);
@@ -125,7 +136,8 @@ static void seeds_hold_a_rate_together(void)
             struct search_spec spec = make_spec(400, 3, NULL, 0);
             struct world world = {.holds = {most[i]}, .per_seed = adds[k]};
             struct search_candidate candidate = {0};
-            struct search search = begin(&spec, &world, &candidate, 1, 1);
+            struct search search;
+            begin(&spec, &world, &candidate, 1, 1, &search);
             search_run(&search);
             CU_ASSERT_EQUAL(candidate.bracket.holds, most_of(&world, 0));
             CU_ASSERT_EQUAL(candidate.bracket.fails, most_of(&world, 0) + 1);
@@ -143,6 +155,15 @@ static void seeds_hold_a_rate_together(void)
             search_clear(&search);
             search_spec_clear(&spec);
         }
+}
+
+/* What the first round said of the rest is right within a factor of five; nothing is left after the last. */
+static void check_outlook(const struct search *search, const struct world *world)
+{
+    double rounds = (double)search->rounds, runs = (double)world->total;
+    CU_ASSERT(world->first.rounds + 1 < 5 * rounds && world->first.rounds + 1 > rounds / 5);
+    CU_ASSERT(world->first.forecast_s + 1 < 5 * runs && world->first.forecast_s > runs / 5 - MOST);
+    CU_ASSERT(search->later.rounds == 0 && search->later.forecast_s == 0);
 }
 
 /* As the_best_is_the_best_of_all has them: of equal ones the later are cheaper. */
@@ -172,7 +193,8 @@ static void the_best_is_the_best_of_all(void)
             candidates[i].deployment = i % 2;
             candidates[i].cost_usd_per_hour = i < 100 ? 8 : 7; /* of equal ones the later are cheaper */
         }
-        struct search search = begin(&spec, &world, candidates, MOST, 2);
+        struct search search;
+        begin(&spec, &world, candidates, MOST, 2, &search);
         candidates[73].usable = false;
         world.holds[73] = 1000;
         world.holds[20] = -1; /* fails */
@@ -194,6 +216,7 @@ static void the_best_is_the_best_of_all(void)
         }
         CU_ASSERT_EQUAL(world.asked[73], 0);
         CU_ASSERT_EQUAL(world.asked[20], 1);
+        check_outlook(&search, &world);
         CU_ASSERT(every ? world.total > 6 * MOST : world.total < 3 * MOST * seeds);
         search_clear(&search);
         search_spec_clear(&spec);
@@ -214,7 +237,8 @@ static void the_cheapest_is_the_cheapest_of_all(void)
                 world.holds[i] = (double)(i * 37 % 90) + 0.5;
                 candidates[i].cost_usd_per_hour = (double)(i * 7 % costs);
             }
-            struct search search = begin(&spec, &world, candidates, MOST, 1);
+            struct search search;
+            begin(&spec, &world, candidates, MOST, 1, &search);
             search_run(&search);
             for (size_t k = 0; k < 5; k++) {
                 size_t best = SIZE_MAX;
@@ -229,6 +253,7 @@ static void the_cheapest_is_the_cheapest_of_all(void)
                 CU_ASSERT_EQUAL(search.cheapest[k], best);
             }
             CU_ASSERT(world.total < 5 * MOST * seeds);
+            check_outlook(&search, &world);
             search_clear(&search);
             search_spec_clear(&spec);
         }
@@ -242,7 +267,8 @@ static void seeds_are_saturated_together(void)
         struct search_spec spec = make_spec(100, seeds, NULL, 0);
         struct world world = {.holds = {100}, .per_seed = 1, .grows_above = {10, 20, 30}};
         struct search_candidate candidate = {0};
-        struct search search = begin(&spec, &world, &candidate, 1, 1);
+        struct search search;
+        begin(&spec, &world, &candidate, 1, 1, &search);
         search_run(&search);
         CU_ASSERT_EQUAL(candidate.bracket.holds, expected[seeds - 1] - 1);
         for (size_t seed = 0; seed < seeds; seed++)
