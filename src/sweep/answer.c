@@ -332,6 +332,37 @@ static double value_of_a_dollar(const struct search_deployment_row *row)
     return row->good_requests_per_usd;
 }
 
+/* With how many seeds a deployment holds as high a rate as another; the rows of both are in the order of
+ * seeds. */
+static size_t seeds_as_high(const struct answer *answer, const char *deployment, const char *other)
+{
+    size_t as_high = 0, k = 0;
+    for (size_t i = 0; i < answer->seed_count; i++) {
+        if (strcmp(answer->seeds[i].deployment, deployment) != 0)
+            continue;
+        while (strcmp(answer->seeds[k].deployment, other) != 0)
+            k++;
+        as_high += answer->seeds[i].goodput_rate >= answer->seeds[k++].goodput_rate;
+    }
+    return as_high;
+}
+
+/* Who holds as high a rate as the winner with some of the seeds: it may be chance. */
+static void print_ties(const struct sweep *sweep, const struct answer *answer,
+                       const struct search_deployment_row *most, struct text *text)
+{
+    for (size_t i = 0; i < answer->deployment_count; i++) {
+        const struct search_deployment_row *row = &answer->deployments[i];
+        size_t count = row == most || row->candidate == NONE
+                           ? 0
+                           : seeds_as_high(answer, row->deployment, most->deployment);
+        if (count > 0)
+            text_append(text, "not sure      %s holds as high a rate with %zu of %zu seed%s\n",
+                        row->deployment, count, sweep->search.spec->seed_count,
+                        sweep->search.spec->seed_count == 1 ? "" : "s");
+    }
+}
+
 /* What starts the candidate, and what of it that does not say. */
 static void print_serve(const struct sweep *sweep, const struct search_deployment_row *row, struct text *text)
 {
@@ -368,6 +399,7 @@ static void print_winners(const struct sweep *sweep, const struct answer *answer
         return;
     }
     text_append(text, "most goodput  %s: %s\n", most->deployment, or_nothing(most->parameters));
+    print_ties(sweep, answer, most, text);
     if (dollar)
         text_append(text, "per dollar    %s: %s\n", dollar->deployment, or_nothing(dollar->parameters));
     print_serve(sweep, most, text);
