@@ -180,10 +180,8 @@ void engine_send(struct engine *engine, uint32_t source, uint32_t destination, i
     into->event.source = source;
     into->event.type = type;
     into->event.body = body;
-    if (words)
-        memcpy(into->event.words, words, sizeof item.event.words);
-    else
-        memset(into->event.words, 0, sizeof item.event.words);
+    static const int64_t no_words[ENGINE_WORDS];
+    memcpy(into->event.words, words ? words : no_words, sizeof item.event.words); /* no branch */
     if (!local)
         exchange_add(engine, (int)engine->owners[destination], &item);
     else if (!place)

@@ -163,7 +163,6 @@ struct blocked {
     int64_t total_ns; /* up to since_ns, while the queue is blocked */
     int64_t since_ns;
     uint32_t head; /* the one that does not fit, which is in nobody's way; NO_SLOT: it is none of them */
-    bool now;
 };
 
 /* An instance that changes its role: it ends what it has, then takes its time. */
@@ -192,6 +191,7 @@ struct instance {
     uint8_t switching; /* enum switch_state */
     bool unplaced;   /* at the last boundary the head of the queue found no place among enough free blocks */
     bool stopped;    /* admission, until watermark_high */
+    bool is_blocked; /* the queue */
     int64_t running; /* length of the running list */
     int64_t padded_slots;   /* of the static batch in progress, those that have ended too; 0: there is none */
     int64_t waiting_count;  /* to prefill, or to recompute: in waiting and sorted */
@@ -372,14 +372,14 @@ void blocked_begin(struct instance *instance, uint32_t head);
 void blocked_count(struct instance *instance, int64_t now_ns);
 static inline void blocked_end(struct instance *instance, int64_t now_ns)
 {
-    if (instance->blocked.now)
+    if (instance->is_blocked)
         blocked_count(instance, now_ns);
-    instance->blocked.now = false;
+    instance->is_blocked = false;
 }
 /* A request comes to wait where it may be blocked, or waits no longer, at a boundary. */
 static inline void blocked_join(struct instance *instance, struct request *request, int64_t now_ns)
 {
-    if (instance->blocked.now)
+    if (instance->is_blocked)
         blocked_count(instance, now_ns);
     request->row.blocked_ns -= instance->blocked.total_ns;
 }

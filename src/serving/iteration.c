@@ -13,7 +13,7 @@ struct gauge instance_gauge(const struct instance *instance)
         /* All that are free: no run of them is long enough. */
         .kv_stranded_blocks = instance->unplaced ? kv_free_blocks(&instance->kv) : 0,
         .phase = (enum phase)instance->phase,
-        .blocked = instance->blocked.now && waiting > 0,
+        .blocked = instance->is_blocked && waiting > 0,
     };
 }
 

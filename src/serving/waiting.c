@@ -33,7 +33,9 @@ void blocked_count(struct instance *instance, int64_t now_ns)
 
 void blocked_begin(struct instance *instance, uint32_t head)
 {
-    instance->blocked = (struct blocked){instance->blocked.total_ns, instance->accounted_ns, head, true};
+    instance->is_blocked = true;
+    instance->blocked.since_ns = instance->accounted_ns;
+    instance->blocked.head = head;
 }
 
 /* Of one key as they came here; of one class as they arrived, so that a preempted one has its place again. */
