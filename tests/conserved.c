@@ -11,7 +11,7 @@
 struct row_sums {
     uint64_t prompt_tokens, cached_tokens, output_tokens, preemptions, swaps, swapped_bytes, completed, moved,
         bytes;
-    int64_t waiting_ns, running_ns, moving_ns;
+    int64_t waiting_ns, running_ns, moving_ns, interference_ns;
     int64_t moving_slack_ns; /* that moving_ns could be more: rows do not say where a request stalled */
 };
 
@@ -71,6 +71,7 @@ static struct row_sums sum_rows(const struct outcome *outcome, int64_t latency_n
         sums.moved += moved;
         sums.waiting_ns += row->prefill_queue_ns + row->decode_queue_ns + row->stalled_ns;
         sums.running_ns += row->prefill_ns + row->decode_ns;
+        sums.interference_ns += row->interference_ns;
         if (moved) {
             add_moving(&sums, row, latency_ns, first);
         } else {
@@ -148,6 +149,28 @@ static void check_peaks(const struct outcome *outcome)
     CU_ASSERT_EQUAL(instance - outcome->instances, (ptrdiff_t)outcome->instance_count);
 }
 
+/* What the GPUs' time is for adds up: prefills, what they add to decodes, decodes; and nobody decodes less
+ * than an instance is held up. Nanoseconds are lost where members are averaged. */
+static void check_uses(const struct outcome *outcome, uint64_t interference_ns)
+{
+    const uint64_t lost_ns = 3;
+    uint64_t window_ns = (uint64_t)(outcome->summary.window_end_ns - outcome->summary.window_start_ns);
+    for (size_t i = 0; i < outcome->instance_count; i++) {
+        const struct instance_row *instance = &outcome->instances[i];
+        uint64_t filling_ns = instance->busy_prefill_ns + instance->busy_mixed_ns;
+        uint64_t busy_ns = filling_ns + instance->busy_decode_ns;
+        CU_ASSERT(instance->interference_ns <= filling_ns + lost_ns);
+        CU_ASSERT(instance->interference_ns + instance->decoding_ns <= busy_ns + lost_ns);
+        CU_ASSERT(instance->decoding_ns + lost_ns >= instance->busy_decode_ns);
+        CU_ASSERT(instance->blocked_decoding_ns <= instance->decoding_ns);
+        CU_ASSERT(instance->blocked_decoding_ns + instance->blocked_idle_ns <=
+                  instance->blocked_ns + lost_ns);
+        CU_ASSERT(busy_ns + instance->blocked_idle_ns + instance->moving_idle_ns <= window_ns + lost_ns);
+        CU_ASSERT(instance->interference_ns <= interference_ns);
+        interference_ns -= instance->interference_ns;
+    }
+}
+
 void outcome_check_conserved(const struct outcome *outcome, int64_t control_latency_ns)
 {
     struct row_sums rows = sum_rows(outcome, control_latency_ns);
@@ -155,6 +178,7 @@ void outcome_check_conserved(const struct outcome *outcome, int64_t control_late
     check_gaps(outcome);
     check_series(outcome);
     check_peaks(outcome);
+    check_uses(outcome, (uint64_t)rows.interference_ns);
     for (size_t i = 0; i < outcome->instance_count; i++) {
         const struct instance_row *instance = &outcome->instances[i];
         CU_ASSERT_EQUAL(instance->kv_allocated_blocks, instance->kv_freed_blocks);

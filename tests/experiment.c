@@ -320,6 +320,12 @@ static const char *instance_difference(const struct instance_row *a, const struc
     COMPARE(busy_prefill_ns);
     COMPARE(busy_decode_ns);
     COMPARE(busy_mixed_ns);
+    COMPARE(interference_ns);
+    COMPARE(decoding_ns);
+    COMPARE(blocked_ns);
+    COMPARE(blocked_decoding_ns);
+    COMPARE(blocked_idle_ns);
+    COMPARE(moving_idle_ns);
     COMPARE(prefill_iterations);
     COMPARE(decode_iterations);
     COMPARE(mixed_iterations);

@@ -108,7 +108,7 @@ def _parser() -> Parser:
         help="memory.json or memory.h5 of `tandem memory -o DIR`, or DIR; - for JSON on standard input",
     )
     explain = commands.add_parser(
-        "explain", help="why one of two runs of the same requests lost: time and cost, part by part"
+        "explain", help="why one of two runs of the same requests lost: time and cost, cause by cause"
     )
     explain.add_argument("files", nargs=2, metavar="results.h5")
     timeline = commands.add_parser(
@@ -133,7 +133,7 @@ def _add_sweeps(commands: argparse._SubParsersAction) -> list[argparse.ArgumentP
     """Commands on the results of `tandem sweep`."""
     sweep = commands.add_parser("sweep", help="points of a sweep: means over seeds, curves against an axis")
     pareto = commands.add_parser("pareto", help="points of a sweep that no other beats in two figures")
-    breakeven = commands.add_parser("breakeven", help="which of two named points wins, over two axes")
+    breakeven = commands.add_parser("breakeven", help="which of two named points wins, over two axes; a map for each value of others")
     _add_curves(sweep)
     for option, words in {"--x": "first axis", "--y": "second axis"}.items():
         breakeven.add_argument(option, metavar="PATH", required=True, help=words)
@@ -163,8 +163,12 @@ def _add_where(command: argparse.ArgumentParser) -> None:
 
 def _add_curves(command: argparse.ArgumentParser) -> None:
     """What `sweep` and the page of a sweep draw and compare."""
-    command.add_argument("--x", metavar="PATH", help="axis of the curves; without: the only one")
-    command.add_argument("--group", metavar="PATH", help="axis of which each value has a curve")
+    command.add_argument(
+        "--x", metavar="PATH", help="axis of the curves; without: the only one, or that along which requests come faster"
+    )
+    command.add_argument(
+        "--group", metavar="PATH", help="axis of which each value has a curve; without --x: the other one"
+    )
     command.add_argument("--baseline", metavar="NAME", help="named point to take paired differences from")
     command.add_argument(
         "--target", type=float, default=0.9, metavar="SHARE", help="SLO attainment to be sustained (0.9)"

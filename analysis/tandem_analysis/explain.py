@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tandem_analysis import units, verdict
+from tandem_analysis import causes, units, verdict
 from tandem_analysis.load import Result, ResultError
 
 # Parts of the E2E time, in the order in which a request goes through them: name, stages that they are.
@@ -22,7 +22,6 @@ STAGES = (
     ("KV transfer", ("transfer",)),
     ("admission", ("admission",)),
 )
-PHASES = (("prefill", "prefill only"), ("decode", "decode only"), ("mixed", "both (interference)"))
 
 
 @dataclass(frozen=True)
@@ -143,32 +142,19 @@ def waits_frame(first: Result, other: Result) -> pd.DataFrame:
 def resources_frame(first: Result, other: Result) -> pd.DataFrame:
     """What a request costs: GPU-seconds and USD of the window over the requests completed in it, by pool and
     by what the GPUs did. A run's rows sum up to all its GPUs over the window."""
-    rows = []
-    for result in (first, other):
-        window_s = (result.value("window_end_ns") - result.value("window_start_ns")) / 1e9
-        requests = result.value("completed_per_s") * window_s
-        for _, pool in result.pools.iterrows():
-            gpu_s = pool["gpus"] * window_s / requests if requests > 0 else np.nan
-            usd = gpu_s * pool["price_usd_per_gpu_hour"] / 3600
-            shares = [(words, pool[f"utilization_{phase}"]) for phase, words in PHASES]
-            shares.append(("idle", 1 - sum(share for _, share in shares)))
-            rows += [
-                (result.label, pool["name"], words, share, share * gpu_s, share * usd)
-                for words, share in shares
-            ]
-    columns = ["deployment", "pool", "part", "share", "gpu_s_per_request", "usd_per_request"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.concat([causes.gpu_frame(first), causes.gpu_frame(other)], ignore_index=True)
 
 
 def sentences(first: Result, other: Result) -> list[str]:
     """Who lost in what and by what; what makes that uncertain."""
-    latency, cost = latency_frame(first, other), resources_frame(first, other)
+    latency = latency_frame(first, other)
     told = [
         _latency_sentence(first, other, latency[latency["metric"] == metric], metric)
         for metric in dict.fromkeys(latency["metric"])
     ]
-    told.append(_cost_sentence(first, other, cost))
+    told.append(_cost_sentence(first, other))
     for result in (first, other):
+        told += causes.remarks(result)
         if result.value("saturated"):
             told.append(f"{result.label} is saturated: its waits depend on the length of the run.")
         if result.one_in > 1:
@@ -193,20 +179,23 @@ def _latency_sentence(first: Result, other: Result, table: pd.DataFrame, metric:
     )
 
 
-def _cost_sentence(first: Result, other: Result, table: pd.DataFrame) -> str:
-    priced = bool(first.value("cost_usd_per_hour") and other.value("cost_usd_per_hour"))
-    column = "usd_per_request" if priced else "gpu_s_per_request"
-    sums = 1e3 * table.groupby(["part", "deployment"], sort=False)[column].sum().unstack()
-    sums = sums.reindex(columns=[first.label, other.label])
-    differences = list((sums[other.label] - sums[first.label]).items())
-    totals = (sums[first.label].sum(), sums[other.label].sum())
+def priced(first: Result, other: Result) -> bool:
+    """Whether both runs have prices."""
+    return bool(first.value("cost_usd_per_hour") and other.value("cost_usd_per_hour"))
+
+
+def _cost_sentence(first: Result, other: Result) -> str:
+    table = causes.causes_frame(first, other)
+    unit = "usd" if priced(first, other) else "gpu_s"
+    columns = [f"{label}_{unit}" for label in (first.label, other.label, "difference")]
+    ours, theirs, differences = (1e3 * table[name] for name in columns)
 
     def text(value: float) -> str:
-        return units.usd_text(value) if priced else f"{units.digits(value)} GPU-s"
+        return units.usd_text(value) if unit == "usd" else f"{units.digits(value)} GPU-s"
 
-    noun = "Cost of 1,000 requests" if priced else "GPU time of 1,000 requests (no price)"
-    labels = (first.label, other.label)
-    return f"{noun}: " + _judge(labels, totals, differences, text, "dearer")
+    noun = "Cost of 1,000 requests" if unit == "usd" else "GPU time of 1,000 requests (no price)"
+    labels, totals = (first.label, other.label), (ours.sum(), theirs.sum())
+    return f"{noun}: " + _judge(labels, totals, list(zip(table["cause"], differences)), text, "dearer")
 
 
 def _judge(labels, totals, differences, text, word: str) -> str:
@@ -244,14 +233,45 @@ def render(first: Result, other: Result) -> str:
             name, [_signed(value).lstrip("+") for value in values], _signed(values[1] - values[0])
         )
 
-    lines = [line("", labels, "difference")]
+    lines = [*_cause_lines(first, other), "", line("", labels, "difference")]
     for metric, part in latency.groupby("metric", sort=False):
         lines.append(f"{metric}, mean")
         lines += [times(f"  {row['part']}", row) for _, row in part.iterrows()]
         lines.append(times("  together", part.sum(numeric_only=True)))
     lines.append("Of these, in no stage of their own")
     lines += [times(f"  {row['part']}", row) for _, row in waits.iterrows()]
-    return "\n".join(lines + _resource_lines(first, other)) + "\n"
+    return "\n".join([*lines, "", *_resource_lines(first, other)]) + "\n"
+
+
+def _cause_lines(first: Result, other: Result) -> list[str]:
+    """Time and money of a request by cause."""
+    table = causes.causes_frame(first, other)
+    unit = "usd" if priced(first, other) else "gpu_s"
+    total = table.drop(columns="cause").sum()
+    labels = [units.shorten(label, 16) for label in (first.label, other.label)]
+    of = "USD for 1,000" if unit == "usd" else "GPU-s for 1,000"
+    lines = [
+        f"{'Causes':<20}{'mean time of a request':>52}{f'{of} requests':>48}",
+        f"{'':<20}" + "".join(f"{text:>{width}}" for text, width in zip((*labels, "difference") * 2, (18, 18, 16) * 2)),
+    ]
+
+    def line(name: str, row: pd.Series) -> str:
+        ns = [row[f"{label}_ns"] for label in (first.label, other.label, "difference")]
+        money = [1e3 * row[f"{label}_{unit}"] for label in (first.label, other.label, "difference")]
+        cells = [
+            *(f"{_signed(value).lstrip('+'):>18}" for value in ns[:2]), f"{_signed(ns[2]):>16}",
+            *(f"{_signed_digits(value).lstrip('+'):>18}" for value in money[:2]), f"{_signed_digits(money[2]):>16}",
+        ]  # fmt: skip
+        return f"  {name:<18}" + "".join(cells)
+
+    lines += [line(row["cause"], row) for _, row in table.iterrows()]
+    return [*lines, line("together", total)]
+
+
+def _signed_digits(value: float) -> str:
+    if abs(value) < 1e-12:  # of sums of doubles
+        return "0"
+    return f"{'-' if value < 0 else '+'}{units.digits(abs(value))}"
 
 
 def _signed(ns: float) -> str:
@@ -262,20 +282,20 @@ def _signed(ns: float) -> str:
 
 
 def _resource_lines(first: Result, other: Result) -> list[str]:
-    lines = [f"{'GPUs, for 1,000 completed requests':<44}{'share':>10}{'GPU-s':>14}{'USD':>14}"]
+    lines = [f"{'GPUs, for 1,000 completed requests (~: estimated)':<55}{'share':>10}{'GPU-s':>14}{'USD':>14}"]
     table = resources_frame(first, other)
     for result in (first, other):
         mine = table[table["deployment"] == result.label]
         lines += [
-            f"{units.shorten(f'  {result.label}: {row.pool}, {row.part}', 44):<44}"
+            f"{units.shorten(f'  {result.label}: {row.pool}, {row.part}', 52) + ' ~' * row.estimated:<55}"
             f"{units.percent_text(row.share):>10}{units.digits(1e3 * row.gpu_s_per_request):>14}"
             f"{units.digits(1e3 * row.usd_per_request):>14}"
             for row in mine.itertuples()
-            if row.share > 0
+            if row.share > 1e-9
         ]
         total = 1e3 * mine[["gpu_s_per_request", "usd_per_request"]].sum()
         lines.append(
-            f"{units.shorten(f'  {result.label}: together', 44):<44}{'':>10}"
+            f"{units.shorten(f'  {result.label}: together', 52):<55}{'':>10}"
             f"{units.digits(total['gpu_s_per_request']):>14}{units.digits(total['usd_per_request']):>14}"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Why one deployment lost, drawn: stacked parts of a mean request's time and cost."""
+"""Why one deployment lost, drawn: causes of a mean request's time and cost, stacked."""
 
 from __future__ import annotations
 
@@ -11,27 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from tandem_analysis import explain, figures, units
+from tandem_analysis import causes, explain, figures, units
 from tandem_analysis.load import Result
 
 COLOURS = {
-    "router": "#BBBBBB",
-    "control": figures.GREY,
-    "router queue": figures.GREEN,
-    "prefill queue": figures.YELLOW,
+    "front end, control": figures.GREY,
+    "queue": figures.YELLOW,
     "prefill compute": figures.ORANGE,
-    "decode queue": "#7F3C8D",
     "KV transfer": figures.PURPLE,
-    "admission": figures.SKY,
+    "KV limit": figures.BLACK,
     "decode compute": figures.BLUE,
     "interference": figures.VERMILLION,
-    "stalled": figures.BLACK,
-}
-RESOURCES = {
-    "prefill only": figures.ORANGE,
-    "decode only": figures.BLUE,
-    "both (interference)": figures.GREEN,
-    "idle": "#DDDDDD",
+    "idle imbalance": figures.SKY,
+    "bubbles": "#7F3C8D",
+    "no load": "#DDDDDD",
 }
 
 
@@ -44,6 +37,7 @@ def run(results: list[Result], folder: Path | None) -> str:
     if folder is None:
         return f"{text}\n{told}"
     frames = {
+        "explain_causes.csv": causes.causes_frame(first, other),
         "explain_latency.csv": explain.latency_frame(first, other),
         "explain_waits.csv": explain.waits_frame(first, other),
         "explain_resources.csv": explain.resources_frame(first, other),
@@ -56,29 +50,25 @@ def run(results: list[Result], folder: Path | None) -> str:
 
 
 def draw(first: Result, other: Result) -> Figure:
-    """Mean E2E by part, and what a request costs by what the GPUs did for it."""
-    latency, cost = explain.latency_frame(first, other), explain.resources_frame(first, other)
-    priced = bool(first.value("cost_usd_per_hour") and other.value("cost_usd_per_hour"))
-    column = "usd_per_request" if priced else "gpu_s_per_request"
+    """Mean E2E time, and what a request costs, by cause."""
+    table = causes.causes_frame(first, other).set_index("cause")
+    priced = explain.priced(first, other)
     labels = [first.label, other.label]
-    parts = latency[latency["metric"] == "E2E"].set_index("part")
-    parts = parts[[f"{label}_ns" for label in labels]].set_axis(labels, axis=1) / 1e9
-    money = 1e3 * cost.groupby(["part", "deployment"])[column].sum().unstack()
-    money = money.reindex(index=list(RESOURCES))
+
+    def part(unit: str, factor: float) -> pd.DataFrame:
+        return factor * table[[f"{label}_{unit}" for label in labels]].set_axis(labels, axis=1)
+
     handles = [Patch(facecolor=colour, label=name) for name, colour in COLOURS.items()]
-    handles += [
-        Patch(facecolor=colour, label=f"GPUs: {name}") for name, colour in RESOURCES.items()
-    ]
     figure, axes = figures.grid(
         2, 1, 1.5, "Where time and money of a request go (means)", handles, gap=0.95, left=2.2
     )
-    _bars(axes[0, 0], parts, COLOURS, "E2E time", "mean time of a completed request (s)")
+    _bars(axes[0, 0], part("ns", 1e-9), "E2E time", "mean time of a completed request (s)")
     noun = f"{'USD' if priced else 'GPU-seconds'} for 1,000 completed requests"
-    _bars(axes[1, 0], money[labels], RESOURCES, "All GPUs over the window", noun)
+    _bars(axes[1, 0], part("usd" if priced else "gpu_s", 1e3), "All GPUs over the window", noun)
     return figure
 
 
-def _bars(axis: Axes, table: pd.DataFrame, colours: dict[str, str], title: str, label: str) -> None:
+def _bars(axis: Axes, table: pd.DataFrame, title: str, label: str) -> None:
     """One bar a deployment (column), a piece a part (row)."""
     for place, name in enumerate(table.columns):
         ends = np.cumsum(table[name].to_numpy())
@@ -88,7 +78,7 @@ def _bars(axis: Axes, table: pd.DataFrame, colours: dict[str, str], title: str, 
             ends - starts,
             left=starts,
             height=0.62,
-            color=[colours[part] for part in table.index],
+            color=[COLOURS[part] for part in table.index],
             edgecolor="white",
             linewidth=0.4,
         )

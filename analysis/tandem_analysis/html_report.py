@@ -116,7 +116,6 @@ def add_sweep(page: Page, points: Sweep, choice: Choice, folder: Path) -> None:
             sweep.check_axis(points, path, option)
     done = sweep.means(points)
     names = list(dict.fromkeys(sweep.completed(points)[sweep.NAME]))
-    x = choice.x or fair.rate_axis(points)
     baseline = choice.baseline or names[0]
     page.heading(_name(points))
     if len(names) > 1:
@@ -130,19 +129,16 @@ def add_sweep(page: Page, points: Sweep, choice: Choice, folder: Path) -> None:
     if len(names) > 1:
         page.heading(f"Differences from {baseline} at the same seeds, 95 % confidence interval", 3)
         page.table(*sweep_figures.paired_cells(points, sweep.paired(points, baseline)))
-    _draw(page, points, x, choice, folder)
+    _draw(page, points, choice, folder)
     page.heading("Method", 3)
     page.lines([fair.WINDOW_RULE] * (len(names) < 2))
     page.code(json.dumps(points.configuration, indent=1), "Configuration of all points")
 
 
-def _draw(page: Page, points: Sweep, x: str | None, choice: Choice, folder: Path) -> None:
-    rest = [path for path in sweep.axes_of(points) if path != x]
-    group = choice.group or (rest[0] if len(rest) == 1 else None)
-    if x is None or set(rest) - {group}:
-        page.lines(
-            ["No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."]
-        )
+def _draw(page: Page, points: Sweep, choice: Choice, folder: Path) -> None:
+    x, group = sweep_figures.choose_axes(points, choice.x, choice.group)
+    if x is None:
+        page.lines([sweep_figures.NO_CURVES])
     else:
         curves = sweep_figures.curves(points, sweep.means(points), x, group)
         best = sweep_figures.bars_frame(curves, choice.target)

@@ -95,17 +95,29 @@ def axes_of(sweep: Sweep) -> list[str]:
     return several
 
 
+def is_unset(value: Any) -> bool:
+    """Of a parameter: others' deployments have it."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def value_text(value: Any) -> str:
     """Of a parameter."""
+    if is_unset(value):
+        return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def place_of(name: str, values: dict[str, Any]) -> str:
+    """A named point and its parameters in words."""
+    words = [f"{path}={value_text(value)}" for path, value in values.items() if not is_unset(value)]
+    return ", ".join([name] * bool(name) + words)
 
 
 def label_of(sweep: Sweep, point: int) -> str:
     """A point in words."""
     paths = [path for path in axes_of(sweep) + [SEED] if path in sweep.parameters]
-    words = [f"{path}={value_text(sweep.parameters[path].iloc[point])}" for path in paths]
-    name = sweep.points[NAME].iloc[point]
-    return ", ".join([name] * bool(name) + words) or f"point {point}"
+    values = {path: sweep.parameters[path].iloc[point] for path in paths}
+    return place_of(sweep.points[NAME].iloc[point], values) or f"point {point}"
 
 
 def check_axis(sweep: Sweep, path: str, option: str) -> None:
@@ -258,9 +270,9 @@ def frontier(x: np.ndarray, y: np.ndarray, larger: bool) -> np.ndarray:
 
 
 def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str) -> pd.DataFrame:
-    """A row a pair of values of two axes: how many times better the first named point is than the other (ratio of
-    means over seeds, of the other to the first where less is better), the winner, and whether the paired
-    difference's 95 % confidence interval leaves 0 out."""
+    """A row a place on two axes and at most two others (further_axes): how many times better the first named point is
+    than the other (ratio of means over seeds, of the other to the first where less is better), the winner, and whether
+    the paired difference's 95 % confidence interval leaves 0 out. Places are in the order of the points."""
     for path, option in ((x, "--x"), (y, "--y")):
         check_axis(sweep, path, option)
         if path == SEED or x == y:
@@ -268,24 +280,25 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     for name, option in ((first, "--a"), (other, "--b")):
         check_name(sweep, name, option)
     check_metric(sweep, metric)
-    rest = [path for path in axes_of(sweep) if path not in (x, y)]
-    if rest:
+    rest = further_axes(sweep, x, y)
+    if len(rest) > 2:
         raise ResultError(
-            f"{sweep.path}: {', '.join(rest)} vary too, choose one value of each with --where PATH=VALUE"
+            f"{sweep.path}: {', '.join(rest)} vary too, maps side by side take two of them: choose one value of others with "
+            "--where PATH=VALUE"
         )
     kept = completed(sweep)
     sides = [kept[kept[NAME] == name] for name in (first, other)]
-    keys = [column(x), column(y)]
+    keys = [*map(column, rest), column(x), column(y)]
     both = merged(
         *sides, keys + [column(SEED)] * (SEED in sweep.parameters), (metric, "saturated")
     )
     rows = []
-    for key, part in both.groupby(keys, sort=True):
+    for key, part in groups(both, keys):
         a, b = (part[side].fillna(math.inf).to_numpy(dtype=float) for side in (metric, f"{metric}_base"))
         top, bottom = (b.mean(), a.mean()) if is_lower_better(metric) else (a.mean(), b.mean())
         ratio = _quotient(top, bottom)
         rows.append(
-            {x: key[0], y: key[1], "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
+            {**dict(zip([*rest, x, y], key)), "seeds": len(part), first: a.mean(), other: b.mean(), "ratio": ratio,
              "winner": "" if math.isnan(ratio) or ratio == 1 else first if ratio > 1 else other,
              "told_apart": _told_apart(a, b),
              "saturated": int((part["saturated"] > 0).sum() + (part["saturated_base"] > 0).sum())}
@@ -293,6 +306,11 @@ def breakeven(sweep: Sweep, x: str, y: str, first: str, other: str, metric: str)
     if not rows:
         raise ResultError(f"{sweep.path}: {first} and {other} have no completed point in common")
     return pd.DataFrame(rows)
+
+
+def further_axes(sweep: Sweep, x: str, y: str) -> list[str]:
+    """Those of which each pair of values has a map of its own."""
+    return [path for path in axes_of(sweep) if path not in (x, y)]
 
 
 def _quotient(top: float, bottom: float) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
@@ -28,6 +29,10 @@ SHOWN = (  # of the printed table: figure, heading, text
     ("usd_per_thousand_good_requests", "$/1000 in SLO", units.usd_text),
 )
 ERRORS = "bar: 95 % of means over seeds"
+SEARCH = "These are the runs of a search; its answer is in the tables deployments, candidates, seeds and cheapest: export -o DIR."
+NO_CURVES = (
+    "No curves: choose an axis (--x) and at most one other (--group, or --where for one value)."
+)
 
 
 def run_sweep(
@@ -39,17 +44,23 @@ def run_sweep(
     folder: Path | None,
 ) -> str:
     """The command `sweep`: table, paired differences, curves against an axis, bars."""
-    x = x or _only_axis(points)
     for path, option in ((x, "--x"), (group, "--group")):
         if path:
             sweep.check_axis(points, path, option)
+    unnamed = x is None
+    if unnamed:
+        x, group = choose_axes(points, None, group)
     table = sweep.means(points)
     paired = sweep.paired(points, baseline) if baseline else None
     lines = [aligned(*cells(points, table)), *sweep.problems(points)]
+    if "search" in points.configuration:
+        lines.append(SEARCH)
     if baseline is not None and paired is not None:
         lines += ["", *_paired_lines(points, paired, baseline), "", *fair.fairness(points, baseline)]
         lines += ["", *fair_verdict(points, baseline, target)]
     text = "\n".join(lines) + "\n"
+    if unnamed and x is None and sweep.axes_of(points):
+        text += NO_CURVES + "\n"
     if folder is None:
         return text
     written = ["sweep.csv"]
@@ -79,10 +90,14 @@ def fair_verdict(points: Sweep, baseline: str, target: float) -> list[str]:
     return fair.verdict(points, x, baseline, target)
 
 
-def _only_axis(points: Sweep) -> str | None:
-    """Where there is one."""
+def choose_axes(points: Sweep, x: str | None, group: str | None) -> tuple[str | None, str | None]:
+    """What is drawn where it is not said: against the only axis or the one along which requests come faster, a curve a value of the
+    only other one. No x: there are too many."""
     axes = sweep.axes_of(points)
-    return axes[0] if len(axes) == 1 else None
+    x = x or (axes[0] if len(axes) == 1 else fair.rate_axis(points))
+    rest = [path for path in axes if path != x]
+    group = group or (rest[0] if len(rest) == 1 else None)
+    return (None, None) if x is None or set(rest) - {group} else (x, group)
 
 
 def cells(points: Sweep, table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
@@ -144,7 +159,7 @@ def _paired_lines(points: Sweep, table: pd.DataFrame, baseline: str) -> list[str
     lines = [f"against {baseline}, same seeds (difference, 95 % confidence interval):"]
     axes = sweep.axes_of(points)
     for name, *values, head, told, apart in paired_cells(points, table)[1]:
-        place = ", ".join([name, *(f"{path}={value}" for path, value in zip(axes, values))])
+        place = ", ".join([name, *(f"{path}={value}" for path, value in zip(axes, values) if value != "-")])
         lines.append(f"  {place}: {head} {told}{': ' * bool(apart)}{apart}")
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"  and {len(lines) - MOST_LINES} more: sweep_paired.csv (-o DIR)"]
@@ -156,7 +171,7 @@ def curves(points: Sweep, table: pd.DataFrame, x: str, group: str | None) -> pd.
     rest = [path for path in sweep.axes_of(points) if path not in (x, group)]
     if rest:
         raise ResultError(
-            f"{points.path}: {', '.join(rest)} vary too, draw one value of each (--where PATH=VALUE) or one "
+            f"{points.path}: other axes: {', '.join(rest)}; draw one value of each (--where PATH=VALUE) or one "
             "curve a value (--group PATH)"
         )
     drawn = table.copy()
@@ -313,10 +328,7 @@ def run_pareto(points: Sweep, folder: Path | None) -> str:
             continue
         lines.append(f"{title}: {xlabel}, {ylabel} on the frontier")
         for _, row in table[table[f"frontier[{y}]"]].sort_values(x).iterrows():
-            place = ", ".join(
-                f"{path}={sweep.value_text(row[path])}" for path in sweep.axes_of(points)
-            )
-            words = ", ".join(filter(None, [row["name"], place]))
+            words = sweep.place_of(row["name"], {path: row[path] for path in sweep.axes_of(points)})
             lines.append(
                 f"  {units.digits(row[x] * xfactor)}, {units.digits(row[y] * yfactor)}: {words}"
             )
@@ -366,13 +378,11 @@ def run_breakeven(
 ) -> str:
     """The command `breakeven`."""
     table = sweep.breakeven(points, x, y, first, other, metric)
-    wins = table["winner"].value_counts()
-    sure = table[table["told_apart"]]["winner"].value_counts()
-    lines = [
-        f"{metric} over {x} and {y}: {name} is better at {wins.get(name, 0)} of {len(table)} places, told apart at "
-        f"{sure.get(name, 0)}"
-        for name in (first, other)
-    ]
+    rest = sweep.further_axes(points, x, y)
+    lines = [f"{metric} over {x} and {y}:"] * bool(rest)
+    for key, part in sweep.groups(table, rest):
+        place = ", ".join(f"{path}={sweep.value_text(value)}" for path, value in zip(rest, key))
+        lines += _counts(part, first, other, f"  {place}" if rest else f"{metric} over {x} and {y}")
     best = table.replace(math.inf, np.nan)["ratio"]
     lines.append(
         f"{first} is {units.digits(best.min(), 3)} to {units.digits(best.max(), 3)} times as good as {other}."
@@ -384,47 +394,79 @@ def run_breakeven(
         return text
     table.to_csv(folder / "breakeven.csv", index=False)
     drawn = figures.save(
-        folder, "breakeven.png", lambda: draw_breakeven(table, x, y, first, other, metric)
+        folder, "breakeven.png", lambda: draw_breakeven(table, x, y, first, other, metric, rest)
     )
     return f"{text}\nwritten to {folder}: {', '.join(['breakeven.csv', *drawn])}\n"
 
 
+def _counts(table: pd.DataFrame, first: str, other: str, what: str) -> list[str]:
+    """A sentence for each of both: at how many places of a map it is better."""
+    wins = table["winner"].value_counts()
+    sure = table[table["told_apart"]]["winner"].value_counts()
+    return [
+        f"{what}: {name} is better at {wins.get(name, 0)} of {len(table)} places, told apart at {sure.get(name, 0)}"
+        for name in (first, other)
+    ]
+
+
 def draw_breakeven(
-    table: pd.DataFrame, x: str, y: str, first: str, other: str, metric: str
+    table: pd.DataFrame,
+    x: str,
+    y: str,
+    first: str,
+    other: str,
+    metric: str,
+    rest: list[str] | None = None,
+    largest: float = 16,
 ) -> Figure:
-    """A map of the ratio over both axes, the line where it is 1; a cross where seeds do not tell the two apart."""
-    columns, rows = (list(dict.fromkeys(table[path].sort_values())) for path in (x, y))
-    grid = table.pivot(index=y, columns=x, values="ratio").reindex(index=rows, columns=columns)
-    ratio = np.log2(grid.to_numpy(dtype=float).clip(1 / 16, 16))
-    unsure = table[~table["told_apart"] & (table["seeds"] > 1)]
+    """A map of the ratio over both axes, the line where it is 1; a cross where seeds do not tell the two apart; white where
+    there is none. Of further axes a map a value, side by side for the first, below each other for the second. Ratios
+    beyond the largest have its colour."""
+    rest = rest or []
+    values = [_places(table[path])[0] for path in rest] + [[None]] * (2 - len(rest))
     handles = [
         Patch(facecolor="#2166AC", label=f"{first} is better"),
         Patch(facecolor="#B2182B", label=f"{other} is better"),
         Line2D([], [], color=figures.BLACK, label="break-even"),
         Line2D([], [], color=figures.BLACK, marker="x", linestyle="", label="not told apart"),
     ]
-    title = f"Break-even of {metric}"
+    rows, columns = len(values[1]), len(values[0])
+    height = max(3.0 if columns == 1 else 1.8, 0.5 * table[y].nunique() + (1.5 if columns == 1 else 0.3))
     figure, axes = figures.grid(
-        1, 1, max(3.0, 0.5 * len(rows) + 1.5), title, handles, gap=0, left=1.3
+        rows, columns, height, f"Break-even of {metric}", handles, gap=0.5, left=1.3
     )
-    axis = axes[0, 0]
-    most = max(0.1, float(np.nanmax(np.abs(ratio))) if np.isfinite(ratio).any() else 0.1)
-    image = axis.imshow(
-        ratio, origin="lower", aspect="auto", cmap="RdBu", norm=TwoSlopeNorm(0, -most, most)
-    )
-    finite = np.isfinite(ratio)
-    if min(ratio.shape) > 1 and finite.all() and ratio.min() < 0 < ratio.max():
+    ratio = np.log2(table["ratio"].clip(1 / largest, largest))
+    known = ratio[np.isfinite(ratio)].abs()
+    most = max(0.1, float(known.max())) if len(known) else 0.1
+    for row, column in np.ndindex(rows, columns):
+        chosen = dict(zip(rest, (values[0][column], values[1][row])))
+        part = table[np.logical_and.reduce([table[path] == value for path, value in chosen.items()] or [table.index >= 0])]
+        axis = axes[row, column]
+        image = _map(axis, part.assign(ratio=ratio[part.index]), table, x, y, most)
+        words = [f"{units.shorten(path, 44)} {sweep.value_text(value)}" for path, value in chosen.items()]
+        axis.set_title("\n".join(words), fontsize=8)
+        axis.set_xlabel(x if row == rows - 1 else "")
+        axis.set_ylabel(units.shorten(y, 44) if column == 0 and row == rows // 2 else "")
+    bar = figure.colorbar(image, ax=axes, pad=0.02)
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"x {2**value:.3g}"))
+    bar.set_label(f"how many times better {units.shorten(first, 20)} is")
+    return figure
+
+
+def _map(axis: Axes, part: pd.DataFrame, table: pd.DataFrame, x: str, y: str, most: float) -> AxesImage:
+    """One map; its places are those of the whole table, ratios are logarithms."""
+    columns, rows = (_places(table[path])[0] for path in (x, y))
+    grid = part.pivot(index=y, columns=x, values="ratio").reindex(index=rows, columns=columns)
+    ratio = grid.to_numpy(dtype=float)
+    image = axis.imshow(ratio, origin="lower", aspect="auto", cmap="RdBu", norm=TwoSlopeNorm(0, -most, most))
+    if min(ratio.shape) > 1 and np.isfinite(ratio).all() and ratio.min() < 0 < ratio.max():
         axis.contour(ratio, levels=[0], colors=figures.BLACK, linewidths=2)
+    unsure = part[~part["told_apart"] & (part["seeds"] > 1) & part["ratio"].notna()]
     axis.plot(
         [columns.index(value) for value in unsure[x]], [rows.index(value) for value in unsure[y]],
         "x", color=figures.BLACK,
     )  # fmt: skip
-    bar = figure.colorbar(image, ax=axis, pad=0.02)
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"x {2**value:.3g}"))
-    bar.set_label(f"how many times better {units.shorten(first, 20)} is")
     axis.set_xticks(range(len(columns)), [sweep.value_text(value) for value in columns])
     axis.set_yticks(range(len(rows)), [sweep.value_text(value) for value in rows])
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
     axis.grid(visible=False)
-    return figure
+    return image

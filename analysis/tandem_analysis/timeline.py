@@ -22,7 +22,8 @@ from tandem_analysis.load import Result, ResultError
 
 PHASES = {"prefill": figures.ORANGE, "decode": figures.BLUE, "mixed": figures.GREEN}
 MOST_LANES = 64  # that the figure shows
-PIXELS = 1000  # iterations closer than one are drawn together
+PIXELS = 1000  # narrow iterations closer than one are drawn together
+WIDE = 4  # pixels of an iteration that keeps its bar, with an edge
 HAND_OFFS = 1  # pid of the requests on their way; pools have those after it
 
 
@@ -89,12 +90,13 @@ def _lanes(table: pd.DataFrame) -> dict[tuple[int, int], str]:
 
 
 def merged(table: pd.DataFrame, pixel_ns: float) -> pd.DataFrame:
-    """What the figure draws of one lane: neighbours of a phase less than a pixel apart are one bar."""
+    """What the figure draws of one lane: narrow neighbours of a phase less than a pixel apart are one bar."""
     start = table["start_ns"].to_numpy(dtype=float)
     end = start + table["duration_ns"].to_numpy()
     phase = table["phase"].to_numpy()
+    wide = end - start >= WIDE * pixel_ns
     first = np.ones(len(table), dtype=bool)
-    first[1:] = (phase[1:] != phase[:-1]) | (start[1:] - end[:-1] > pixel_ns)
+    first[1:] = (phase[1:] != phase[:-1]) | (start[1:] - end[:-1] > pixel_ns) | wide[1:] | wide[:-1]
     last = np.append(first[1:], True)
     return pd.DataFrame({"start_ns": start[first], "end_ns": end[last], "phase": phase[first]})
 
@@ -112,11 +114,15 @@ def draw(result: Result, table: pd.DataFrame) -> Figure:
     axis = axes[0, 0]
     parts = dict(list(table.groupby(["instance", "group"])))
     for place, key in enumerate(lanes):
-        bars = merged(parts[key], (end - begin) / PIXELS)
+        pixel = (end - begin) / PIXELS
+        bars = merged(parts[key], pixel)
         for phase, colour in PHASES.items():
             mine = bars[bars["phase"] == phase]
             spans = list(zip(mine["start_ns"] / 1e9, (mine["end_ns"] - mine["start_ns"]) / 1e9))
-            axis.broken_barh(spans, (place - 0.4, 0.8), facecolor=colour, linewidth=0)
+            edges = [0.6 if width * 1e9 >= WIDE * pixel else 0 for _, width in spans]
+            axis.broken_barh(
+                spans, (place - 0.4, 0.8), facecolor=colour, edgecolor="white", linewidth=edges
+            )
     axis.set_yticks(range(len(lanes)), [units.shorten(name, 18) for name in lanes.values()])
     axis.set_ylim(len(lanes) - 0.4, -0.6)
     axis.set_xlim(begin / 1e9, end / 1e9)

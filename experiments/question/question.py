@@ -1,7 +1,8 @@
 """Unified or disaggregated? Expands a question into sweeps, runs them, and says who serves more requests at the SLO.
 
 Scout: every unified deployment and P:D split that fills the budget, at one seed. Measure: the best of each kind, at other
-seeds. Map: both kinds, chosen anew, where prompts and outputs have other lengths."""
+seeds. Map: both kinds, chosen anew, where prompts and outputs have other lengths. Network: the best of each kind over
+rates and bandwidths of the KV link."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import network
 import numpy as np
 import pandas as pd
 
@@ -27,7 +29,7 @@ from tandem_analysis.page import Page
 HERE = Path(__file__).parent
 UNIFIED, DISAGGREGATED = "unified", "disaggregated"
 RATE = "workload.rate_scale"  # arrivals are at 1/s: requests/s
-TARGET = 0.9
+TARGET = 0.9  # without --target
 TOKEN_BUDGETS = (512, 1024, 2048, 8192)  # of unified instances: what they can be tuned by
 SHARES = 8  # splits in eighths of the budget, where it has more instances than that
 DOUBLINGS = [2.0**k for k in range(-5, 12)]
@@ -159,8 +161,8 @@ def kind_of(name: str) -> str:
 class Sweeps:
     """Runs sweeps into a folder."""
 
-    def __init__(self, question: Question, folder: Path) -> None:
-        self.question, self.folder, self.points = question, folder, 0
+    def __init__(self, question: Question, folder: Path, target: float = TARGET) -> None:
+        self.question, self.folder, self.target, self.points = question, folder, target, 0
 
     def rough(self, name: str, points: dict[str, dict[str, Any]]) -> pd.DataFrame:
         """The limits of the named points at seed 1, by factors of two; each run lasts about as long."""
@@ -168,7 +170,7 @@ class Sweeps:
         axes = {RATE: DOUBLINGS, REQUESTS: requests, "seed": [1] * len(DOUBLINGS)}
         swept = self.execute(name, points, {"mode": "zip", "axes": axes}, requests[0], 0)
         swept.parameters.drop(columns=REQUESTS, inplace=True)  # goes with the rate
-        return limits(swept)
+        return limits(swept, self.target)
 
     def run(
         self,
@@ -259,14 +261,14 @@ def scout(sweeps: Sweeps, points: dict[str, dict[str, Any]], effort: Effort) -> 
         "scout", points, [float(f"{top * 2**k:.4g}") for k in (-3, -2, *np.arange(-1.5, 0.6, 0.25))], [1],
         requests_of(top, effort.scout_s),
     )  # fmt: skip
-    return limits(swept), swept
+    return limits(swept, sweeps.target), swept
 
 
-def limits(swept: Sweep) -> pd.DataFrame:
-    """Of every point that can run."""
+def limits(swept: Sweep, target: float) -> pd.DataFrame:
+    """Of every point that can run; target: share of the requests that has to meet the SLO."""
     if not (swept.points["status"] == "completed").any():
         raise ResultError(f"{swept.path}: nothing can run: {swept.points['error'].iloc[0]}")
-    return fair.limits(swept, RATE, TARGET)
+    return fair.limits(swept, RATE, target)
 
 
 def measure(
@@ -281,6 +283,27 @@ def measure(
     named = {kind: points[name] for kind, name in chosen.items()}
     grid = around(rates.min(), rates.max(), effort.steps)
     return sweeps.run("measure", named, grid, effort.seeds, requests_of(rates.max(), effort.measure_s))
+
+
+def over_links(
+    sweeps: Sweeps,
+    points: dict[str, dict[str, Any]],
+    chosen: dict[str, str],
+    found: pd.DataFrame,
+    effort: Effort,
+) -> pd.DataFrame:
+    """The chosen ones over rates and bandwidths of the KV link, as network.compare has it."""
+    limit = found.set_index("name")["rate_per_s"][list(chosen.values())]
+    rates = network.rates_of(limit.min(), limit.max())
+    requests = requests_of(max(rates), effort.map_s)
+    swept = sweeps.execute(
+        "network",
+        {kind: points[name] for kind, name in chosen.items()},
+        {"axes": {network.LINK: network.BANDWIDTHS, RATE: rates, "seed": effort.map_seeds}},
+        requests,
+        warm_up(requests, max(rates)),
+    )
+    return network.compare(swept, DISAGGREGATED, UNIFIED, TARGET)
 
 
 def lengths_of(mean: int) -> dict[str, Any]:
@@ -308,7 +331,7 @@ def break_even(
         name: _lengths(at) | _load(base[at[1]], base[at[1]], effort.map_s, steps[-1])
         for name, at in _places(points, names, list(base)).items()
     }
-    at_one = limits(sweeps.run("map-scout", scouted, steps, [1], 500))
+    at_one = limits(sweeps.run("map-scout", scouted, steps, [1], 500), sweeps.target)
     at_one[["name", "cell"]] = at_one["name"].str.split(" @ ", expand=True).to_numpy()
     at_one["kind"] = at_one["name"].map(kind_of)
     at_one = at_one[at_one["rate_per_s"] > 0].sort_values("rate_per_s", kind="stable", ascending=False)
@@ -319,7 +342,7 @@ def break_even(
         | _load(one["rate_per_s"], chosen.loc[cell]["rate_per_s"].max(), effort.map_s, steps[-1])
         for (cell, kind), one in chosen.to_dict("index").items()
     }
-    table = limits(sweeps.run("map", close, steps, effort.map_seeds, 500))
+    table = limits(sweeps.run("map", close, steps, effort.map_seeds, 500), sweeps.target)
     sides = {
         name: part["rate_per_s_per_gpu"].to_numpy()
         for name, part in table.sort_values("seed").groupby("name")
@@ -446,9 +469,10 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
         lacking = " and no ".join(kind for kind, name in chosen.items() if name is None)
         return "\n".join([*text, f"No {lacking} deployment of these meets the SLO: nothing to compare.", ""])
     measured = measure(sweeps, points, chosen, found, effort)
-    sentences = fair.verdict(measured, RATE, UNIFIED, TARGET)
+    sentences = fair.verdict(measured, RATE, UNIFIED, sweeps.target)
     table = break_even(sweeps, points, found, effort)
-    told = map_lines(table)
+    links = over_links(sweeps, points, chosen, found, effort)
+    told = [*map_lines(table), *network.lines(links, DISAGGREGATED, UNIFIED)]
     page = Page(f"Unified or disaggregated? {_title(question)}")
     page.heading("Answer")
     page.lines([*sentences, *told])
@@ -457,9 +481,10 @@ def answer(question: Question, sweeps: Sweeps, effort: Effort) -> str:
     page.heading("Deployments that fill the budget, at one seed")
     page.table(heads, rows)
     page.lines(_unable(scouted))
-    choice = html_report.Choice(RATE, None, UNIFIED, TARGET)
+    choice = html_report.Choice(RATE, None, UNIFIED, sweeps.target)
     html_report.add_sweep(page, measured, choice, sweeps.folder)
     add_map(page, table, sweeps.folder)
+    network.add(page, links, DISAGGREGATED, UNIFIED, sweeps.folder)
     html_report.add_notes(page)
     page.write(sweeps.folder / "report.html")
     grounds = fair.fairness(measured, UNIFIED)
@@ -522,16 +547,21 @@ def _title(question: Question) -> str:
 
 def main() -> int:
     """Exit status 0 answered, 2 the question is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="experiments/question/run", description=__doc__)
     parser.add_argument("file", nargs="?", default=str(HERE / "question.json"))
     parser.add_argument("--quick", action="store_true", help="shorter runs, fewer seeds, a smaller map")
+    parser.add_argument(
+        "--target", type=float, default=TARGET, metavar="SHARE", help="of the requests that have to meet the SLO (0.9)"
+    )
     options = parser.parse_args()
+    if not 0 < options.target <= 1:
+        parser.error(f"--target {options.target:g}: a share is above 0, at most 1: 0.99 for 99 %")
     effort = QUICK if options.quick else WHOLE
     folder = Path(os.environ["OUT"]) / "question"
     try:
         question = read(options.file)
         folder.mkdir(parents=True, exist_ok=True)
-        sweeps = Sweeps(question, folder)
+        sweeps = Sweeps(question, folder, options.target)
         print(answer(question, sweeps, effort), end="")
     except ResultError as error:
         print(f"question: error: {error}", file=sys.stderr)

@@ -10,6 +10,6 @@
 
 /* Prints file, line, the condition and the message (printf format) to stderr and aborts. Local. */
 _Noreturn void check_failed(const char *file, int line, const char *condition, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+    __attribute__((format(printf, 4, 5), cold));
 
 #endif

@@ -17,8 +17,9 @@ struct heap_entry {
 
 struct heap {
     struct heap_entry *entries;
+    size_t count;
     uint32_t *positions; /* by id: position + 1 in entries, 0 when it is not in the heap */
-    size_t count, capacity, position_capacity;
+    size_t capacity, position_capacity;
 };
 
 static inline bool heap_before(const struct heap_entry *a, const struct heap_entry *b)

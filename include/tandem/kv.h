@@ -118,25 +118,26 @@ struct kv_region {
     uint32_t owner;
 };
 
+/* What is looked at most comes first. */
 struct kv {
     int64_t block_tokens;
     int64_t divisor, rounding; /* B and B - 1; without a cache no number of tokens needs a block */
     int64_t capacity_blocks;
     int64_t used_blocks; /* taken, whether tokens are in them or not */
+    int64_t kept_blocks; /* free, but what they hold may be wanted again: taken last */
     int64_t peak_blocks;
-    int64_t kept_blocks;       /* free, but what they hold may be wanted again: taken last */
-    struct prefix *prefix;     /* what they hold; NULL: nothing is kept. Borrowed. */
-    int64_t prefix_blocks;     /* of ours, of one of its blocks */
-    uint64_t allocated_blocks; /* since the start, as all below */
-    uint64_t freed_blocks;
-    uint64_t allocations, copies, compactions, copied_blocks;
+    uint64_t allocated_blocks; /* since the start, as what follows */
+    uint64_t freed_blocks, allocations;
     uint64_t total_cost_ns; /* of allocations and copies */
     int64_t cost_ns;        /* of it: since kv_take_cost */
     int64_t alloc_ns;
-    bool placed;                    /* where blocks lie matters */
-    const struct kv_config *config; /* borrowed */
     const struct kv_allocator *allocator;
-    struct kv_region *regions; /* by start; owned */
+    struct prefix *prefix;                       /* what kept blocks hold; NULL: nothing is kept. Borrowed. */
+    bool placed;                                 /* where blocks lie matters */
+    int64_t prefix_blocks;                       /* of ours, of one of prefix's blocks */
+    uint64_t copies, compactions, copied_blocks; /* since the start */
+    const struct kv_config *config;              /* borrowed */
+    struct kv_region *regions;                   /* by start; owned */
     size_t region_count, region_capacity;
 };
 

@@ -9,8 +9,9 @@
 /* Between two edges. 64 bits hold the integrals, since the time between edges is short enough. */
 struct meter_sums {
     uint64_t busy_ns[PHASE_COUNT];
-    uint64_t running_ns, kv_block_ns, kv_token_ns, waiting_ns, moving_ns, kv_stranded_ns;
+    uint64_t running_ns, kv_block_ns, kv_token_ns, waiting_ns, moving_ns;
     uint64_t output_tokens, prefill_tokens, sent_bytes;
+    uint64_t kv_stranded_ns, blocked_ns[PHASE_COUNT], moving_idle_ns;
 };
 
 struct meter {
@@ -55,8 +56,13 @@ static inline void meter_span(struct meter *meter, int64_t from_ns, int64_t to_n
     sums->moving_ns += (uint64_t)gauge->moving * duration_ns;
     sums->kv_block_ns += (uint64_t)gauge->kv_blocks * duration_ns;
     sums->kv_token_ns += (uint64_t)gauge->kv_tokens * duration_ns;
-    sums->kv_stranded_ns += (uint64_t)gauge->kv_stranded_blocks * duration_ns;
     sums->busy_ns[gauge->phase] += duration_ns;
+    if (gauge->kv_stranded_blocks > 0)
+        sums->kv_stranded_ns += (uint64_t)gauge->kv_stranded_blocks * duration_ns;
+    if (gauge->blocked)
+        sums->blocked_ns[gauge->phase] += duration_ns;
+    else if (gauge->phase == PHASE_IDLE && gauge->moving > 0)
+        sums->moving_idle_ns += duration_ns;
 }
 
 /* Iterations (effort->iterations of them, the last ending at at_ns) of a phase ended; so many prefill tokens

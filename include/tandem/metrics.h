@@ -49,6 +49,7 @@ struct gauge {
     int64_t kv_tokens; /* cached in them */
     int64_t kv_stranded_blocks; /* free, but of no use to the head of the queue, which waits for enough */
     enum phase phase;           /* of the iteration in progress */
+    bool blocked; /* requests wait, and their head did not fit at the last boundary (row's blocked_ns) */
 };
 
 /* What iterations compute and move, as sums: FLOPs and bytes follow from the figures of a pool (results.h).
@@ -88,19 +89,22 @@ static inline void effort_add(struct effort *into, const struct effort *from)
     into->expert_bytes += from->expert_bytes;
 }
 
-/* Sums of one instance (of a member of its replica first). metrics_span, metrics_tokens, metrics_effort and
- * metrics_sent fill the times, the tokens, iterations, window and sent_bytes; the instance itself counts the
- * rest.
+/* Sums of one instance (of a member of its replica first). metrics_span, metrics_lengthened, metrics_tokens,
+ * metrics_effort and metrics_sent fill the times, the tokens, iterations, window and sent_bytes; the instance
+ * itself counts the rest.
  */
 struct usage {
     uint64_t busy_ns[PHASE_COUNT]; /* inside the window; PHASE_IDLE: while something waits, runs or moves */
-    wide_t kv_block_ns, kv_token_ns, kv_stranded_ns; /* inside the window */
-    wide_t waiting_ns, running_ns, moving_ns;        /* request-ns over the whole run (Little's law) */
-    uint64_t iterations[PHASE_COUNT];                /* whole run, as all below */
-    uint64_t prefill_tokens;                         /* computed, recomputed ones included */
-    uint64_t recomputed_tokens;                      /* of them: computed again after a preemption */
-    uint64_t padding_tokens;                         /* computed beside them in static batches */
-    uint64_t output_tokens;                          /* visible tokens */
+    uint64_t blocked_ns[PHASE_COUNT]; /* of it: gauge.blocked */
+    uint64_t moving_idle_ns;          /* of PHASE_IDLE, not blocked: while KV is on its way */
+    uint64_t lengthened_ns[PHASE_COUNT], lengthened_blocked_ns[PHASE_COUNT]; /* of both: metrics_lengthened */
+    wide_t kv_block_ns, kv_token_ns, kv_stranded_ns;                         /* inside the window */
+    wide_t waiting_ns, running_ns, moving_ns; /* request-ns over the whole run (Little's law) */
+    uint64_t iterations[PHASE_COUNT];         /* whole run, as all below */
+    uint64_t prefill_tokens;                  /* computed, recomputed ones included */
+    uint64_t recomputed_tokens;               /* of them: computed again after a preemption */
+    uint64_t padding_tokens;                  /* computed beside them in static batches */
+    uint64_t output_tokens;                   /* visible tokens */
     uint64_t window_output_tokens;
     struct effort window[PHASE_COUNT]; /* of iterations that end inside the window, by their phase */
     uint64_t preemptions;
@@ -253,6 +257,11 @@ void metrics_effort(struct metrics *metrics, int64_t pool, struct usage *usage, 
 
 /* At a time a KV transfer from an instance of the pool ended. */
 void metrics_sent(struct metrics *metrics, int64_t pool, struct usage *usage, int64_t at_ns, uint64_t bytes);
+
+/* An iteration of that phase ended at end_ns, that prefills made so much longer for decodes that were in it
+ * or sat it out (once, however many); blocked: as gauge's. What of it is inside the window is counted. */
+void metrics_lengthened(const struct metrics *metrics, struct usage *usage, int64_t end_ns, enum phase phase,
+                        int64_t lengthened_ns, bool blocked);
 
 /* n visible tokens came a gap after the one before, each of a request that arrived inside the window: ITL is
  * of the requests that TTFT and TPOT are of. */

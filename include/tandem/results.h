@@ -16,8 +16,10 @@ struct instance_row {
     const char *gpu;
     uint32_t gpus;
     uint64_t busy_prefill_ns, busy_decode_ns, busy_mixed_ns; /* inside the window, mean over members */
-    double utilization;                                      /* sum of the three / window */
-    double mfu, hfu, mbu;                                    /* of the window */
+    uint64_t interference_ns, decoding_ns, blocked_ns, blocked_decoding_ns, blocked_idle_ns,
+        moving_idle_ns;   /* likewise */
+    double utilization;   /* sum of the three / window */
+    double mfu, hfu, mbu; /* of the window */
     uint64_t prefill_iterations, decode_iterations, mixed_iterations;
     uint64_t prefill_tokens, recomputed_tokens, padding_tokens, output_tokens;
     uint64_t preemptions, swaps, swapped_out_bytes, swapped_in_bytes;

@@ -88,6 +88,16 @@ static int fail_usage(const char *what, const char *argument)
     return cli_fail(&error);
 }
 
+/* Refuses a topic of list or describe, with the nearest of those that there are. */
+static int fail_topic(const char *command, const char *topic, const char *const *topics, size_t count)
+{
+    struct error error = {0};
+    const char *near = text_suggest(topic, topics, count);
+    error_set(&error, "nothing to %s under '%s'%s%s%s; `tandem %s` has all", command, topic,
+              near ? " (did you mean '" : "", near ? near : "", near ? "'?)" : "", command);
+    return cli_fail(&error);
+}
+
 /* Arguments of run and check. */
 struct arguments {
     struct sim_options options;
@@ -244,6 +254,9 @@ static int command_list(int count, char **values)
         const char *name, *folder;
     } folders[] = {{"models", "models"},   {"gpus", "gpus"}, {"links", "links"},
                    {"engines", "engines"}, {"clusters", ""}, {"workloads", "workloads"}};
+    static const char *const topics[] = {"models",     "gpus",      "links",      "engines",
+                                         "clusters",   "workloads", "schedulers", "routers",
+                                         "allocators", "traces",    "hosts"};
     const char *topic = count > 0 ? values[0] : NULL;
     struct error error = {0};
     bool found = false;
@@ -285,7 +298,7 @@ static int command_list(int count, char **values)
         for (size_t i = 0; i < timer_host_count; i++)
             printf("  %-14s %s\n", timer_hosts[i].name, timer_hosts[i].source);
     }
-    return found ? 0 : fail_usage("nothing to list under", topic);
+    return found ? 0 : fail_topic("list", topic, topics, sizeof topics / sizeof *topics);
 }
 
 static const struct config_reference *reference_of(const char *noun)
@@ -328,6 +341,19 @@ static int describe_file(const char *folder, const char *name)
     return good ? 0 : cli_fail(&error);
 }
 
+static int fail_described(const char *topic, const struct option_table *const *tables)
+{
+    size_t count = 0;
+    while (tables[count])
+        count++;
+    const char **topics = mem_array(count, sizeof *topics);
+    for (size_t i = 0; i < count; i++)
+        topics[i] = tables[i]->name;
+    int status = fail_topic("describe", topic, topics, count);
+    mem_free(topics);
+    return status;
+}
+
 static int describe_options(const char *topic)
 {
     const struct option_table *const *tables = sweep_option_tables();
@@ -357,7 +383,7 @@ static int describe_options(const char *topic)
             option_describe(kv_allocators[i]->options, &text);
     fputs(text_string(&text), stdout);
     text_clear(&text);
-    return found ? 0 : fail_usage("nothing to describe under", topic);
+    return found ? 0 : fail_described(topic, tables);
 }
 
 static int command_describe(int count, char **values)

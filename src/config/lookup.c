@@ -154,6 +154,24 @@ static struct strings known_names(const char *from_folder, const struct config_r
     return names;
 }
 
+/* Keeps those of the names that begin with a word, if any does; whether so. */
+static bool keep_beginning(struct strings *names, const char *word)
+{
+    size_t length = strlen(word), kept = 0;
+    for (size_t i = 0; i < names->count; i++)
+        kept += strncmp(names->items[i], word, length) == 0;
+    if (kept == 0)
+        return false;
+    kept = 0;
+    for (size_t i = 0; i < names->count; i++)
+        if (strncmp(names->items[i], word, length) == 0)
+            names->items[kept++] = names->items[i];
+        else
+            mem_free(names->items[i]);
+    names->count = kept;
+    return true;
+}
+
 static bool unknown_name(const char *name, const char *from_folder, const struct config_reference *reference,
                          struct error *error)
 {
@@ -167,10 +185,11 @@ static bool unknown_name(const char *name, const char *from_folder, const struct
         text_append(&message, " (there are none in clusters/%s or in the folders of $TANDEM_PATH)",
                     reference->folder);
     else {
-        text_append(&message, " (known: ");
+        bool some = name[0] && keep_beginning(&names, name);
+        text_append(&message, some ? " (did you mean one of " : " (known: ");
         for (size_t i = 0; i < names.count && i < MOST_NAMES_SHOWN; i++)
             text_append(&message, "%s%s", i > 0 ? ", " : "", names.items[i]);
-        text_append(&message, "%s)", names.count > MOST_NAMES_SHOWN ? ", .." : "");
+        text_append(&message, "%s%s)", names.count > MOST_NAMES_SHOWN ? ", .." : "", some ? "?" : "");
     }
     error_set(error, "%s", text_string(&message));
     text_clear(&message);
@@ -234,8 +253,11 @@ static bool find_path(const char *name, const char *from_folder, const struct co
         error_set(error, "there is no %s file '%s' (did you mean '%s'?)", reference->noun, wanted,
                   text_string(&near));
     else
-        error_set(error, "there is no %s file '%s' (paths are relative to the file that names them)",
-                  reference->noun, wanted);
+        error_set(
+            error,
+            "there is no %s file '%s' (paths are relative to the file that names them; names without '/': "
+            "`tandem list %s`)",
+            reference->noun, wanted, reference->folder[0] ? reference->folder : "clusters");
     text_clear(&near);
     mem_free(wanted);
     return false;

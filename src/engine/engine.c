@@ -7,7 +7,7 @@
 
 #define BODIES_PER_CHUNK 256
 #define TAIL_CHUNK_BYTES (1 << 16)
-#define FETCH_BYTES      768 /* of an entity's state: what most events look at */
+#define FETCH_BYTES      1088 /* of an entity's state: what most events look at */
 #define FETCH_ENTITIES   512
 #define EVENTS_PER_LOOK  65536 /* events between two looks at the hooks */
 
@@ -171,18 +171,21 @@ void engine_send(struct engine *engine, uint32_t source, uint32_t destination, i
     CHECK(time_ns >= engine->now_ns + engine->config.lookahead_ns,
           "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
           (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
-    struct queue_item item = {.event = {.time_ns = time_ns,
-                                        .destination = destination,
-                                        .source = source,
-                                        .type = type,
-                                        .body = body},
-                              .count = engine->slots[source].sent++};
-    if (words)
-        memcpy(item.event.words, words, sizeof item.event.words);
-    if (engine_is_local(engine, destination))
-        queue_push(&engine->queue, engine->rank, &item);
-    else
-        exchange_add(engine, (int)engine->owners[destination], &item);
+    bool local = engine_is_local(engine, destination);
+    struct queue_item *place = local ? queue_append(&engine->queue, engine->rank, time_ns) : NULL;
+    struct queue_item *into = place ? place : &engine->aside;
+    static const int64_t no_words[ENGINE_WORDS];
+    into->count = engine->slots[source].sent++;
+    into->event.time_ns = time_ns;
+    into->event.destination = destination;
+    into->event.source = source;
+    into->event.type = type;
+    into->event.body = body;
+    memcpy(into->event.words, words ? words : no_words, sizeof into->event.words); /* no branch */
+    if (!local)
+        exchange_add(engine, (int)engine->owners[destination], into);
+    else if (!place)
+        queue_push(&engine->queue, engine->rank, into);
 }
 
 void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns)
@@ -280,13 +283,12 @@ static bool handle_next(struct engine *engine, int64_t horizon_ns)
         struct event event = message->event;
         queue_drop_top(&engine->queue);
         fetch_ahead(engine);
-        struct slot *slot = &engine->slots[event.destination];
+        const struct slot *slot = &engine->slots[event.destination];
         CHECK(slot->handler && slot->handler->message, "entity %u has no handler", event.destination);
         engine->now_ns = event.time_ns;
         engine->handled = event.destination;
         engine->stats.messages++;
         slot->handler->message(slot->state, engine, &event);
-        settle(engine, event.destination);
     } else {
         int64_t wake_ns = tournament_least(&engine->wakes);
         if (wake_ns >= horizon_ns)
@@ -295,8 +297,8 @@ static bool handle_next(struct engine *engine, int64_t horizon_ns)
         engine->handled = entity;
         fetch_next_wake(engine, entity);
         call_wake(engine, entity, wake_ns);
-        settle(engine, entity);
     }
+    settle(engine, engine->handled);
     return true;
 }
 

@@ -36,6 +36,17 @@ struct queue {
 };
 
 void queue_push(struct queue *queue, int sender_rank, const struct queue_item *item);
+/* The same, nearly always: the place of a message that is later than all of its sender's, to be filled at
+ * once. NULL: it has to be pushed. */
+static inline struct queue_item *queue_append(struct queue *queue, int sender_rank, int64_t time_ns)
+{
+    struct queue_lane *lane = &queue->lanes[(unsigned)sender_rank % QUEUE_LANES];
+    size_t mask = lane->capacity - 1;
+    if (lane->count == 0 || lane->count == lane->capacity ||
+        lane->items[(lane->head + lane->count - 1) & mask].event.time_ns >= time_ns)
+        return NULL;
+    return &lane->items[(lane->head + lane->count++) & mask]; /* the first of all stays the first */
+}
 const struct queue_item *queue_find_top(struct queue *queue);
 /* The first message, NULL while empty; valid until the next call of another function here. */
 static inline const struct queue_item *queue_top(struct queue *queue)
@@ -96,6 +107,7 @@ struct engine {
     struct engine_handler handlers[ENGINE_HANDLERS];
     size_t handler_count;
     struct queue queue;
+    struct queue_item aside; /* a message that cannot be appended, while it is sent */
     struct tournament
         wakes;        /* of all entities but the one that is handled: settled when its handler returns */
     uint32_t handled; /* that one; NO_ENTITY between events */

@@ -24,7 +24,9 @@
 #define CACHED_DOC                                                                                           \
     "Time average of the tokens that are cached / those that all KV blocks hold, inside the window."
 #define INTERNAL_DOC                                                                                         \
-    "Share of what the blocks in use hold that is empty: 1 - kv_mean_cached / kv_mean_utilization."
+    "Share of what the blocks in use hold that is empty: 1 - kv_mean_cached / kv_mean_utilization. What an " \
+    "iteration computes is cached when it ends: until then a prompt's blocks are empty, in a prefill pool "  \
+    "most of the time."
 #define EXTERNAL_DOC                                                                                         \
     "Time average, inside the window, of the share of KV blocks that are free, but of no use to the "        \
     "request "                                                                                               \
@@ -117,6 +119,22 @@ static const struct column instances[] = {
     COLUMN(busy_prefill_ns, "ns", "Time inside the window in iterations that only prefill."),
     COLUMN(busy_decode_ns, "ns", "Time inside the window in iterations that only decode."),
     COLUMN(busy_mixed_ns, "ns", "Time inside the window in iterations that do both."),
+    COLUMN(
+        interference_ns, "ns",
+        "Of busy_prefill_ns and busy_mixed_ns: time by which prefills lengthened iterations for decodes that "
+        "were in them, and all of those that decodes sat out; once, however many decodes there were."),
+    COLUMN(decoding_ns, "ns",
+           "What iterations take for their decodes alone: busy_decode_ns, and busy_mixed_ns without "
+           "interference. The rest of the busy time is of prefills that no decode waited for."),
+    COLUMN(blocked_ns, "ns",
+           "Time inside the window while requests waited in its queue whose head had not fitted at the last "
+           "boundary (as /requests/blocked_ns), busy or idle."),
+    COLUMN(blocked_decoding_ns, "ns", "Of decoding_ns: while it was so."),
+    COLUMN(blocked_idle_ns, "ns", "Of it: in no iteration."),
+    COLUMN(
+        moving_idle_ns, "ns",
+        "Time inside the window in no iteration, not blocked, while requests that it had reserved blocks for "
+        "had not joined."),
     COLUMN(utilization, "1", "Busy time of all phases / window."),
     COLUMN(
         mfu, "1",
@@ -474,7 +492,9 @@ static const struct column summary[] = {
            "All of the cost / tokens that became visible, both inside the window."),
     COLUMN(usd_per_million_tokens, "USD", "Cost / the tokens of both."),
     COLUMN(usd_per_thousand_requests, "USD", "Cost / requests that ended, both inside the window."),
-    COLUMN(usd_per_thousand_good_requests, "USD", "Cost / window requests that met the SLO; 0: none did."),
+    COLUMN(usd_per_thousand_good_requests, "USD",
+           "Cost / window requests that met the SLO; 0: none did. They may end after the window, those of "
+           "usd_per_thousand_requests do not: in a short run these can be the cheaper ones."),
     COLUMN(gpu_hours, "h", "GPUs x window."),
     COLUMN(idle_gpu_hours, "h", "Of them: GPUs in no iteration."),
     COLUMN(idle_cost_usd, "USD", "The price of those."),

@@ -69,8 +69,11 @@ void meter_flush(struct meter *meter)
         return;
     bool inside = metrics_in_window(meter->metrics, meter->lower_ns);
     if (inside) {
-        for (int phase = 0; phase < PHASE_COUNT; phase++)
+        for (int phase = 0; phase < PHASE_COUNT; phase++) {
             usage->busy_ns[phase] += sums->busy_ns[phase];
+            usage->blocked_ns[phase] += sums->blocked_ns[phase];
+        }
+        usage->moving_idle_ns += sums->moving_idle_ns;
         usage->kv_block_ns += sums->kv_block_ns;
         usage->kv_token_ns += sums->kv_token_ns;
         usage->kv_stranded_ns += sums->kv_stranded_ns;

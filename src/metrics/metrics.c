@@ -226,9 +226,13 @@ void usage_add(struct usage *into, const struct usage *from)
 {
     for (int phase = 0; phase < PHASE_COUNT; phase++) {
         into->busy_ns[phase] += from->busy_ns[phase];
+        into->blocked_ns[phase] += from->blocked_ns[phase];
+        into->lengthened_ns[phase] += from->lengthened_ns[phase];
+        into->lengthened_blocked_ns[phase] += from->lengthened_blocked_ns[phase];
         into->iterations[phase] += from->iterations[phase];
         effort_add(&into->window[phase], &from->window[phase]);
     }
+    into->moving_idle_ns += from->moving_idle_ns;
     into->kv_block_ns += from->kv_block_ns;
     into->kv_token_ns += from->kv_token_ns;
     into->kv_stranded_ns += from->kv_stranded_ns;
@@ -276,6 +280,10 @@ void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, in
     int64_t end = to_ns < metrics->config.window_end_ns ? to_ns : metrics->config.window_end_ns;
     if (start < end) {
         usage->busy_ns[gauge->phase] += (uint64_t)(end - start);
+        if (gauge->blocked)
+            usage->blocked_ns[gauge->phase] += (uint64_t)(end - start);
+        else if (gauge->phase == PHASE_IDLE && gauge->moving > 0)
+            usage->moving_idle_ns += (uint64_t)(end - start);
         usage->kv_block_ns += (wide_t)(uint64_t)gauge->kv_blocks * (uint64_t)(end - start);
         usage->kv_token_ns += (wide_t)(uint64_t)gauge->kv_tokens * (uint64_t)(end - start);
         usage->kv_stranded_ns += (wide_t)(uint64_t)gauge->kv_stranded_blocks * (uint64_t)(end - start);
@@ -293,6 +301,20 @@ void metrics_span(struct metrics *metrics, int64_t pool, struct usage *usage, in
         series_bin_span(&series->bins[series->last], gauge, duration);
     else
         series_span(metrics, series, from_ns, to_ns, gauge);
+}
+
+void metrics_lengthened(const struct metrics *metrics, struct usage *usage, int64_t end_ns, enum phase phase,
+                        int64_t lengthened_ns, bool blocked)
+{
+    const struct metrics_config *config = &metrics->config;
+    int64_t from = end_ns - lengthened_ns;
+    from = from > config->window_start_ns ? from : config->window_start_ns;
+    int64_t to = end_ns < config->window_end_ns ? end_ns : config->window_end_ns;
+    if (from >= to)
+        return;
+    usage->lengthened_ns[phase] += (uint64_t)(to - from);
+    if (blocked)
+        usage->lengthened_blocked_ns[phase] += (uint64_t)(to - from);
 }
 
 /* The bin for something that happened at an instant; NULL without series. */

@@ -141,7 +141,13 @@ static struct instance_row instance_row(const struct build *build, const struct 
     struct effort effort = all_phases(usage);
     struct rates used = window_rates(build, pool, pool->gpus_per_instance, &effort);
     double time = build->window_ns * (double)pool->members_per_instance;
-    uint64_t members = pool->members_per_instance;
+    uint64_t members = pool->members_per_instance, lengthened_ns = usage->lengthened_ns[PHASE_MIXED];
+    /* Who comes to an empty blocked queue within an iteration is blocked for less than all of it. */
+    uint64_t blocked_ns = 0, mixed_ns = usage->blocked_ns[PHASE_MIXED],
+             prefills_ns = usage->lengthened_blocked_ns[PHASE_MIXED];
+    uint64_t decodes_ns = mixed_ns > prefills_ns ? mixed_ns - prefills_ns : 0;
+    for (int phase = 0; phase < PHASE_COUNT; phase++)
+        blocked_ns += usage->blocked_ns[phase];
     return (struct instance_row){
         .pool = pool->name,
         .role = pool->role,
@@ -150,6 +156,12 @@ static struct instance_row instance_row(const struct build *build, const struct 
         .busy_prefill_ns = usage->busy_ns[PHASE_PREFILL] / members,
         .busy_decode_ns = usage->busy_ns[PHASE_DECODE] / members,
         .busy_mixed_ns = usage->busy_ns[PHASE_MIXED] / members,
+        .interference_ns = (usage->lengthened_ns[PHASE_PREFILL] + lengthened_ns) / members,
+        .decoding_ns = (usage->busy_ns[PHASE_DECODE] + usage->busy_ns[PHASE_MIXED] - lengthened_ns) / members,
+        .blocked_ns = blocked_ns / members,
+        .blocked_decoding_ns = (usage->blocked_ns[PHASE_DECODE] + decodes_ns) / members,
+        .blocked_idle_ns = usage->blocked_ns[PHASE_IDLE] / members,
+        .moving_idle_ns = usage->moving_idle_ns / members,
         .utilization = build_ratio((double)busy_ns(usage), time),
         .mfu = used.mfu,
         .hfu = used.hfu,

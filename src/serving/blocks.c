@@ -8,16 +8,6 @@ bool blocks_place(struct instance *instance, int64_t blocks)
     return !instance->unplaced;
 }
 
-void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks)
-{
-    struct sequence *sequence = &instance->sequences[slot];
-    if (!instance->kv.placed)
-        kv_take(&instance->kv, blocks);
-    else if (blocks > 0)
-        kv_place(&instance->kv, slot, blocks);
-    sequence->blocks += blocks;
-}
-
 int64_t blocks_for_chunk(const struct instance *instance, const struct sequence *sequence, int64_t chunk)
 {
     const struct kv *kv = &instance->kv;
@@ -30,7 +20,7 @@ void blocks_give(struct instance *instance, uint32_t slot)
 {
     struct sequence *sequence = &instance->sequences[slot];
     cache_outside(instance, slot, 0);
-    if (instance->caching.prefix)
+    if (instance->kv.prefix)
         caching_give(instance, slot);
     else if (!instance->kv.placed)
         kv_give(&instance->kv, sequence->blocks);

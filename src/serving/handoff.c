@@ -15,17 +15,6 @@ int64_t handoff_most_tokens(const struct handoff_config *config, const struct re
     return prompt + (output > 2 ? output - 1 : 1); /* a decode at least, whose token needs a place */
 }
 
-bool handoff_stays(const struct handoff_config *config, const struct request *request)
-{
-    return config->first_token == FIRST_TOKEN_PREFILL &&
-           request->output_tokens == request->generated_tokens + 1;
-}
-
-bool handoff_local(const struct handoff_config *config, const struct request *request)
-{
-    return request->prompt_tokens <= config->local_prefill_max_tokens;
-}
-
 static int64_t least(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -305,7 +294,7 @@ static void come(struct instance *instance, uint32_t slot, int64_t now_ns)
     request->row.transfer_ns += request_stage(request, now_ns) - control_ns;
     request->row.congestion_ns += sequence->congestion_ns;
     cache_outside(instance, slot, moved_tokens(request));
-    if (instance->caching.prefix)
+    if (instance->kv.prefix)
         caching_fill(instance, slot, moved_tokens(request));
     sequence->state = SEQUENCE_READY;
     ring_push_back(&instance->ready, slot);
@@ -316,7 +305,7 @@ void handoff_arrived(struct instance *instance, uint32_t slot, const int64_t *wo
 {
     struct sequence *sequence = &instance->sequences[slot];
     CHECK(sequence->state == SEQUENCE_MOVING, "slot %u awaits no transfer", slot);
-    instance->meter.usage.received_bytes += (uint64_t)words[KV_DONE_BYTES];
+    instance->received_bytes += (uint64_t)words[KV_DONE_BYTES];
     sequence->congestion_ns += words[KV_DONE_CONGESTION_NS];
     sequence->flows++;
     come(instance, slot, now_ns);

@@ -1,6 +1,23 @@
 /* A member of a replica; where it is the only one, the entity itself. */
 #include "internal.h"
 
+#include <stddef.h>
+
+/* As marked where it is defined. */
+#define BEGINS_A_LINE(member)                                                                                \
+    _Static_assert(offsetof(struct instance, member) % MEM_LINE_BYTES == 0,                                  \
+                   #member " is not where a line begins")
+BEGINS_A_LINE(switching);
+BEGINS_A_LINE(offered);
+BEGINS_A_LINE(batch);
+BEGINS_A_LINE(batch.growth);
+BEGINS_A_LINE(batch.ends);
+BEGINS_A_LINE(kv);
+BEGINS_A_LINE(engine);
+BEGINS_A_LINE(ready);
+BEGINS_A_LINE(begun_ns);
+BEGINS_A_LINE(schedule);
+
 const char *const role_names[] = {"unified", "prefill", "decode", NULL};
 const char *const preemption_names[] = {"recompute", "swap", NULL};
 const char *const victim_names[] = {"newest", "lowest-priority", NULL};
@@ -193,7 +210,7 @@ void instance_finish(struct instance *instance, uint32_t slot, int64_t now_ns)
 struct instance *instance_create(struct engine *engine, uint32_t entity, uint32_t member,
                                  const struct instance_config *config, struct metrics *metrics)
 {
-    struct instance *instance = mem_array(1, sizeof *instance);
+    struct instance *instance = mem_lines(1, sizeof *instance);
     instance->engine = engine;
     instance->config = config;
     instance->metrics = metrics;
@@ -247,6 +264,7 @@ void instance_close(struct instance *instance, int64_t end_ns)
         instance_account(instance, end_ns);
     meter_flush(&instance->meter);
     switch_close(instance, end_ns);
+    usage->received_bytes = instance->received_bytes;
     usage->kv_peak_blocks = (uint64_t)kv->peak_blocks;
     usage->kv_peak_tokens = (uint64_t)instance->peak_tokens;
     usage->kv_allocated_blocks = kv->allocated_blocks;

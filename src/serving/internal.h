@@ -79,12 +79,24 @@ struct ring {
     uint32_t head, count, capacity; /* capacity: 0 or a power of two */
 };
 
-void ring_push_back(struct ring *ring, uint32_t slot);
+void ring_grow(struct ring *ring); /* it is full */
 void ring_push_front(struct ring *ring, uint32_t slot);
-uint32_t ring_pop_front(struct ring *ring);
+static inline void ring_push_back(struct ring *ring, uint32_t slot)
+{
+    if (ring->count == ring->capacity)
+        ring_grow(ring);
+    ring->slots[(ring->head + ring->count++) & (ring->capacity - 1)] = slot;
+}
 static inline uint32_t ring_front(const struct ring *ring)
 {
     return ring->slots[ring->head];
+}
+static inline uint32_t ring_pop_front(struct ring *ring)
+{
+    uint32_t slot = ring_front(ring);
+    ring->head = (ring->head + 1) & (ring->capacity - 1);
+    ring->count--;
+    return slot;
 }
 
 /* Longest gap since a step: a stack whose gaps fall, so that the first entry at or after a step is the
@@ -98,7 +110,6 @@ struct batch {
     int64_t count;
     int64_t window_count;  /* of them: requests that arrived inside the window */
     int64_t cached_tokens; /* sum over the batch */
-    int64_t squares;       /* sum of their squares, where there is no cache */
     int64_t step;          /* steps done */
     int64_t last_step_ns;
     /* Models with sliding windows of w tokens: a sequence's cached tokens count up to w - 1, the next makes
@@ -106,13 +117,15 @@ struct batch {
     int64_t sliding_tokens; /* sum over the batch */
     int64_t below_window;   /* sequences that count fewer: the sum rises by as many each step */
     int64_t *residues;      /* by (cached - step) mod block size: growing sequences; block size of them */
-    struct heap ends;       /* key: step at which a sequence has all its tokens; tie: admission */
     struct heap growth;     /* key: step from which a sequence needs blocks beyond its reserved ones: where
                              * they have a place, at once, for the next step; else one in each B steps */
-    uint32_t *fresh;        /* slots that joined since the last step */
-    size_t fresh_count, fresh_capacity;
     struct gap_entry *gaps;
-    size_t gap_count, gap_capacity;
+    size_t gap_count;
+    size_t fresh_count;
+    struct heap ends; /* key: step at which a sequence has all its tokens; tie: admission */
+    uint32_t *fresh;  /* slots that joined since the last step */
+    size_t fresh_capacity, gap_capacity;
+    int64_t squares;     /* sum of the squares of cached tokens, where there is no cache */
     struct heap windows; /* sequences below the window; key: step from which one counts w - 1 */
     struct heap longest; /* where the timer asks for the longest context; key: step - cached */
 };
@@ -123,18 +136,18 @@ struct schedule {
     int64_t budget_tokens; /* left */
     int64_t prefill_tokens;
     int64_t preempted, returned; /* returned: swapped sequences that came back */
-    int64_t used_blocks;         /* when it was begun */
-    int64_t decodes;             /* planned one by one so far */
-    bool decode;                 /* the decode batch takes part */
-    bool handed;                 /* hand-offs got blocks before prompts that wait */
-    bool grown;                  /* sequences were moved to longer places */
-    bool padding;                /* a static batch is made: places come when all of it is known */
-    bool short_of_room;          /* a running prompt sits out: its activations do not fit */
-    struct activation_load prefill_load, decode_load; /* planned; where activations count */
     size_t item_count, parked_count;
-    uint32_t *items;  /* slots with prefill chunks */
-    uint32_t *parked; /* decodes without budget */
+    bool decode;         /* the decode batch takes part */
+    bool handed;         /* hand-offs got blocks before prompts that wait */
+    bool grown;          /* sequences were moved to longer places */
+    bool padding;        /* a static batch is made: places come when all of it is known */
+    bool short_of_room;  /* a running prompt sits out: its activations do not fit */
+    int64_t used_blocks; /* when it was begun */
+    int64_t decodes;     /* planned one by one so far */
+    uint32_t *items;     /* slots with prefill chunks */
+    uint32_t *parked;    /* decodes without budget */
     size_t item_capacity, parked_capacity;
+    struct activation_load prefill_load, decode_load; /* planned; where activations count */
 };
 
 /* The static batch in progress, whose slots are of one length. */
@@ -150,7 +163,6 @@ struct blocked {
     int64_t total_ns; /* up to since_ns, while the queue is blocked */
     int64_t since_ns;
     uint32_t head; /* the one that does not fit, which is in nobody's way; NO_SLOT: it is none of them */
-    bool now;
 };
 
 /* An instance that changes its role: it ends what it has, then takes its time. */
@@ -161,9 +173,10 @@ struct role_change {
     int64_t away_ns;    /* since when it is in a role that is not its pool's; where it is */
 };
 
-/* What every event looks at comes first: of thousands of instances, few are in the CPU's nearer caches. */
+/* What every event looks at comes first, and in lines of the CPU's caches (numbers: where one begins): of
+ * thousands of instances few are in the nearer ones, and each line that an event touches has to come. */
 struct instance {
-    const struct instance_config *config;
+    _Alignas(MEM_LINE_BYTES) const struct instance_config *config;
     int64_t accounted_ns; /* usage is accounted up to here */
     int64_t iteration_ns, iteration_end_ns;
     int64_t eventful_step; /* of the batch: the end of this step is the next eventful boundary */
@@ -174,54 +187,72 @@ struct instance {
     bool busy;         /* an iteration is in progress */
     bool boundary_due; /* something changed while idle */
     bool report_due;
-    uint8_t switching;     /* enum switch_state */
-    int64_t running;       /* length of the running list */
-    int64_t padded_slots;  /* of the static batch in progress, those that have ended too; 0: there is none */
-    int64_t waiting_count; /* to prefill, or to recompute: in waiting and sorted */
-    struct ring waiting;   /* all, or with an order the preempted ones: they come first */
-    struct ring offered;   /* decode role: handed off, first come first served */
-    struct ring ready;     /* decode role: KV has come; prefill role: they stay */
-    struct ring swapped;   /* preempted, their blocks with the host */
-    struct ring gone;      /* preempted in this boundary, gone back to prefill */
-    int64_t moving;        /* reserved, until they join */
-    struct kv kv;
+    /* 64: what a gauge shows */
+    uint8_t switching; /* enum switch_state */
+    bool unplaced;   /* at the last boundary the head of the queue found no place among enough free blocks */
+    bool stopped;    /* admission, until watermark_high */
+    bool is_blocked; /* the queue */
+    int64_t running; /* length of the running list */
+    int64_t padded_slots;   /* of the static batch in progress, those that have ended too; 0: there is none */
+    int64_t waiting_count;  /* to prefill, or to recompute: in waiting and sorted */
+    int64_t moving;         /* reserved, until they join */
     int64_t outside_tokens; /* cached of sequences that are not in the batch */
     int64_t peak_tokens;    /* most tokens cached at once */
-    bool unplaced; /* at the last boundary the head of the queue found no place among enough free blocks */
-    struct batch batch;
-    struct schedule schedule;
-    struct timer_decode
-        decode;            /* where the next eventful boundary is not the end of the iteration in progress */
-    uint64_t expert_bytes; /* weights of experts that the iteration in progress reads, as expected */
-    struct meter meter;    /* sums first; holds the usage */
+    uint64_t expert_bytes;  /* weights of experts that the iteration in progress reads, as expected */
+    /* 128 */
+    struct ring offered;   /* decode role: handed off, first come first served */
+    struct ring swapped;   /* preempted, their blocks with the host */
     int64_t queued_tokens; /* known tokens not yet computed, for load reports */
     int64_t received;      /* dispatches or hand-offs, for load reports */
-    struct heap sorted, ages; /* waiting ones, with an order or deadlines: by it, and as they came */
-    struct heap deadlines;    /* of those that were never scheduled */
-    struct blocked blocked;
-    struct role_change change;
-    bool stopped; /* admission, until watermark_high */
-    struct padded padded;
-    /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
-     * before it. A request's row holds minus the sum while it is in the batch. */
-    int64_t lengthened_ns, interference_ns;
-    int64_t begun_ns;                      /* the iteration in progress */
-    int64_t swapped_blocks, copied_blocks; /* with the host; copied either way since an iteration began */
+    /* 192 */
+    struct batch batch;
+    struct timer_decode
+        decode;            /* where the next eventful boundary is not the end of the iteration in progress */
+    int64_t copied_blocks; /* with the host, either way, since an iteration began */
+    /* 512 */
+    struct kv kv;
+    /* 704 */
     struct engine *engine;
     struct metrics *metrics;
     struct sequence *sequences;
-    size_t sequence_count, sequence_capacity;
     uint32_t member;     /* of its replica */
     uint32_t free_slots; /* head of the list of free sequences */
     uint32_t first_running, last_running;
     uint64_t admissions;
     uint32_t *partials; /* running sequences in prefill, in admission order */
-    size_t partial_count, partial_capacity;
+    size_t partial_count;
+    /* 768 */
+    struct ring ready;       /* decode role: KV has come; prefill role: they stay */
+    struct ring waiting;     /* all, or with an order the preempted ones: they come first */
+    int64_t held;            /* prefill role: sequences whose blocks are kept for a transfer */
+    uint64_t received_bytes; /* by transfers */
+    /* 832 */
+    int64_t begun_ns; /* the iteration in progress */
+    /* Interference: by how much prefills lengthen the iteration in progress for the decode batch, and those
+     * before it. A request's row holds minus the sum while it is in the batch. */
+    int64_t lengthened_ns, interference_ns;
     uint32_t *ended; /* slots whose last token came in this step */
-    size_t ended_count, ended_capacity;
-    int64_t held; /* prefill role: sequences whose blocks are kept for a transfer */
+    size_t ended_count;
+    struct blocked blocked;
+    /* 896 */
+    struct schedule schedule;
+    size_t partial_capacity, ended_capacity, sequence_count, sequence_capacity;
     struct caching caching;
+    int64_t swapped_blocks; /* with the host */
+    /* 1216: the meter's sums come first. What few events look at comes behind. */
+    _Alignas(MEM_LINE_BYTES) struct meter meter;
+    struct ring gone;         /* preempted in this boundary, gone back to prefill */
+    struct heap sorted, ages; /* waiting ones, with an order or deadlines: by it, and as they came */
+    struct heap deadlines;    /* of those that were never scheduled */
+    struct role_change change;
+    struct padded padded;
 };
+
+/* Whether a request waits that has a deadline. */
+static inline bool deadlines_any(const struct instance *instance)
+{
+    return instance->config->deadlines && instance->deadlines.count > 0;
+}
 
 /* sequence.c: slots, lists. */
 uint32_t sequence_new(struct instance *instance, struct request *request);
@@ -323,7 +354,10 @@ void waiting_return(struct instance *instance, uint32_t slot);
 /* Refuses those whose deadlines have come, at a boundary. */
 void waiting_expire(struct instance *instance, int64_t now_ns);
 /* Of at least one: the next to be admitted; takes it out; since when the oldest waits. */
-uint32_t waiting_first(const struct instance *instance);
+static inline uint32_t waiting_first(const struct instance *instance)
+{
+    return instance->waiting.count > 0 ? ring_front(&instance->waiting) : heap_top(&instance->sorted)->id;
+}
 void waiting_take_first(struct instance *instance);
 int64_t waiting_oldest_ns(const struct instance *instance);
 void waiting_clear(struct instance *instance);
@@ -334,10 +368,25 @@ bool admission_fits(const struct schedule *schedule, uint32_t slot, int64_t bloc
 void admission_stop(struct instance *instance);
 /* From the boundary at hand to the next the queue is blocked by its head. */
 void blocked_begin(struct instance *instance, uint32_t head);
-void blocked_end(struct instance *instance, int64_t now_ns);
+/* Adds the time since the counter was last brought up to date: it is blocked. */
+void blocked_count(struct instance *instance, int64_t now_ns);
+static inline void blocked_end(struct instance *instance, int64_t now_ns)
+{
+    if (instance->is_blocked)
+        blocked_count(instance, now_ns);
+    instance->is_blocked = false;
+}
 /* A request comes to wait where it may be blocked, or waits no longer, at a boundary. */
-void blocked_join(struct instance *instance, struct request *request, int64_t now_ns);
-void blocked_leave(const struct instance *instance, struct request *request);
+static inline void blocked_join(struct instance *instance, struct request *request, int64_t now_ns)
+{
+    if (instance->is_blocked)
+        blocked_count(instance, now_ns);
+    request->row.blocked_ns -= instance->blocked.total_ns;
+}
+static inline void blocked_leave(const struct instance *instance, struct request *request)
+{
+    request->row.blocked_ns += instance->blocked.total_ns;
+}
 
 /* padded.c: static batches */
 /* What the timer has to know of one, and what it computes, beyond what its requests need. */
@@ -387,7 +436,14 @@ static inline bool room_for(const struct schedule *schedule, int64_t blocks, str
  * free counts as stranded until the next boundary. */
 bool blocks_place(struct instance *instance, int64_t blocks);
 /* Takes blocks for a sequence, its first or more of them. There is room. */
-void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks);
+static inline void blocks_take(struct instance *instance, uint32_t slot, int64_t blocks)
+{
+    if (!instance->kv.placed)
+        kv_take(&instance->kv, blocks);
+    else if (blocks > 0)
+        kv_place(&instance->kv, slot, blocks);
+    instance->sequences[slot].blocks += blocks;
+}
 /* Blocks that a prefill sequence lacks to compute a chunk more. A place is for all its known tokens. */
 int64_t blocks_for_chunk(const struct instance *instance, const struct sequence *sequence, int64_t chunk);
 /* Gives all blocks of a sequence back; sequence->blocks stays. */
@@ -410,7 +466,7 @@ void caching_give(struct instance *instance, uint32_t slot);
 int64_t caching_loaded_ns(struct instance *instance);
 static inline int64_t caching_load_ns(struct instance *instance)
 {
-    return instance->caching.prefix ? caching_loaded_ns(instance) : 0;
+    return instance->kv.prefix ? caching_loaded_ns(instance) : 0;
 }
 /* What came to the caches of a replica's members and left them since the last call, as the body of a report;
  * NULL: nothing did. */
@@ -440,7 +496,12 @@ uint64_t effort_decode_tokens(const struct instance_config *config, int64_t cach
 /* Accounts the iteration that ends now: time, tokens, effort. */
 void iteration_count(struct instance *instance, int64_t now_ns);
 /* Accounts the state since the last change. Before every change of what a gauge shows. */
-void instance_account(struct instance *instance, int64_t now_ns);
+void instance_account_until(struct instance *instance, int64_t now_ns);
+static inline void instance_account(struct instance *instance, int64_t now_ns)
+{
+    if (now_ns != instance->accounted_ns)
+        instance_account_until(instance, now_ns);
+}
 /* With no iteration in progress: joins, plans, reserves. Whether there is something to compute, and what. */
 bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work);
 /* What was planned is in progress for so long; alone_ns of it without prefills, here and in other lanes. */
@@ -454,9 +515,16 @@ void iteration_finish(struct instance *instance, int64_t now_ns);
 /* Most tokens that a decode instance has to have room for, for it to get the request. */
 int64_t handoff_most_tokens(const struct handoff_config *config, const struct request *request);
 /* Whether its next token is the last and prefill's: it ends there and needs no decode instance. */
-bool handoff_stays(const struct handoff_config *config, const struct request *request);
+static inline bool handoff_stays(const struct handoff_config *config, const struct request *request)
+{
+    return config->first_token == FIRST_TOKEN_PREFILL &&
+           request->output_tokens == request->generated_tokens + 1;
+}
 /* Whether a prompt is so short that a decode instance computes it. */
-bool handoff_local(const struct handoff_config *config, const struct request *request);
+static inline bool handoff_local(const struct handoff_config *config, const struct request *request)
+{
+    return request->prompt_tokens <= config->local_prefill_max_tokens;
+}
 /* Prefill role: the prompt is complete and the request moves on. */
 void handoff_send(struct instance *instance, uint32_t slot, int64_t now_ns);
 /* Prefill role, blocks reserved: opens a flow for so many first tokens, or the full blocks of them, less what

@@ -3,8 +3,9 @@
 
 struct gauge instance_gauge(const struct instance *instance)
 {
+    int64_t waiting = instance->waiting_count + (int64_t)(instance->offered.count + instance->swapped.count);
     return (struct gauge){
-        .waiting = instance->waiting_count + (int64_t)(instance->offered.count + instance->swapped.count),
+        .waiting = waiting,
         .running = instance->running,
         .moving = instance->moving,
         .kv_blocks = instance->kv.used_blocks,
@@ -12,13 +13,12 @@ struct gauge instance_gauge(const struct instance *instance)
         /* All that are free: no run of them is long enough. */
         .kv_stranded_blocks = instance->unplaced ? kv_free_blocks(&instance->kv) : 0,
         .phase = (enum phase)instance->phase,
+        .blocked = instance->is_blocked && waiting > 0,
     };
 }
 
-void instance_account(struct instance *instance, int64_t now_ns)
+void instance_account_until(struct instance *instance, int64_t now_ns)
 {
-    if (now_ns == instance->accounted_ns)
-        return;
     struct gauge gauge = instance_gauge(instance);
     if (gauge.kv_tokens > instance->peak_tokens)
         instance->peak_tokens = gauge.kv_tokens;
@@ -178,7 +178,7 @@ bool iteration_plan(struct instance *instance, int64_t now_ns, struct work *work
     blocked_end(instance, now_ns);
     instance->boundary_due = false;
     instance->due_ns = SIMTIME_NEVER;
-    if (instance->deadlines.count > 0)
+    if (deadlines_any(instance))
         waiting_expire(instance, now_ns);
     schedule_begin(schedule);
     handoff_join(instance, now_ns);
@@ -329,12 +329,22 @@ static void fetch_ended(const struct instance *instance)
         mem_fetch(instance->sequences[top->id].request, sizeof(struct request));
 }
 
+/* Decodes were in the iteration that ends, or sat it out. */
+static void count_lengthened(struct instance *instance, int64_t now_ns)
+{
+    struct gauge gauge = instance_gauge(instance);
+    metrics_lengthened(instance->metrics, &instance->meter.usage, now_ns, gauge.phase,
+                       instance->lengthened_ns, gauge.blocked);
+}
+
 void iteration_finish(struct instance *instance, int64_t now_ns)
 {
     const struct schedule *schedule = &instance->schedule;
     fetch_ended(instance);
     iteration_count(instance, now_ns);
     instance->interference_ns += instance->lengthened_ns;
+    if (instance->lengthened_ns > 0 && (instance->batch.count > 0 || schedule->parked_count > 0))
+        count_lengthened(instance, now_ns);
     if (schedule->decode) {
         batch_step(instance, now_ns);
         for (size_t i = 0; i < instance->ended_count; i++) {

@@ -40,7 +40,7 @@ void leap_predict(struct instance *instance)
     const struct batch *batch = &instance->batch;
     instance->eventful_step = batch->step + 1;
     if (instance->config->mode != MODE_LEAPING || !schedulers[instance->config->limits.policy]->steady ||
-        instance->deadlines.count > 0 || !only_decodes(instance))
+        deadlines_any(instance) || !only_decodes(instance))
         return; /* who waits too long leaves at the next boundary */
     const struct heap_entry *first = heap_top(&batch->ends);
     mem_fetch(&instance->sequences[first->id], sizeof(struct sequence));

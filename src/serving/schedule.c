@@ -298,7 +298,7 @@ static int64_t plan_running(struct schedule *schedule)
 {
     if (schedule->instance->config->mode == MODE_NAIVE || !running_fits(schedule))
         walk_running(schedule);
-    if (schedule->instance->caching.prefix)
+    if (schedule->instance->kv.prefix)
         fill_chunks(schedule);
     if (schedule->preempted == 0 && schedule->instance->swapped.count > 0)
         swap_in_all(schedule);
@@ -331,7 +331,7 @@ void schedule_admit(struct schedule *schedule, uint32_t slot, int64_t chunk)
         request->row.prefill_queue_ns += request_stage(request, now_ns);
     sequence->stall_start_ns = -1;
     add_chunk(schedule, slot, chunk);
-    if (instance->caching.prefix)
+    if (instance->kv.prefix)
         caching_fill(instance, slot, sequence->computed_tokens + chunk);
 }
 

@@ -1,10 +1,8 @@
 /* Slots of sequences, rings of slots, and the running list. */
 #include "internal.h"
 
-static void ring_make_room(struct ring *ring)
+void ring_grow(struct ring *ring)
 {
-    if (ring->count < ring->capacity)
-        return;
     uint32_t capacity = ring->capacity ? 2 * ring->capacity : 8;
     uint32_t *slots = mem_array(capacity, sizeof(uint32_t));
     for (uint32_t i = 0; i < ring->count; i++)
@@ -15,26 +13,13 @@ static void ring_make_room(struct ring *ring)
     ring->head = 0;
 }
 
-void ring_push_back(struct ring *ring, uint32_t slot)
-{
-    ring_make_room(ring);
-    ring->slots[(ring->head + ring->count++) & (ring->capacity - 1)] = slot;
-}
-
 void ring_push_front(struct ring *ring, uint32_t slot)
 {
-    ring_make_room(ring);
+    if (ring->count == ring->capacity)
+        ring_grow(ring);
     ring->head = (ring->head + ring->capacity - 1) & (ring->capacity - 1);
     ring->slots[ring->head] = slot;
     ring->count++;
-}
-
-uint32_t ring_pop_front(struct ring *ring)
-{
-    uint32_t slot = ring->slots[ring->head];
-    ring->head = (ring->head + 1) & (ring->capacity - 1);
-    ring->count--;
-    return slot;
 }
 
 uint32_t sequence_new(struct instance *instance, struct request *request)

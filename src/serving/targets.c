@@ -67,7 +67,9 @@ static void renumber(struct target_set *set)
 static void use_load(struct target_set *set, enum router_load load, bool prefill)
 {
     enum router_load work = prefill ? ROUTER_TOKENS : ROUTER_REQUESTS;
-    set->used[set->used_count++] = (struct used_load){load, load == ROUTER_WORK ? work : load};
+    enum router_load measure = load == ROUTER_WORK ? work : load;
+    set->used[set->used_count++] = (struct used_load){load, measure};
+    set->by_prompt |= measure != ROUTER_REQUESTS;
 }
 
 void targets_init(struct target_set *set, const struct router_config *config,
@@ -83,7 +85,7 @@ void targets_init(struct target_set *set, const struct router_config *config,
     set->most_requests = handoffs ? 0 : config->max_requests_per_instance;
     set->count = handoffs ? cluster->decode_count : cluster->entry_count;
     set->targets =
-        mem_array(changes ? cluster->entry_count + cluster->decode_count : set->count, sizeof(struct target));
+        mem_lines(changes ? cluster->entry_count + cluster->decode_count : set->count, sizeof(struct target));
     for (uint32_t i = 0; i < set->count; i++) {
         struct target *target = &set->targets[i];
         target->set = set;
@@ -194,7 +196,7 @@ void targets_book(struct target_set *set, uint32_t index, const struct request *
     if (set->contents.count > 0)
         contents_sent(&set->contents, index, request);
     struct target *target = &set->targets[index];
-    if (set->used_count > 0)
+    if (set->by_prompt)
         ring_push_back(&target->prompts, (uint32_t)prompt_tokens);
     for (uint32_t k = 0; k < set->used_count; k++) {
         target->loads[k].beyond += cost_of(target, set->used[k].measure, prompt_tokens);
@@ -218,7 +220,7 @@ void targets_report(struct target *target, const int64_t *words, const struct re
     if (set->used_count == 0)
         return; /* of a weight for contents alone */
     for (; target->counted < words[REPORT_RECEIVED]; target->counted++) {
-        int64_t prompt_tokens = ring_pop_front(&target->prompts);
+        int64_t prompt_tokens = set->by_prompt ? ring_pop_front(&target->prompts) : 0;
         for (uint32_t k = 0; k < set->used_count; k++)
             target->loads[k].beyond -= cost_of(target, set->used[k].measure, prompt_tokens);
     }

@@ -13,10 +13,11 @@ struct target_set;
 /* One instance as the router knows it: the reported loads and the costs of dispatches that the report does
  * not count. */
 struct target {
-    struct target_set *set;
+    _Alignas(
+        MEM_LINE_BYTES) struct target_set *set; /* all that a report changes is in one line, with one load */
     uint32_t entity;
     int64_t counted;     /* dispatches that the report had seen */
-    struct ring prompts; /* tokens of later ones, oldest first */
+    struct ring prompts; /* tokens of later ones, oldest first, where costs depend on them */
     struct {
         int64_t reported, beyond; /* beyond: sum of costs of later ones; KV in blocks */
     } loads[ROUTER_LOADS];        /* as set->used */
@@ -33,6 +34,7 @@ struct target_set {
         enum router_load load, measure; /* measure: not ROUTER_WORK but what that is here */
     } used[ROUTER_LOADS];
     uint32_t used_count;
+    bool by_prompt; /* costs of some load depend on the prompt */
     uint32_t count;
     uint32_t next; /* in rotation */
     int64_t kv_whole;

@@ -21,12 +21,9 @@ static int64_t order_key(const struct instance *instance, const struct request *
     return 0;
 }
 
-/* Adds the time since the counter was last brought up to date, as long as the queue is blocked. */
-static void blocked_count(struct instance *instance, int64_t now_ns)
+void blocked_count(struct instance *instance, int64_t now_ns)
 {
     struct blocked *blocked = &instance->blocked;
-    if (!blocked->now)
-        return;
     int64_t length_ns = now_ns - blocked->since_ns;
     blocked->total_ns += length_ns;
     blocked->since_ns = now_ns;
@@ -34,26 +31,11 @@ static void blocked_count(struct instance *instance, int64_t now_ns)
         instance->sequences[blocked->head].request->row.blocked_ns -= length_ns;
 }
 
-void blocked_end(struct instance *instance, int64_t now_ns)
-{
-    blocked_count(instance, now_ns);
-    instance->blocked.now = false;
-}
-
 void blocked_begin(struct instance *instance, uint32_t head)
 {
-    instance->blocked = (struct blocked){instance->blocked.total_ns, instance->accounted_ns, head, true};
-}
-
-void blocked_join(struct instance *instance, struct request *request, int64_t now_ns)
-{
-    blocked_count(instance, now_ns);
-    request->row.blocked_ns -= instance->blocked.total_ns;
-}
-
-void blocked_leave(const struct instance *instance, struct request *request)
-{
-    request->row.blocked_ns += instance->blocked.total_ns;
+    instance->is_blocked = true;
+    instance->blocked.since_ns = instance->accounted_ns;
+    instance->blocked.head = head;
 }
 
 /* Of one key as they came here; of one class as they arrived, so that a preempted one has its place again. */
@@ -94,11 +76,6 @@ void waiting_return(struct instance *instance, uint32_t slot)
         sort_in(instance, slot);
     else
         ring_push_front(&instance->waiting, slot);
-}
-
-uint32_t waiting_first(const struct instance *instance)
-{
-    return instance->waiting.count > 0 ? ring_front(&instance->waiting) : heap_top(&instance->sorted)->id;
 }
 
 void waiting_take_first(struct instance *instance)

@@ -222,19 +222,20 @@ static void append_pool(const struct node *root, const struct node *pool, const 
     struct pool_command command = {.engine = engine, .role = node_string(node_get(pool, "role"))};
     const struct node *serve = node_get(engine, "serve"), *gpu = node_get(node_get(pool, "gpu"), "name");
     struct error error;
-    text_append(text, "  pool %s: %.0f x", node_string(node_get(pool, "name")),
-                node_number(node_get(pool, "instances")));
+    double instances = node_number(node_get(pool, "instances"));
+    text_append(text, "  pool %s: %.0f instance%s", node_string(node_get(pool, "name")), instances,
+                instances == 1 ? "" : "s");
     if (gpu)
-        text_append(text, " (%s)", node_string(gpu));
+        text_append(text, " on %s", node_string(gpu));
     if (!serve || !parse(serve, &command.serve, &error)) {
-        text_append(text, " no command serves engine %s\n", node_string(node_get(engine, "name")));
+        text_append(text, ": no command serves engine %s\n", node_string(node_get(engine, "name")));
         return;
     }
     add_options(&command, pool, "");
     const char *role = strcmp(command.role, "prefill") == 0  ? command.serve.prefill
                        : strcmp(command.role, "decode") == 0 ? command.serve.decode
                                                              : "";
-    text_append(text, "\n    ");
+    text_append(text, "%s\n    ", instances == 1 ? ":" : ", each:");
     append_command(command.serve.command, node_get(root, "model"), text);
     text_append(text, "%s%s%s\n", text_string(&command.flags), role[0] ? " " : "", role);
     if (command.missing.length > 0)

@@ -1,5 +1,6 @@
 #include "space.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "tandem/mem.h"
@@ -120,13 +121,49 @@ static bool read_points(struct space *space, struct error *error)
     return true;
 }
 
+struct written {
+    char *text; /* owned */
+    const struct node *value;
+};
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(((const struct written *)a)->text, ((const struct written *)b)->text);
+}
+
+/* A value that is there twice is the same run twice, which analyses would count as two seeds. */
+static bool check_distinct(const struct node *axis, struct error *error)
+{
+    size_t count = node_size(axis);
+    struct written *values = mem_array(count, sizeof *values);
+    struct text text = {0};
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        text_clear(&text);
+        node_print(node_at(axis, i), &text);
+        values[i] = (struct written){mem_string(text_string(&text)), node_at(axis, i)};
+    }
+    qsort(values, count, sizeof *values, by_text);
+    for (size_t i = 1; good && i < count; i++)
+        if (by_text(&values[i - 1], &values[i]) == 0) {
+            text_clear(&text);
+            space_print(values[i].value, &text);
+            good = node_error(axis, error, "the value %s is there twice", text_string(&text));
+        }
+    for (size_t i = 0; i < count; i++)
+        mem_free(values[i].text);
+    mem_free(values);
+    text_clear(&text);
+    return good;
+}
+
 /* Whether an axis can be one, and how many values it has. */
-static bool check_axis(const struct node *axis, size_t *count, struct error *error)
+static bool check_axis(const struct space *space, const struct node *axis, size_t *count, struct error *error)
 {
     if (node_type(axis) != NODE_ARRAY || node_size(axis) == 0)
         return node_error(axis, error, "expected a list of at least one value");
     *count = node_size(axis);
-    return true;
+    return space->mode == MODE_ZIP || check_distinct(axis, error);
 }
 
 static bool check_axes(const struct node *axes, struct error *error)
@@ -153,7 +190,7 @@ static bool read_axes(struct space *space, const struct node *section, size_t *c
         return false;
     for (size_t i = 0; space->axes && i < node_size(space->axes); i++) {
         const struct node *axis = node_at(space->axes, i), *first = node_at(space->axes, 0);
-        if (!check_axis(axis, &count, error))
+        if (!check_axis(space, axis, &count, error))
             return false;
         if (space->mode == MODE_ZIP && count != node_size(first))
             return node_error(axis, error, "%zu values, but %s has %zu: with mode zip all axes have as many",
@@ -211,7 +248,7 @@ bool space_add(struct space *space, const char *name, const struct node *set, co
         const struct node *axis = node_at(axes, i);
         if (set && node_get(set, node_key(axis)))
             return node_error(axis, error, "is set by this deployment, too; leave one away");
-        if (!check_axis(axis, &count, error) ||
+        if (!check_axis(space, axis, &count, error) ||
             !multiply(axis, SPACE_MOST_POINTS - space->count, &combinations, count, error) ||
             !add_path(space, axis, false, error))
             return false;

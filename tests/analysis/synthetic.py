@@ -408,9 +408,22 @@ class Synthetic:
         return rows
 
     def instance_rows(self) -> dict[str, list]:
-        """/instances by column; only what names an instance differs between them."""
+        """/instances by column; only what names an instance, and what it does, differs between them."""
         rows: dict[str, list] = {name: [] for name in declared_columns()["instances"]}
+        window = self.summary["window_end_ns"]
         for name, role, instances, each in self.pools:
+            shares = {
+                "busy_prefill_ns": {"unified": 0.1, "prefill": 0.62},
+                "busy_decode_ns": {"unified": 0.3, "decode": 0.81},
+                "busy_mixed_ns": {"unified": 0.35},
+                "interference_ns": {"unified": 0.2},
+                "decoding_ns": {"unified": 0.45, "decode": 0.81},
+                "blocked_ns": {"unified": 0.12, "prefill": 0.3},
+                "blocked_decoding_ns": {"unified": 0.08},
+                "blocked_idle_ns": {"prefill": 0.09},
+                "moving_idle_ns": {"decode": 0.04},
+            }
+            doing = {column: int(share.get(role, 0) * window) for column, share in shares.items()}
             for _ in range(instances):
                 for column, values in rows.items():
                     values.append(
@@ -422,6 +435,10 @@ class Synthetic:
                             "utilization": 0.7,
                             "kv_mean_utilization": 0.3,
                             "cost_usd": 1.5,
+                            "preemptions": 2,
+                            "prefill_tokens": 1000,
+                            "recomputed_tokens": 50,
+                            **doing,
                         }.get(column, 7)
                     )
         return rows

@@ -7,7 +7,7 @@ import pandas as pd
 from support import PAIR, CommandFolder
 from synthetic import Synthetic
 
-from tandem_analysis import explain, load
+from tandem_analysis import causes, explain, idle, load
 
 
 class Explain(CommandFolder):
@@ -76,8 +76,72 @@ class Explain(CommandFolder):
             self.assertAlmostEqual(
                 mine["gpu_s_per_request"].sum() * requests / (result.value("gpus") * window_s), 1, 9
             )
-        idle = table[(table["pool"] == "prefill") & (table["part"] == "idle")]["share"].iloc[0]
-        self.assertAlmostEqual(idle, 1 - 0.62)
+        shares = table.set_index(["pool", "part"])["share"]
+        for pool, expected in {
+            "unified": {"prefill": 0.1 * 0.95, "prefill beside decodes": 0.2 * 0.95, "decode": 0.37,
+                        "decode, queue blocked": 0.08, "recomputation": 0.3 * 0.05},
+            "prefill": {"prefill": 0.62 * 0.95, "recomputation": 0.62 * 0.05, "idle, queue blocked": 0.09},
+            "decode": {"decode": 0.81, "idle, KV on its way": 0.04, "idle, prefill has to come": 0},
+        }.items():  # fmt: skip
+            for part, share in expected.items():
+                self.assertAlmostEqual(shares[pool, part], share, 6, (pool, part))
+            idle = shares[pool][["idle, with requests", "idle, its pool queues", "idle, another pool queues", "idle"]]
+            busy = {"unified": 0.75, "prefill": 0.62 + 0.09, "decode": 0.81 + 0.04}[pool]
+            self.assertAlmostEqual(idle.sum(), 1 - busy, 6)
+            self.assertGreaterEqual(idle.min(), 0)
+
+    def test_causes_add_up(self) -> None:
+        """Each column to the mean request's; the differences, too."""
+        table = causes.causes_frame(self.first, self.other)
+        self.assertEqual(list(table["cause"]), list(causes.CAUSES))
+        sums = table.drop(columns="cause").sum()
+        for result in (self.first, self.other):
+            self.assertAlmostEqual(sums[f"{result.label}_ns"] / result.value("e2e_mean_ns"), 1, 9)
+            cost = result.value("cost_usd") / causes.requests(result)
+            self.assertAlmostEqual(sums[f"{result.label}_usd"] / cost, 1, 9)
+        for unit in ("ns", "gpu_s", "usd"):
+            gap = sums[f"{self.other.label}_{unit}"] - sums[f"{self.first.label}_{unit}"]
+            self.assertAlmostEqual(sums[f"difference_{unit}"], gap, delta=1e-9 * sums[f"disagg_{unit}"])
+        self.assertGreaterEqual(table.drop(columns="cause").filter(regex="unified_|disagg_").min().min(), 0)
+
+    def test_before_prefill(self) -> None:
+        """Blocks that wait for a prefill: of the time that they are reserved the transfer's share is the transfer's."""
+        self.other.configuration["cluster"]["handoff"] = {"reserve": "before-prefill"}
+        part = causes.gpu_frame(self.other).set_index(["pool", "part"])["share"]["decode"]
+        prefill = sum(self.other.value(f"mean_{stage}_ns") for stage in ("prefill_queue", "prefill"))
+        ahead = prefill / (prefill + self.other.value("mean_transfer_ns"))
+        self.assertAlmostEqual(part["idle, prefill has to come"], 0.04 * ahead, 6)
+        self.assertAlmostEqual(part["idle, KV on its way"], 0.04 * (1 - ahead), 6)
+
+    def test_static_batches(self) -> None:
+        """Their queues wait for the end of a batch, not for blocks."""
+        self.first.configuration["cluster"]["pools"][0]["scheduler"] = {"policy": "static"}
+        self.assertEqual(causes.gpu_frame(self.first).set_index("part")["share"]["decode, queue blocked"], 0)
+        self.assertEqual(causes.times(self.first)["KV limit"], self.first.value("mean_stalled_ns"))
+
+    def test_idle_by_bins(self) -> None:
+        """Without rows: what the means of bins allow. Every bin: 2 prefill instances idle for 0.6 of the time, decode ones
+        for 0.5; 0.5 requests wait in the one pool, 4 in the other."""
+        first, other = self.made(Synthetic(count=400, rows=False), Synthetic(pools=PAIR, count=400, rows=False))
+        for pool, busy, waiting in (("prefill", 0.4, 0.5), ("decode", 0.5, 4.0)):
+            series = other.timeseries[pool]
+            series[["busy_decode", "busy_mixed"]] = 0.0
+            series["busy_prefill"], series["waiting"] = busy, waiting
+        shares = idle.beside_queues(other)
+        self.assertEqual({share.free for share in shares.values()}, {1})
+        self.assertAlmostEqual(shares["prefill"].own, 0.5 / 1.2)
+        self.assertAlmostEqual(shares["prefill"].others, 0.7 / 1.2)
+        self.assertAlmostEqual(shares["decode"].own, 1)
+        self.assertAlmostEqual(shares["decode"].others, 0)
+        self.assertIn("the most that the means", "".join(causes.remarks(first)))
+        first = self.made(Synthetic(count=50, rows=False, series=False))[0]
+        self.assertEqual(idle.beside_queues(first), {"unified": idle.Idle(1, 0, 0)})
+        self.assertIn("all counted as no load", "".join(causes.remarks(first)))
+
+    def test_older_results(self) -> None:
+        self.first.instances.drop(columns="interference_ns", inplace=True)
+        with self.assertRaisesRegex(load.ResultError, "has no interference_ns, repeat the run"):
+            causes.causes_frame(self.first, self.other)
 
     def test_verdict(self) -> None:
         text = "\n".join(explain.sentences(self.first, self.other))
@@ -96,7 +160,8 @@ class Explain(CommandFolder):
         self.assertEqual(
             set(pd.read_csv(out / "explain_latency.csv")["metric"]), {"E2E", "TTFT", "TPOT"}
         )
-        self.assertEqual(len(pd.read_csv(out / "explain_resources.csv")), 12)
+        self.assertEqual(len(pd.read_csv(out / "explain_resources.csv")), 3 * len(causes.PARTS))
+        self.assertEqual(list(pd.read_csv(out / "explain_causes.csv")["cause"]), list(causes.CAUSES))
         self.assertEqual(len(pd.read_csv(out / "explain_waits.csv")), 2)
         self.is_png(out / "explain.png")
 

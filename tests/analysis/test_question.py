@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import unittest
 
 import numpy as np
 import pandas as pd
+import synthetic_sweep
 from support import Folder
 from synthetic import ROOT
 
 sys.path.insert(0, str(ROOT / "experiments/question"))
+import network  # noqa: E402
 import question  # noqa: E402
 
-from tandem_analysis.load import ResultError  # noqa: E402
+from tandem_analysis import load, sweep  # noqa: E402
+from tandem_analysis.load import ResultError, Sweep  # noqa: E402
 
 
 class Expansion(Folder):
@@ -42,6 +46,11 @@ class Expansion(Folder):
         kinds = [question.kind_of(name) for name in points]
         self.assertEqual(kinds.count("unified"), 2 * len(question.TOKEN_BUDGETS))
         self.assertEqual(kinds.count("disaggregated"), 7 + 3 + 3 + 3)  # TP 1+1, 1+2, 2+1, 2+2
+
+    def test_more_have_to_meet_the_slo(self) -> None:
+        swept = load.load_sweep(synthetic_sweep.write(self.folder / "swept"))
+        low, high = (question.limits(swept, target)["rate_per_s"].mean() for target in (0.9, 0.95))
+        self.assertLess(high, low)
 
     def test_splits(self) -> None:
         self.assertEqual(question.splits(8, 2, 4), [2])
@@ -103,6 +112,37 @@ class Expansion(Folder):
             said[0], "With other lengths (prompt x output tokens) disaggregated serves more at: 256x32."
         )
         self.assertEqual(said[2], "Not told apart, or none meets the SLO: 1024x32, 512x32.")
+
+    def test_network(self) -> None:
+        """Rates x bandwidths: who costs less where, from attainments; nothing where neither keeps the SLO."""
+        rates, seeds, rows = (10.0, 20.0, 40.0), (1, 2, 3), []
+        for name, link, rate, seed in itertools.product(("unified", "disaggregated"), network.BANDWIDTHS, rates, seeds):
+            keeps = rate < 15 or (rate < 30 and name == "disaggregated" and link > 10)
+            good = (0.995 if keeps else 0.5) - 0.001 * seed
+            rows.append({"name": name, "status": "completed", "error": "", "saturated": 0, "slo_attainment": good,
+                         "cost_usd_per_hour": 24.0, sweep.GOOD: 24e3 / 3600 / rate / good,
+                         network.LINK: float(link), network.RATE: rate, "seed": float(seed)})  # fmt: skip
+        table = pd.DataFrame(rows)
+        parameters = table[[network.LINK, network.RATE, "seed"]]
+        swept = Sweep("x", {}, table.drop(columns=parameters.columns), parameters, pd.DataFrame(), pd.DataFrame())
+        compared = network.compare(swept, "disaggregated", "unified", 0.9)
+        self.assertEqual(len(compared), 18)
+        by_place = compared.set_index([network.X, network.Y])
+        self.assertTrue((by_place.loc[10.0, "ratio"] == 1).all())
+        expected = np.mean([1 / (0.5 - 0.001 * seed) for seed in seeds]) / np.mean([1 / (0.995 - 0.001 * seed) for seed in seeds])
+        self.assertAlmostEqual(by_place.loc[(20.0, 25.0), "ratio"], expected, 12)
+        self.assertTrue(by_place.loc[40.0, "ratio"].isna().all() and not by_place.loc[40.0, "told_apart"].any())
+        self.assertEqual(
+            network.lines(compared, "disaggregated", "unified")[1:],
+            [
+                "  10 requests/s: the same or not told apart at 3.125 to 100 GB/s.",
+                "  20 requests/s: disaggregated costs less at 12.5 to 100 GB/s; neither keeps the SLO at 3.125 to 6.25 GB/s.",
+                "  40 requests/s: neither keeps the SLO at 3.125 to 100 GB/s.",
+            ],
+        )
+        self.assertEqual(network._range(pd.Series([100, 3.125, 12.5, 25])), "3.125, 12.5 to 25, 100")
+        self.assertEqual(network.rates_of(100, 120)[:4], [25, 50, 75, 90])
+        self.assertEqual(network.rates_of(100, 120)[-1], 144)
 
     def test_layouts(self) -> None:
         rates = {

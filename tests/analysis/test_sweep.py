@@ -106,6 +106,46 @@ class Sweeps(CommandFolder):
         self.assertEqual(list(lower["winner"]), list(table["winner"]))
         self.assertAlmostEqual(lower["ratio"].iloc[0], lower["b"].iloc[0] / lower["a"].iloc[0], 12)
 
+    def with_more_axes(self, **axes: list) -> load.Sweep:
+        """The points once for each value of further axes, of which the first deployment is as good as the second where an
+        axis has its last value."""
+        swept = self.points
+        for path, values in axes.items():
+            parts = []
+            for value in values:
+                points, parameters = swept.points.copy(), swept.parameters.assign(**{path: value})
+                if value == values[-1]:
+                    figure = "goodput_per_s_per_gpu"
+                    points.loc[points["name"] == "a", figure] = points.loc[points["name"] == "b", figure].to_numpy()
+                parts.append((points, parameters))
+            points, parameters = (pd.concat(part, ignore_index=True) for part in zip(*parts))
+            swept = dataclasses.replace(swept, points=points, parameters=parameters)
+        return swept
+
+    def test_breakeven_side_by_side(self) -> None:
+        """Two more axes: each pair of their values has a map, words in the order of the points."""
+        swept = self.with_more_axes(link=["slow", "fast", "again"], output=[8.0, 64.0])
+        table = sweep.breakeven(swept, X, Y, "a", "b", "goodput_per_s_per_gpu")
+        self.assertEqual(list(table.columns[:4]), ["link", "output", X, Y])
+        self.assertEqual(len(table), 6 * len(RATES) * len(PROMPTS))
+        self.assertEqual(list(dict.fromkeys(table["link"])), ["slow", "fast", "again"])
+        alone = sweep.breakeven(self.points, X, Y, "a", "b", "goodput_per_s_per_gpu")
+        for (link, output), part in table.groupby(["link", "output"]):
+            expected = [""] * 6 if link == "again" or output == 64 else list(alone["winner"])
+            self.assertEqual(list(part["winner"]), expected, (link, output))
+        out = self.folder / "out"
+        out.mkdir()
+        said = sweep_figures.run_breakeven(swept, X, Y, "a", "b", "goodput_per_s_per_gpu", out)
+        self.assertIn("  link=slow, output=8: a is better at 3 of 6 places, told apart at 3\n", said)
+        self.assertIn("  link=slow, output=64: a is better at 0 of 6 places, told apart at 0\n", said)
+        self.is_png(out / "breakeven.png")
+        self.assertEqual(len(pd.read_csv(out / "breakeven.csv")), 36)
+        swept = self.with_more_axes(link=["slow", "fast"], output=[8.0, 64.0], third=[1.0, 2.0])
+        with self.assertRaisesRegex(load.ResultError, "link, output, third vary too, maps side by side take two of them: "):
+            sweep.breakeven(swept, X, Y, "a", "b", "goodput_per_s_per_gpu")
+        table = sweep.breakeven(sweep.where(swept, ["third=1"]), X, Y, "a", "b", "goodput_per_s_per_gpu")
+        self.assertEqual(len(table), 24)
+
     def test_no_good_request_is_no_bargain(self) -> None:
         """The file has 0 USD where no request meets the SLO: that is dear, not cheap."""
         table = self.points.points.assign(cost_usd_per_hour=8.0)
@@ -148,6 +188,32 @@ class Sweeps(CommandFolder):
         self.assertIn("told_apart", pd.read_csv(out / "sweep_paired.csv"))
         for name in ("sweep_attainment.png", "sweep_goodput.png"):
             self.is_png(out / name)
+
+    def test_axes_that_nobody_named(self) -> None:
+        self.assertEqual(sweep_figures.choose_axes(self.points, None, None), (X, Y))
+        one = sweep.where(self.points, [f"{X}=2"])
+        self.assertEqual(sweep_figures.choose_axes(one, None, None), (Y, None))
+        out = self.folder / "unnamed"
+        self.assertEqual(self.command_of("sweep", self.path, "-o", out)[0], 0)
+        self.is_png(out / "sweep_attainment.png")
+        self.assertEqual(len(pd.read_csv(out / "sweep_goodput.csv")), 4)
+        third = self.points.parameters.assign(z=[i % 2 for i in range(36)])
+        three = dataclasses.replace(self.points, parameters=third)
+        self.assertEqual(sweep_figures.choose_axes(three, None, None), (None, None))
+        said = sweep_figures.run_sweep(three, None, None, None, 0.9, None)
+        self.assertIn("No curves: choose an axis (--x)", said)
+
+    def test_parameters_of_other_deployments(self) -> None:
+        """Of a search: they are not set, and not told."""
+        only_b = self.points.points["name"] == "b"
+        parameters = self.points.parameters.assign(split=self.points.parameters[X].where(only_b))
+        points = dataclasses.replace(self.points, parameters=parameters)
+        self.assertNotIn("split", sweep.label_of(points, 0))
+        self.assertIn("split=1", sweep.label_of(points, 18))
+        points = dataclasses.replace(points, configuration={"search": {}})
+        text = sweep_figures.run_sweep(points, X, Y, None, 0.9, None)
+        self.assertIn("its answer is in the tables deployments", text)
+        self.assertNotIn("nan", text + sweep_figures.run_pareto(points, None))
 
     def test_command_pareto(self) -> None:
         out = self.folder / "out"
@@ -192,12 +258,12 @@ class Sweeps(CommandFolder):
         self.fails(f"{path}: --where {Y}=x: x is no number", "pareto", path, "--where", f"{Y}=x")
         self.fails(f"{path}: no point has {Y}=7", "pareto", path, "--where", f"{Y}=7")
         self.fails(
-            f"{path}: {Y} vary too, draw one value of each (--where PATH=VALUE) or one curve a value (--group PATH)",
+            f"{path}: other axes: {Y}; draw one value of each (--where PATH=VALUE) or one curve a value (--group PATH)",
             "sweep", path, "--x", X, "-o", self.folder / "out",
         )  # fmt: skip
         pair = ("--a", "a", "--b", "b")
         self.fails(
-            f"{path}: {Y} vary too, choose one value of each with --where PATH=VALUE",
+            f"{path}: a and b have no completed point in common",
             "breakeven", path, "--x", X, "--y", "cluster", *pair,
         )  # fmt: skip
         self.fails(

@@ -59,6 +59,7 @@ class Timeline(CommandFolder):
         bars = timeline.merged(table, 5)
         self.assertEqual(bars.values.tolist(), [[0, 35, "decode"], [40, 50, "mixed"]])
         self.assertEqual(len(timeline.merged(table, 4)), 3)
+        self.assertEqual(len(timeline.merged(table, 2.5)), 4)  # four pixels wide: a bar each
 
     def test_trace(self) -> None:
         """The documented fields of each kind of event; bars of a thread do not overlap; pairs match."""

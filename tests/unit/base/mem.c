@@ -20,6 +20,24 @@ static void arrays_are_zeroed_and_counted(void)
     CU_ASSERT_EQUAL(mem_live_bytes(), before);
 }
 
+static void lines_are_aligned(void)
+{
+    size_t before = mem_live_bytes();
+    for (size_t bytes = 0; bytes < 300; bytes += 7) {
+        unsigned char *line = mem_lines(bytes, 1);
+        CU_ASSERT_EQUAL((uintptr_t)line % MEM_LINE_BYTES, 0);
+        CU_ASSERT_EQUAL(mem_live_bytes() - before, bytes);
+        unsigned char any = 0;
+        for (size_t i = 0; i < bytes; i++) {
+            any |= line[i];
+            line[i] = 1;
+        }
+        CU_ASSERT_EQUAL(any, 0);
+        mem_free(line);
+    }
+    CU_ASSERT_EQUAL(mem_live_bytes(), before);
+}
+
 static void nothing_is_null(void)
 {
     CU_ASSERT_PTR_NULL(mem_array(0, 8));
@@ -80,6 +98,7 @@ int main(void)
 {
     const struct test_case cases[] = {
         {"arrays are zeroed, aligned and counted", arrays_are_zeroed_and_counted},
+        {"lines are aligned", lines_are_aligned},
         {"an array of nothing is NULL", nothing_is_null},
         {"growth keeps the old and zeroes the new", growth_keeps_and_zeroes},
         {"strings are copied", strings_are_copied},

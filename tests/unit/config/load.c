@@ -160,7 +160,7 @@ static void what_is_not_found_is_named(void)
     folder_write("e.json", "{\"thing\": \"./thing\"}");
     CU_ASSERT_TRUE(refused("e.json",
                            "e.json: thing: there is no thing file './thing' (paths are relative to the file "
-                           "that names them)"));
+                           "that names them; names without '/': `tandem list things`)"));
     folder_write("thyng.json", "{}");
     CU_ASSERT_TRUE(
         refused("e.json", "e.json: thing: there is no thing file './thing' (did you mean 'thyng.json'?)"));

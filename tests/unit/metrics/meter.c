@@ -57,7 +57,7 @@ static void live(struct life *life, int i)
 {
     int64_t pool = i % 2, from_ns = life->at_ns[i], to_ns = draw_end(life, from_ns);
     struct gauge gauge = {
-        draw(4), draw(4), draw(2), draw(9), draw(99), draw(3), (enum phase)draw(PHASE_COUNT)};
+        draw(4), draw(4), draw(2), draw(9), draw(99), draw(3), (enum phase)draw(PHASE_COUNT), draw(3) == 0};
     if (draw(5) == 0)
         gauge = (struct gauge){.phase = PHASE_IDLE};
     if (gauge_any(&gauge))
@@ -107,12 +107,13 @@ static bool same_usage(const struct usage *a, const struct usage *b)
     bool same = a->kv_block_ns == b->kv_block_ns && a->kv_token_ns == b->kv_token_ns &&
                 a->kv_stranded_ns == b->kv_stranded_ns && a->waiting_ns == b->waiting_ns &&
                 a->running_ns == b->running_ns && a->moving_ns == b->moving_ns &&
-                a->prefill_tokens == b->prefill_tokens && a->recomputed_tokens == b->recomputed_tokens &&
-                a->padding_tokens == b->padding_tokens && a->output_tokens == b->output_tokens &&
-                a->window_output_tokens == b->window_output_tokens && a->sent_bytes == b->sent_bytes;
+                a->moving_idle_ns == b->moving_idle_ns && a->prefill_tokens == b->prefill_tokens &&
+                a->recomputed_tokens == b->recomputed_tokens && a->padding_tokens == b->padding_tokens &&
+                a->output_tokens == b->output_tokens && a->window_output_tokens == b->window_output_tokens &&
+                a->sent_bytes == b->sent_bytes;
     for (int phase = 0; phase < PHASE_COUNT; phase++)
         same = same && a->busy_ns[phase] == b->busy_ns[phase] &&
-               a->iterations[phase] == b->iterations[phase] &&
+               a->blocked_ns[phase] == b->blocked_ns[phase] && a->iterations[phase] == b->iterations[phase] &&
                same_effort(&a->window[phase], &b->window[phase]);
     return same;
 }

@@ -33,12 +33,12 @@ static void check(const char *engine, const char *expected)
 
 #define NIXL " --kv-transfer-config '{\"kv_connector\":\"NixlConnector\",\"kv_role\":\"kv_both\"}'\n"
 static const char vllm[] =
-    "  pool a: 3 x (h100-sxm)\n"
+    "  pool a: 3 instances on h100-sxm, each:\n"
     "    vllm serve meta-llama/Llama-3.1-8B --tensor-parallel-size 2 --max-num-batched-tokens 4096" NIXL
     "    no flag: scheduler.watermark=0.1\n"
     "    and a proxy that sends each request to a prefill and then to a decode instance; "
     "VLLM_NIXL_SIDE_CHANNEL_HOST and _PORT of each\n"
-    "  pool b: 1 x (h100-sxm)\n"
+    "  pool b: 1 instance on h100-sxm:\n"
     "    vllm serve meta-llama/Llama-3.1-8B --max-num-batched-tokens 512 --block-size 32 "
     "--gpu-memory-utilization 0.8" NIXL;
 
@@ -52,13 +52,13 @@ static void vllm_is_the_default(void)
 static void flags_may_be_of_a_role(void)
 {
     check("cluster.engine=sglang",
-          "  pool a: 3 x (h100-sxm)\n"
+          "  pool a: 3 instances on h100-sxm, each:\n"
           "    python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B --tp-size 2 "
           "--chunked-prefill-size 4096 --disaggregation-mode prefill\n"
           "    no flag: scheduler.watermark=0.1\n"
           "    and a router that knows both; mem-fraction-static counts weights and cache alone, so "
           "memory_utilization has no flag\n"
-          "  pool b: 1 x (h100-sxm)\n"
+          "  pool b: 1 instance on h100-sxm:\n"
           "    python -m sglang.launch_server --model-path meta-llama/Llama-3.1-8B --page-size 32 "
           "--disaggregation-mode decode\n"
           "    no flag: scheduler.max_num_seqs=0, scheduler.max_num_batched_tokens=512, "
@@ -70,14 +70,14 @@ static void a_preset_needs_no_flag(void)
 {
     check(
         "cluster.engine=trt-llm",
-        "  pool a: 3 x (h100-sxm)\n"
+        "  pool a: 3 instances on h100-sxm, each:\n"
         "    trtllm-serve meta-llama/Llama-3.1-8B --tp_size 2 --max_num_tokens 4096 --extra_llm_api_options "
         "transfer.yaml\n"
         "    no flag: scheduler.watermark=0.1\n"
         "    transfer.yaml: cache_transceiver_config: {backend: DEFAULT}; and `trtllm-serve disaggregated -c "
         "FILE` with the URLs of both. kv_cache_free_gpu_memory_fraction is of what weights leave free, so "
         "memory_utilization has no flag\n"
-        "  pool b: 1 x (h100-sxm)\n"
+        "  pool b: 1 instance on h100-sxm:\n"
         "    trtllm-serve meta-llama/Llama-3.1-8B --max_num_tokens 512 "
         "--extra_llm_api_options transfer.yaml\n"
         "    no flag: scheduler.max_num_seqs=0, kv.memory_utilization=0.8\n");
@@ -85,8 +85,9 @@ static void a_preset_needs_no_flag(void)
 
 static void papers_have_no_command(void)
 {
-    check("cluster.engine=splitwise", "  pool a: 3 x (h100-sxm) no command serves engine splitwise\n"
-                                      "  pool b: 1 x (h100-sxm) no command serves engine splitwise\n");
+    check("cluster.engine=splitwise",
+          "  pool a: 3 instances on h100-sxm: no command serves engine splitwise\n"
+          "  pool b: 1 instance on h100-sxm: no command serves engine splitwise\n");
 }
 
 int main(void)
