@@ -9,8 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MAXMIN_RESOURCES 4        /* on the path of a flow, at most */
-#define MAXMIN_NO_CAP    INFINITY /* a flow is limited by its resources alone */
+#define MAXMIN_RESOURCES 4          /* on the path of a flow, at most */
+#define MAXMIN_NO_CAP    INFINITY   /* a flow is limited by its resources alone */
+#define MAXMIN_BOUND     UINT32_MAX /* for a resource: none, what limits a flow is its own */
 
 struct maxmin;
 
@@ -29,5 +30,15 @@ void maxmin_remove(struct maxmin *maxmin, uint32_t flow);
  * bytes/s. */
 const uint32_t *maxmin_changed(const struct maxmin *maxmin, size_t *count);
 double maxmin_rate(const struct maxmin *maxmin, uint32_t flow);
+
+/* What these flows have in common, so many of them after the other: a rate, and the resource that limits them
+ * and nobody else. With MAXMIN_BOUND it is one flow that has its cap, or all that the narrowest resource on
+ * its path could give. Where a flow comes to a limiter or leaves it, all that stay are in such a level.
+ * Borrowed likewise. */
+struct maxmin_level {
+    double rate;
+    uint32_t limiter, count;
+};
+const struct maxmin_level *maxmin_levels(const struct maxmin *maxmin, size_t *count);
 
 #endif

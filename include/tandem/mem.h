@@ -30,6 +30,10 @@ static inline void mem_fetch(const void *pointer, size_t bytes)
         __builtin_prefetch((const char *)pointer + i);
 }
 
+/* From now on the process keeps what is freed for what it allocates next, where the C library can be told to:
+ * for many runs in turn, each of which needs the same again. A hint. */
+void mem_keep_freed(void);
+
 /* Bytes that are allocated now. */
 size_t mem_live_bytes(void);
 

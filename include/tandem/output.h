@@ -26,9 +26,11 @@ struct output;
 /* The files that a run leaves in its folder, NULL-ended. */
 extern const char *const output_run_files[];
 
-/* Creates the folder (and those above) if needed, checks that a file can be written there, before a long run,
- * and removes the named files (NULL-ended, at least one) of an earlier one. Errors name the folder and what
- * the system said. Local, for rank 0. */
+/* Creates the folder (and those above) if needed and checks that a file can be written there, before a long
+ * run. Errors name the folder and what the system said. Local, for rank 0. */
+bool output_make_folder(const char *folder, struct error *error);
+
+/* The same, and removes the named files (NULL-ended) of an earlier run. Local, for rank 0. */
 bool output_prepare(const char *folder, const char *const *files, struct error *error);
 
 /* Begins FOLDER/results.h5 under a temporary name, on rank 0. The caller owns what comes back and ends it

@@ -7,7 +7,7 @@
 struct sweep_options {
     struct sim_options sim; /* experiment, sets, output (NULL only with dry_run), quiet */
     int ranks_per_point;    /* at least 1 */
-    bool resume;            /* go on with what is in the folder */
+    bool resume;            /* go on with what is in the folder; of a sweep that has ended nothing is run */
     bool dry_run;           /* only list the points, on stdout */
 };
 

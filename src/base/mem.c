@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "tandem/check.h"
 
@@ -85,6 +88,17 @@ void mem_free(void *pointer)
     union header *header = (union header *)pointer - 1;
     live_bytes -= header->bytes;
     free((char *)pointer - header->offset);
+}
+
+#define KEPT_BYTES   (1 << 30)
+#define MAPPED_BYTES (32 << 20) /* larger blocks have pages of their own; the most that glibc takes */
+
+void mem_keep_freed(void)
+{
+#ifdef __GLIBC__
+    mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+#endif
 }
 
 size_t mem_live_bytes(void)

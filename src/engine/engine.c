@@ -172,20 +172,20 @@ void engine_send(struct engine *engine, uint32_t source, uint32_t destination, i
           "message from %u to %u at %lld ns, earlier than now %lld + lookahead %lld", source, destination,
           (long long)time_ns, (long long)engine->now_ns, (long long)engine->config.lookahead_ns);
     bool local = engine_is_local(engine, destination);
-    struct queue_item item, *place = local ? queue_append(&engine->queue, engine->rank, time_ns) : NULL;
-    struct queue_item *into = place ? place : &item;
+    struct queue_item *place = local ? queue_append(&engine->queue, engine->rank, time_ns) : NULL;
+    struct queue_item *into = place ? place : &engine->aside;
+    static const int64_t no_words[ENGINE_WORDS];
     into->count = engine->slots[source].sent++;
     into->event.time_ns = time_ns;
     into->event.destination = destination;
     into->event.source = source;
     into->event.type = type;
     into->event.body = body;
-    static const int64_t no_words[ENGINE_WORDS];
-    memcpy(into->event.words, words ? words : no_words, sizeof item.event.words); /* no branch */
+    memcpy(into->event.words, words ? words : no_words, sizeof into->event.words); /* no branch */
     if (!local)
-        exchange_add(engine, (int)engine->owners[destination], &item);
+        exchange_add(engine, (int)engine->owners[destination], into);
     else if (!place)
-        queue_push(&engine->queue, engine->rank, &item);
+        queue_push(&engine->queue, engine->rank, into);
 }
 
 void engine_wake(struct engine *engine, uint32_t entity, int64_t time_ns)

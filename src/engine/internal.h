@@ -107,6 +107,7 @@ struct engine {
     struct engine_handler handlers[ENGINE_HANDLERS];
     size_t handler_count;
     struct queue queue;
+    struct queue_item aside; /* a message that cannot be appended, while it is sent */
     struct tournament
         wakes;        /* of all entities but the one that is handled: settled when its handler returns */
     uint32_t handled; /* that one; NO_ENTITY between events */

@@ -179,7 +179,7 @@ static bool remove_old(const char *folder, const char *const *names, struct erro
 
 const char *const output_run_files[] = {"results.h5", "config.used.json", "run.json", NULL};
 
-bool output_prepare(const char *folder, const char *const *files, struct error *error)
+bool output_make_folder(const char *folder, struct error *error)
 {
     if (folder[0] == '\0')
         return error_set(error, "the name of the output folder is empty");
@@ -190,9 +190,14 @@ bool output_prepare(const char *folder, const char *const *files, struct error *
         return error_set(error, "%s: the output folder is a file", folder);
 
     struct file probe;
-    file_begin(&probe, folder, files[0]);
+    file_begin(&probe, folder, output_run_files[0]);
     bool good = probe.reason == 0 || error_set(error, "%s: cannot write into the output folder: %s", folder,
                                                strerror(probe.reason));
     file_abandon(&probe);
-    return good && remove_old(folder, files, error);
+    return good;
+}
+
+bool output_prepare(const char *folder, const char *const *files, struct error *error)
+{
+    return output_make_folder(folder, error) && remove_old(folder, files, error);
 }

@@ -1,7 +1,8 @@
 /* The fabric entity: a flow waits for its set-up, then its bytes drain at the rate that sharing gives it over
  * its path: ports, and uplinks where it leaves a leaf.
  * Both ends are told of its end. One wake is pending: the next start, or with max-min the next end, of any
- * flow. */
+ * flow. With max-min those that a resource limits change their rates together: the resource has one event,
+ * that of the first of them. */
 #include "tandem/fabric.h"
 
 #include <string.h>
@@ -12,19 +13,30 @@
 
 const char *const sharing_names[] = {"max-min", "sender", "none", NULL};
 
+/* What draining looks at comes first, in one line of the cache. */
 struct transfer {
-    uint32_t prefill, decode; /* entities */
-    uint32_t path[MAXMIN_RESOURCES], path_length;
-    int64_t prefill_place, decode_place;
-    int64_t bytes, counted_bytes; /* counted: in the traffic */
     double left_bytes, rate;
-    int64_t started_ns, updated_ns; /* draining; left_bytes is as of then */
-    int64_t bin_end_ns;             /* of the traffic's bin in which the next byte counts */
+    int64_t updated_ns; /* left_bytes is as of then */
+    int64_t bin_end_ns; /* of the traffic's bin in which the next byte counts */
+    uint64_t order;     /* of opening */
+    int64_t cap_end_ns; /* when all that it sends is computed */
+    uint32_t group;     /* the resource that limits it; resources + number: none, its event is its own */
     bool draining;
-    bool capped;        /* now: its rate is at most cap until cap_end_ns */
+    bool capped;                  /* now: its rate is at most cap until cap_end_ns */
+    int64_t bytes, counted_bytes; /* counted: in the traffic */
+    uint32_t path[MAXMIN_RESOURCES], path_length;
+    uint32_t prefill, decode; /* entities */
+    int64_t prefill_place, decode_place;
+    int64_t started_ns; /* draining */
     double cap;         /* bytes/s at which what it sends is computed; 0: it was there */
-    int64_t cap_end_ns; /* when all of it is */
     uint32_t next_free;
+};
+
+/* Draining transfers that a resource limits: the rate of all is the same, and the first event is that of the
+ * group. */
+struct group {
+    uint32_t members;
+    uint32_t first; /* of them, that whose event comes first */
 };
 
 struct fabric {
@@ -41,10 +53,9 @@ struct fabric {
     struct transfer *transfers;
     size_t count, capacity;
     uint32_t free;
-    uint64_t started; /* ties of equal times: order of opening */
-    struct heap next; /* start of each transfer, max-min: then its end */
-    uint64_t *orders;
-    size_t order_capacity;
+    uint64_t started;     /* ties of equal times: order of opening */
+    struct group *groups; /* of resources */
+    struct heap next;     /* first event by group; resources + number: of a transfer in none */
     struct maxmin *maxmin;
 };
 
@@ -70,11 +81,6 @@ static int64_t end_alone_ns(const struct fabric *fabric, const struct transfer *
         start_ns = transfer->cap_end_ns;
     }
     return start_ns + simtime_from_seconds(left / rate);
-}
-
-static void set_next(struct fabric *fabric, uint32_t number, int64_t time_ns)
-{
-    heap_set(&fabric->next, number, time_ns, fabric->orders[number]);
 }
 
 /* Puts what moved since the last count into the bin that holds at_ns. */
@@ -140,13 +146,29 @@ static uint32_t take_number(struct fabric *fabric)
     }
     fabric->transfers =
         mem_grow(fabric->transfers, &fabric->capacity, fabric->count + 1, sizeof(struct transfer));
-    fabric->orders = mem_grow(fabric->orders, &fabric->order_capacity, fabric->count + 1, sizeof(uint64_t));
     return (uint32_t)fabric->count++;
+}
+
+/* A transfer's event is that of its group from now on. */
+static void leave_group(struct fabric *fabric, const struct transfer *transfer)
+{
+    if (transfer->group >= fabric->resources || --fabric->groups[transfer->group].members == 0)
+        heap_remove(&fabric->next, transfer->group);
+}
+
+static void set_group(struct fabric *fabric, struct transfer *transfer, uint32_t group)
+{
+    if (transfer->group == group)
+        return;
+    leave_group(fabric, transfer);
+    transfer->group = group;
+    if (group < fabric->resources)
+        fabric->groups[group].members++;
 }
 
 static void drop(struct fabric *fabric, uint32_t number)
 {
-    heap_remove(&fabric->next, number);
+    leave_group(fabric, &fabric->transfers[number]);
     fabric->transfers[number].next_free = fabric->free;
     fabric->free = number;
 }
@@ -222,6 +244,8 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
     transfer->counted_bytes = 0;
     transfer->rate = 0;
     transfer->draining = false;
+    transfer->group = fabric->resources + number;
+    transfer->order = fabric->started++;
     transfer->cap = 0;
     if (event->body) {
         const struct request *times = event->body;
@@ -236,30 +260,56 @@ static void on_flow(void *state, struct engine *engine, const struct event *even
         drop(fabric, number);
         return;
     }
-    fabric->orders[number] = fabric->started++;
-    set_next(fabric, number, start_ns);
+    heap_set(&fabric->next, transfer->group, start_ns, transfer->order);
     engine_wake(fabric->engine, ENTITY_FABRIC, heap_top(&fabric->next)->key);
 }
 
-/* Its next event is its end at the rate that it has, or that of its cap. */
-static void set_rate(struct fabric *fabric, uint32_t number, double rate, int64_t now_ns)
+/* Of a draining transfer: its end at the rate that it has, or that of its cap. */
+static int64_t next_ns(const struct transfer *transfer)
 {
-    struct transfer *transfer = &fabric->transfers[number];
-    change_rate(fabric, transfer, rate, now_ns);
-    int64_t end_ns = now_ns + simtime_from_seconds(transfer->left_bytes / rate);
-    set_next(fabric, number,
-             transfer->capped && transfer->cap_end_ns < end_ns ? transfer->cap_end_ns : end_ns);
+    int64_t end_ns = transfer->updated_ns + simtime_from_seconds(transfer->left_bytes / transfer->rate);
+    return transfer->capped && transfer->cap_end_ns < end_ns ? transfer->cap_end_ns : end_ns;
 }
 
-/* Brings the flows whose rates changed up to now, and their ends to the new rates. */
+/* Brings the flows of a level up to now where it is a new rate for them, and the next event of their group to
+ * its rate. */
+static void apply_level(struct fabric *fabric, const struct maxmin_level *level, const uint32_t *flows,
+                        int64_t now_ns)
+{
+    uint32_t group = level->limiter == MAXMIN_BOUND ? fabric->resources + flows[0] : level->limiter;
+    const struct transfer *first = NULL;
+    int64_t first_ns = SIMTIME_NEVER;
+    double near_bytes = INFINITY; /* who has more left from now on does not end before first */
+    for (uint32_t i = 0; i < level->count; i++) {
+        struct transfer *transfer = &fabric->transfers[flows[i]];
+        if (level->rate != transfer->rate)
+            change_rate(fabric, transfer, level->rate, now_ns);
+        set_group(fabric, transfer, group);
+        if (transfer->left_bytes > near_bytes && transfer->updated_ns == now_ns && !transfer->capped)
+            continue;
+        int64_t at_ns = next_ns(transfer);
+        if (first && (at_ns > first_ns || (at_ns == first_ns && transfer->order > first->order)))
+            continue;
+        first = transfer;
+        first_ns = at_ns;
+        if (i + 1 < level->count)
+            near_bytes = (double)(first_ns - now_ns + 2) * 1e-9 * level->rate;
+    }
+    if (group < fabric->resources)
+        fabric->groups[group].first = (uint32_t)(first - fabric->transfers);
+    heap_set(&fabric->next, group, first_ns, first->order);
+}
+
 static void apply_rates(struct fabric *fabric, int64_t now_ns)
 {
-    size_t count;
-    const uint32_t *changed = maxmin_changed(fabric->maxmin, &count);
-    for (size_t i = 0; i < count; i++) {
-        double rate = maxmin_rate(fabric->maxmin, changed[i]);
-        if (rate != fabric->transfers[changed[i]].rate)
-            set_rate(fabric, changed[i], rate, now_ns);
+    size_t count, levels;
+    const uint32_t *flows = maxmin_changed(fabric->maxmin, &count);
+    if (count == 0)
+        return;
+    const struct maxmin_level *level = maxmin_levels(fabric->maxmin, &levels), *end = level + levels;
+    for (; level < end; level++) {
+        apply_level(fabric, level, flows, now_ns);
+        flows += level->count;
     }
 }
 
@@ -291,9 +341,10 @@ static void start_draining(struct fabric *fabric, uint32_t number, int64_t now_n
 /* All that it sends has been computed. */
 static void lift_cap(struct fabric *fabric, uint32_t number, int64_t now_ns)
 {
-    fabric->transfers[number].capped = false;
+    struct transfer *transfer = &fabric->transfers[number];
+    transfer->capped = false;
+    change_rate(fabric, transfer, transfer->rate, now_ns);
     maxmin_set_cap(fabric->maxmin, number, MAXMIN_NO_CAP);
-    set_rate(fabric, number, maxmin_rate(fabric->maxmin, number), now_ns);
     apply_rates(fabric, now_ns);
 }
 
@@ -321,13 +372,15 @@ static void on_wake(void *state, struct engine *engine, uint32_t entity, int64_t
     struct fabric *fabric = state;
     const struct heap_entry *top;
     while ((top = heap_top(&fabric->next)) && top->key <= now_ns) {
-        const struct transfer *transfer = &fabric->transfers[top->id];
+        uint32_t number =
+            top->id < fabric->resources ? fabric->groups[top->id].first : top->id - fabric->resources;
+        const struct transfer *transfer = &fabric->transfers[number];
         if (transfer->draining && transfer->capped && transfer->cap_end_ns <= now_ns)
-            lift_cap(fabric, top->id, now_ns);
+            lift_cap(fabric, number, now_ns);
         else if (transfer->draining)
-            end_transfer(fabric, top->id, now_ns);
+            end_transfer(fabric, number, now_ns);
         else
-            start_draining(fabric, top->id, now_ns);
+            start_draining(fabric, number, now_ns);
     }
     engine_wake(engine, entity, top ? top->key : SIMTIME_NEVER);
 }
@@ -361,6 +414,7 @@ static void make_resources(struct fabric *fabric)
     fabric->rates = mem_array(fabric->resources, sizeof *fabric->rates);
     fabric->links = mem_array(fabric->resources, sizeof *fabric->links);
     fabric->port_free_ns = mem_array(fabric->resources, sizeof(int64_t));
+    fabric->groups = mem_array(fabric->resources, sizeof *fabric->groups);
     for (uint32_t i = 0; i < config->entities; i++)
         make_ports(fabric, i);
     for (uint32_t i = 0; i < 2 * config->leaves; i++)
@@ -400,7 +454,7 @@ void fabric_free(struct fabric *fabric)
     heap_clear(&fabric->next);
     maxmin_free(fabric->maxmin);
     mem_free(fabric->transfers);
-    mem_free(fabric->orders);
+    mem_free(fabric->groups);
     mem_free(fabric->first_port);
     mem_free(fabric->rates);
     mem_free(fabric->links);

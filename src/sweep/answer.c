@@ -41,6 +41,26 @@ static const struct point_row *row_of(const struct sweep *sweep, const struct se
     return there ? &rows[found] : NULL;
 }
 
+/* Means over all seeds of a candidate at a rate that holds; only of what is set here. */
+static struct summary mean_of(const struct sweep *sweep, const struct point_row *rows, size_t candidate,
+                              size_t rate)
+{
+    size_t seeds = sweep->search.spec->seed_count;
+    struct summary mean = {0};
+    for (size_t seed = 0; seed < seeds; seed++) {
+        const struct summary *summary = &rows[rounds_find(sweep, candidate, seed, rate)].summary;
+        mean.goodput_per_s += summary->goodput_per_s;
+        mean.goodput_per_s_per_gpu += summary->goodput_per_s_per_gpu;
+        mean.slo_attainment += summary->slo_attainment;
+        mean.usd_per_million_output_tokens += summary->usd_per_million_output_tokens;
+    }
+    mean.goodput_per_s /= (double)seeds;
+    mean.goodput_per_s_per_gpu /= (double)seeds;
+    mean.slo_attainment /= (double)seeds;
+    mean.usd_per_million_output_tokens /= (double)seeds;
+    return mean;
+}
+
 /* What a candidate tunes. */
 static char *parameters_of(const struct candidates *candidates, size_t index)
 {
@@ -66,7 +86,6 @@ static void make_candidates(const struct sweep *sweep, const struct point_row *r
         const struct search_bracket *bracket = &searched->bracket;
         struct search_candidate_row *row = &answer->candidates[i];
         const char *error = candidates->errors[candidates->chosen[i]];
-        int32_t point;
         answer->parameters[i] = parameters_of(candidates, candidates->chosen[i]);
         *row =
             (struct search_candidate_row){.deployment = space_name(&candidates->space, candidates->chosen[i]),
@@ -84,31 +103,31 @@ static void make_candidates(const struct sweep *sweep, const struct point_row *r
         row->status = (uint8_t)(!searched->usable        ? SEARCH_INVALID
                                 : !search->spec->goodput ? SEARCH_NOT_SEARCHED
                                                          : status_of(search->spec, bracket));
+        answer->invalid_count += !searched->usable;
         if (!searched->usable || !search->spec->goodput)
             continue;
         row->best = search->deployments[searched->deployment].best == i;
         row->goodput_rate = rate_at(sweep, bracket->holds);
         row->fails_at_rate = rate_at(sweep, bracket->fails);
-        const struct point_row *at = row_of(sweep, bracket, rows, &point);
-        if (!at)
+        if (bracket->holds < 0)
             continue;
-        row->goodput_per_s = at->summary.goodput_per_s;
-        row->goodput_per_s_per_gpu = at->summary.goodput_per_s_per_gpu;
-        row->slo_attainment = at->summary.slo_attainment;
-        row->usd_per_million_output_tokens = at->summary.usd_per_million_output_tokens;
+        struct summary at = mean_of(sweep, rows, i, (size_t)bracket->holds);
+        row->goodput_per_s = at.goodput_per_s;
+        row->goodput_per_s_per_gpu = at.goodput_per_s_per_gpu;
+        row->slo_attainment = at.slo_attainment;
+        row->usd_per_million_output_tokens = at.usd_per_million_output_tokens;
         row->good_requests_per_usd = per_usd(row->goodput_per_s, row->cost_usd_per_hour);
     }
     for (size_t i = 0; i < sweep->point_count; i++)
         answer->candidates[sweep->points[i].candidate].probes++;
 }
 
-/* Adds the seeds of a deployment's best to /seeds and their means to its row. */
+/* Adds the seeds of a deployment's best to /seeds, each alone, and their spread to its row. */
 static void add_seeds(const struct sweep *sweep, const struct point_row *rows,
                       const struct search_deployment *deployment, struct search_deployment_row *row,
                       struct answer *answer)
 {
     const struct search_spec *spec = sweep->search.spec;
-    double rates = 0, goodput = 0, attainment = 0, usd = 0, holding = 0;
     for (size_t seed = 0; seed < spec->seed_count; seed++) {
         const struct search_bracket *bracket = &deployment->seeds[seed];
         struct search_seed_row *of_seed = &answer->seeds[answer->seed_count++];
@@ -121,25 +140,9 @@ static void add_seeds(const struct sweep *sweep, const struct point_row *rows,
         of_seed->usd_per_million_output_tokens = at ? at->summary.usd_per_million_output_tokens : NAN;
         if (bracket->failed)
             continue;
-        if (of_seed->status == SEARCH_BEYOND_HIGH)
-            row->status = SEARCH_BEYOND_HIGH;
-        rates += of_seed->goodput_rate;
-        goodput += of_seed->goodput_per_s;
         row->goodput_rate_low = fmin(row->goodput_rate_low, of_seed->goodput_rate);
         row->goodput_rate_high = fmax(row->goodput_rate_high, of_seed->goodput_rate);
-        row->seeds++;
-        if (!at)
-            continue;
-        holding++;
-        attainment += at->summary.slo_attainment;
-        usd += at->summary.usd_per_million_output_tokens;
     }
-    row->goodput_rate = rates / row->seeds; /* the first seed holds a rate */
-    row->goodput_per_s = goodput / row->seeds;
-    row->goodput_per_s_per_gpu = row->goodput_per_s / row->gpus;
-    row->good_requests_per_usd = per_usd(row->goodput_per_s, row->cost_usd_per_hour);
-    row->slo_attainment = attainment / holding;
-    row->usd_per_million_output_tokens = usd / holding;
 }
 
 /* Of a deployment none of whose candidates holds a rate: what most of an answer they have. */
@@ -170,15 +173,16 @@ static void make_deployments(const struct sweep *sweep, const struct point_row *
             .status = (uint8_t)(found ? best->status : status_without_best(answer, name)),
             .candidate = found ? (int32_t)deployment->best : NONE,
             .gpus = found ? best->gpus : 0,
+            .seeds = found ? (uint32_t)sweep->search.spec->seed_count : 0,
             .cost_usd_per_hour = found ? best->cost_usd_per_hour : NAN,
-            .goodput_rate = NAN,
+            .goodput_rate = found ? best->goodput_rate : NAN,
             .goodput_rate_low = NAN,
             .goodput_rate_high = NAN,
-            .goodput_per_s = NAN,
-            .goodput_per_s_per_gpu = NAN,
-            .slo_attainment = NAN,
-            .usd_per_million_output_tokens = NAN,
-            .good_requests_per_usd = NAN};
+            .goodput_per_s = found ? best->goodput_per_s : NAN,
+            .goodput_per_s_per_gpu = found ? best->goodput_per_s_per_gpu : NAN,
+            .slo_attainment = found ? best->slo_attainment : NAN,
+            .usd_per_million_output_tokens = found ? best->usd_per_million_output_tokens : NAN,
+            .good_requests_per_usd = found ? best->good_requests_per_usd : NAN};
         if (found)
             add_seeds(sweep, rows, deployment, row, answer);
     }
@@ -188,7 +192,7 @@ static void make_cheapest(const struct sweep *sweep, const struct point_row *row
 {
     const struct search_spec *spec = sweep->search.spec;
     for (size_t i = 0; i < answer->cheapest_count; i++) {
-        const struct search_cheapest *cheapest = &sweep->search.cheapest[i];
+        size_t found = sweep->search.cheapest[i];
         struct search_cheapest_row *row = &answer->cheapest[i];
         *row = (struct search_cheapest_row){.deployment = "",
                                             .parameters = "",
@@ -198,18 +202,18 @@ static void make_cheapest(const struct sweep *sweep, const struct point_row *row
                                             .cost_usd_per_hour = NAN,
                                             .slo_attainment = NAN,
                                             .usd_per_million_output_tokens = NAN};
-        if (cheapest->candidate == SIZE_MAX)
+        if (found == SIZE_MAX)
             continue;
-        const struct search_candidate_row *candidate = &answer->candidates[cheapest->candidate];
-        size_t point = rounds_find(sweep, cheapest->candidate, 0, spec->grid + i);
+        const struct search_candidate_row *candidate = &answer->candidates[found];
+        struct summary mean = mean_of(sweep, rows, found, spec->grid + i);
         row->deployment = candidate->deployment;
         row->parameters = candidate->parameters;
-        row->candidate = (int32_t)cheapest->candidate;
-        row->point = (int32_t)point;
+        row->candidate = (int32_t)found;
+        row->point = (int32_t)rounds_find(sweep, found, 0, spec->grid + i);
         row->gpus = candidate->gpus;
         row->cost_usd_per_hour = candidate->cost_usd_per_hour;
-        row->slo_attainment = rows[point].summary.slo_attainment;
-        row->usd_per_million_output_tokens = rows[point].summary.usd_per_million_output_tokens;
+        row->slo_attainment = mean.slo_attainment;
+        row->usd_per_million_output_tokens = mean.usd_per_million_output_tokens;
     }
 }
 
@@ -265,11 +269,30 @@ static const char *or_nothing(const char *parameters)
     return parameters[0] ? parameters : "(nothing to tune)";
 }
 
+/* How many there are, and why some are none. */
+static void print_candidates(const struct answer *answer, struct text *text)
+{
+    size_t shown = 0;
+    text_append(text, "candidates    %zu: %zu can run, %zu invalid\n", answer->candidate_count,
+                answer->candidate_count - answer->invalid_count, answer->invalid_count);
+    for (size_t i = 0; i < answer->candidate_count && shown < MOST_SHOWN; i++) {
+        const struct search_candidate_row *row = &answer->candidates[i];
+        if (row->status != SEARCH_INVALID)
+            continue;
+        text_append(text, "  %zu is invalid (%s: %s): %s\n", i, row->deployment, or_nothing(row->parameters),
+                    row->error);
+        shown++;
+    }
+    if (answer->invalid_count > shown)
+        text_append(text, "  and %zu more: /candidates/error of results.h5 has all\n",
+                    answer->invalid_count - shown);
+}
+
 static void print_deployments(const struct sweep *sweep, const struct answer *answer, struct text *text)
 {
     const struct search_spec *spec = sweep->search.spec;
-    text_append(text, "goodput: the highest %s at which the SLO holds, mean of %zu seed%s\n", spec->rate_path,
-                spec->seed_count, spec->seed_count == 1 ? "" : "s");
+    text_append(text, "goodput: the highest %s at which the SLO holds, %zu seed%s\n", spec->rate_path,
+                spec->seed_count, spec->seed_count == 1 ? "" : "s together");
     text_append(text, "  %-20s %5s %8s %10s %9s %11s %10s %12s  %s\n", "deployment", "GPUs", "USD/h", "rate",
                 "good/s", "good/s/GPU", "good/USD", "USD/M output", "best candidate");
     for (size_t i = 0; i < answer->deployment_count; i++) {
@@ -401,6 +424,7 @@ static void print_cheapest(const struct sweep *sweep, const struct answer *answe
 
 void answer_print(const struct sweep *sweep, const struct answer *answer, struct text *text)
 {
+    print_candidates(answer, text);
     if (sweep->search.spec->goodput) {
         print_deployments(sweep, answer, text);
         print_winners(sweep, answer, text);

@@ -210,23 +210,12 @@ static void warn_of_points(const struct gathered *gathered, enum point_status st
                     point_status_names[status], MOST_SHOWN);
 }
 
-/* They have no points. */
-static void warn_of_candidates(const struct candidates *candidates)
+/* They have no points; the answer says why. */
+static void warn_of_candidates(const struct answer *answer)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < candidates->count; i++) {
-        size_t index = candidates->chosen[i];
-        if (candidates->all[index].state != CANDIDATE_INVALID || count++ >= MOST_SHOWN)
-            continue;
-        struct text text = {0};
-        candidates_print(candidates, index, &text);
-        log_warning("candidate %zu (%s) is invalid: %s", i, text_string(&text), candidates->errors[index]);
-        text_clear(&text);
-    }
-    if (count > MOST_SHOWN)
-        log_warning(
-            "%zu candidates are invalid, the first %d are above; /candidates/error of results.h5 has all",
-            count, MOST_SHOWN);
+    if (answer->invalid_count > 0)
+        log_warning("%zu of %zu candidates are invalid and were not run; the answer says why",
+                    answer->invalid_count, answer->candidate_count);
 }
 
 /* Texts of warnings, each once, with the number of points that have it. */
@@ -268,7 +257,7 @@ bool assemble(struct sweep *sweep, struct assembly *assembly, struct error *erro
         if (sweep->candidates.is_search) {
             answer_make(sweep, gathered.rows, &answer);
             answer_print(sweep, &answer, &assembly->answer);
-            warn_of_candidates(&sweep->candidates);
+            warn_of_candidates(&answer);
         }
         good = write_points(&gathered, assembly, &answer, error);
         answer_clear(&answer);

@@ -191,7 +191,15 @@ static uint64_t hash_of(const struct config *config, const char *trace_sha256)
 bool candidates_is_same(const struct candidates *candidates, size_t index, const struct config *config,
                         const char *trace_sha256)
 {
-    return hash_of(config, trace_sha256) == candidates->all[index].hash;
+    struct config *copy;
+    struct error ignored;
+    if (!candidates->is_search)
+        return hash_of(config, trace_sha256) == candidates->all[index].hash;
+    config_copy(config, not_in_points, &copy); /* it was looked at with the first rate and seed */
+    bool same = set_probe(candidates, NULL, copy, &ignored) &&
+                hash_of(copy, trace_sha256) == candidates->all[index].hash;
+    config_free(copy);
+    return same;
 }
 
 /* False: the whole sweep is wrong. What is wrong with this point alone goes into point_error. */

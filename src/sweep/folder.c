@@ -18,11 +18,18 @@
 
 const char *const sweep_files[] = {"results.h5", "config.used.json", "run.json", NULL};
 
+void folder_identity(const struct sweep *sweep, char identity[IDENTITY_BYTES])
+{
+    snprintf(identity, IDENTITY_BYTES, "%016llx", (unsigned long long)sweep->candidates.identity);
+}
+
 /* Content of IDENTITY_FILE. */
 static void identity_text(const struct sweep *sweep, struct text *text)
 {
-    text_append(text, "{\"tandem_version\": \"%s\", \"sweep\": \"%016llx\", \"points\": %zu}\n",
-                TANDEM_VERSION, (unsigned long long)sweep->candidates.identity, sweep->candidates.count);
+    char identity[IDENTITY_BYTES];
+    folder_identity(sweep, identity);
+    text_append(text, "{\"tandem_version\": \"%s\", \"sweep\": \"%s\", \"points\": %zu}\n", TANDEM_VERSION,
+                identity, sweep->candidates.count);
 }
 
 static bool exists(const char *folder, const char *name)
@@ -52,7 +59,39 @@ static bool is_same(const struct sweep *sweep)
     return same;
 }
 
-static bool check_old(const struct sweep *sweep, bool there, struct error *error)
+/* What run.json says of a sweep that has ended; false: it is of another. */
+static bool read_report(const struct sweep *sweep, struct assembly *ended)
+{
+    struct text path = {0};
+    struct error ignored;
+    struct config *file = NULL;
+    char *bytes = NULL, identity[IDENTITY_BYTES];
+    size_t size;
+    text_append(&path, "%s/run.json", sweep->options->sim.output);
+    bool good = config_read_file(text_string(&path), &bytes, &size, &ignored) &&
+                config_parse(bytes, "run.json", &file, &ignored);
+    const struct node *said = good ? node_get(config_root(file), "identity") : NULL,
+                      *checksum = good ? node_get(config_root(file), "checksum") : NULL;
+    folder_identity(sweep, identity);
+    good = said && node_type(said) == NODE_STRING && strcmp(node_string(said), identity) == 0 && checksum &&
+           node_type(checksum) == NODE_STRING;
+    for (int status = 0; good && point_status_names[status]; status++) {
+        const struct node *count = node_get(config_root(file), point_status_names[status]);
+        good = count && node_type(count) == NODE_NUMBER;
+        ended->count[status] = good ? (size_t)node_number(count) : 0;
+    }
+    ended->checksum = good ? strtoull(node_string(checksum), NULL, 16) : 0;
+    mem_free(bytes);
+    config_free(file);
+    text_clear(&path);
+    return good;
+}
+
+#define OTHER                                                                                                \
+    "is of another experiment, file or version of Tandem than this sweep; use another folder for -o, or "    \
+    "remove it and start without --resume"
+
+static bool check_old(const struct sweep *sweep, bool there, struct assembly *ended, struct error *error)
 {
     const char *points = text_string(&sweep->folder), *folder = sweep->options->sim.output;
     bool resume = sweep->options->resume;
@@ -63,26 +102,17 @@ static bool check_old(const struct sweep *sweep, bool there, struct error *error
             "or use another for -o",
             points);
     if (there && !is_same(sweep))
-        return error_set(
-            error,
-            "%s: is of another experiment, file or version of Tandem than this sweep; use another "
-            "folder for -o, or remove it and start without --resume",
-            points);
-    if (!there && resume && exists(folder, "results.h5"))
-        return error_set(error,
-                         "%s: its sweep has ended: there is nothing to resume; leave --resume away to run it "
-                         "again",
-                         folder);
+        return error_set(error, "%s: " OTHER, points);
+    if (!there && resume && exists(folder, "results.h5") && !read_report(sweep, ended))
+        return error_set(error, "%s: " OTHER, folder);
     return true;
 }
 
-bool folder_prepare(struct sweep *sweep, struct error *error)
+/* Of points that are still to be put together, whatever else lies there. */
+static bool make_folder(const struct sweep *sweep, bool there, struct error *error)
 {
     const char *points = text_string(&sweep->folder);
     struct text identity = {0};
-    bool there = exists(points, IDENTITY_FILE);
-    if (!check_old(sweep, there, error) || !output_prepare(sweep->options->sim.output, sweep_files, error))
-        return false;
     if (mkdir(points, 0777) != 0 && errno != EEXIST)
         return error_set(error, "%s: cannot create the folder: %s", points, strerror(errno));
     identity_text(sweep, &identity);
@@ -90,6 +120,22 @@ bool folder_prepare(struct sweep *sweep, struct error *error)
                 (there || output_write_text(points, IDENTITY_FILE, text_string(&identity), error));
     text_clear(&identity);
     return good;
+}
+
+enum folder_state folder_prepare(struct sweep *sweep, struct assembly *ended, struct error *error)
+{
+    const char *folder = sweep->options->sim.output;
+    if (!output_make_folder(folder, error) || !lock_take(sweep, error))
+        return FOLDER_WRONG;
+    bool there = exists(text_string(&sweep->folder), IDENTITY_FILE);
+    if (!check_old(sweep, there, ended, error))
+        return FOLDER_WRONG;
+    if (!there && sweep->options->resume && exists(folder, "results.h5")) {
+        folder_remove(sweep); /* where it was killed while it did so */
+        return FOLDER_COMPLETE;
+    }
+    return output_prepare(folder, sweep_files, error) && make_folder(sweep, there, error) ? FOLDER_READY
+                                                                                          : FOLDER_WRONG;
 }
 
 /* A point that failed is done again; an invalid one would be invalid again. */
@@ -145,12 +191,15 @@ void folder_find(struct sweep *sweep)
 void folder_remove(const struct sweep *sweep)
 {
     const char *points = text_string(&sweep->folder);
+    struct text identity = {0};
+    text_append(&identity, "%s/" IDENTITY_FILE, points);
+    unlink(text_string(&identity)); /* first: without it the rest is nobody's, wherever this is killed */
+    text_clear(&identity);
     DIR *directory = opendir(points);
     queue_remove(points);
     for (struct dirent *entry = directory ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
         size_t digits = strspn(entry->d_name, "0123456789");
-        if (strcmp(entry->d_name, IDENTITY_FILE) != 0 &&
-            (digits == 0 || strncmp(entry->d_name + digits, ".json", 5) != 0))
+        if (digits == 0 || strncmp(entry->d_name + digits, ".json", 5) != 0)
             continue; /* not ours */
         struct text path = {0};
         text_append(&path, "%s/%s", points, entry->d_name);

@@ -13,7 +13,7 @@
 struct progress_line {
     bool enabled, terminal;
     double start_s, next_s;
-    double total_s, done_at_start_s; /* forecasts of all points, and of those that were there */
+    double done_at_start_s; /* forecasts of points that were there */
     size_t done_at_start, shown;
 };
 
@@ -39,15 +39,37 @@ struct sweep {
     size_t point_count; /* when all is done; owned */
     struct progress_line progress;
     double start_s, setup_s, output_s; /* when it began; until the first point; from the last point on */
+    int lock;                          /* descriptor; -1: none */
 };
 
+/* What came out. */
+struct assembly {
+    size_t count[3]; /* points by enum point_status */
+    uint64_t checksum;
+    double *wall_s;     /* of each point; owned: mem_free */
+    struct text answer; /* of a search: what is printed; owned */
+};
+
+/* --- lock.c: one sweep at a time in the output folder, which is there. Rank 0. */
+
+/* False: another process has the folder. Held until lock_release, or the end of the process. */
+bool lock_take(struct sweep *sweep, struct error *error);
+void lock_release(struct sweep *sweep);
+
 /* --- folder.c: what lies in FOLDER/points. Rank 0, but for folder_find. */
+
+#define IDENTITY_BYTES 17
+void folder_identity(const struct sweep *sweep, char identity[IDENTITY_BYTES]); /* as files have it */
 
 /* Ends the process where this rank sees another folder than rank 0 has prepared. */
 void folder_check(const struct sweep *sweep);
 
-/* Makes or checks the folder, as --resume says, and removes what must not be there. */
-bool folder_prepare(struct sweep *sweep, struct error *error);
+enum folder_state { FOLDER_WRONG, FOLDER_READY, FOLDER_COMPLETE };
+
+/* Makes or checks the folder, as --resume says, and removes what must not be there. FOLDER_COMPLETE: --resume
+ * of a sweep that has ended; counts and checksum of `ended` are as it was then. FOLDER_WRONG: error is set.
+ */
+enum folder_state folder_prepare(struct sweep *sweep, struct assembly *ended, struct error *error);
 
 /* Of a sweep: finds the points that are done, and the tasks. Collective. */
 void folder_find(struct sweep *sweep);
@@ -77,7 +99,7 @@ struct answer {
     struct search_deployment_row *deployments;
     struct search_seed_row *seeds;
     struct search_cheapest_row *cheapest;
-    size_t candidate_count, deployment_count, seed_count, cheapest_count;
+    size_t candidate_count, invalid_count, deployment_count, seed_count, cheapest_count;
     struct output_table tables[4];
     size_t table_count;
     char **parameters; /* of candidates */
@@ -89,12 +111,6 @@ void answer_print(const struct sweep *sweep, const struct answer *answer, struct
 void answer_clear(struct answer *answer);
 
 /* --- assemble.c: from the files of points to results.h5. Rank 0. */
-struct assembly {
-    size_t count[3]; /* points by enum point_status */
-    uint64_t checksum;
-    double *wall_s;     /* of each point; owned: mem_free */
-    struct text answer; /* of a search: what is printed; owned */
-};
 bool assemble(struct sweep *sweep, struct assembly *assembly, struct error *error);
 
 /* --- show.c: what is printed. Rank 0. */

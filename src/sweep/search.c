@@ -10,6 +10,8 @@
 /* One of so many candidates of a deployment is a scout; prime, so that scouts differ in every path. */
 #define SCOUTS 13
 
+#define SEED_ROUNDS 5 /* that one seed of a best takes, about */
+
 bool search_holds(const struct search_goal *goal, const struct search_probe *probe)
 {
     return probe->done && !probe->failed && !probe->saturated && probe->all >= goal->all &&
@@ -42,6 +44,144 @@ static void run_round(struct search *search, size_t first)
 {
     search->rounds++;
     search->round(search->context, search->probes + first, search->probe_count - first);
+}
+
+/* --- one rate of one candidate
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* With one seed or with several, which hold a rate together or not. */
+struct trial {
+    size_t candidate, rate, seed, seeds; /* places; the first seed, and how many */
+    size_t run, probe, asked;            /* seeds that were run; those of the round: the first, how many */
+    double all, ttft, tpot;              /* sums over those that were run */
+    size_t saturated;                    /* of them */
+    bool failed, holds;
+    double attainment;
+};
+
+/* The mean of all seeds, where those that were not run are the best there could be. More than half saturated:
+ * so are all together. */
+static struct search_probe mean_of(const struct trial *trial)
+{
+    double seeds = (double)trial->seeds, all = trial->all, ttft = trial->ttft, tpot = trial->tpot;
+    for (size_t i = trial->run; i < trial->seeds; i++) { /* one by one, as they are added */
+        all += 1;
+        ttft += 1;
+        tpot += 1;
+    }
+    return (struct search_probe){.all = all / seeds,
+                                 .ttft = ttft / seeds,
+                                 .tpot = tpot / seeds,
+                                 .done = 1,
+                                 .failed = trial->failed,
+                                 .saturated = 2 * trial->saturated > trial->seeds};
+}
+
+static void add_probe(struct trial *trial, const struct search_probe *probe)
+{
+    trial->failed |= probe->failed;
+    trial->all += probe->all;
+    trial->ttft += probe->ttft;
+    trial->tpot += probe->tpot;
+    trial->saturated += probe->saturated;
+}
+
+/* What trials come to; the first seed may decide. */
+static struct search_outlook outlook_of(size_t seeds, double rounds, double first_s)
+{
+    return (struct search_outlook){seeds > 1 ? 2 * rounds : rounds, first_s * (double)(1 + seeds) / 2};
+}
+
+static double forecast_of(const struct search *search, const struct trial *trials, size_t count)
+{
+    double forecast_s = 0;
+    for (size_t i = 0; i < count; i++)
+        forecast_s += search->candidates[trials[i].candidate].forecast_s;
+    return forecast_s;
+}
+
+/* Asks for seeds, up to so many, of the trials that could still hold their rate. */
+static void ask_seeds(struct search *search, const struct search_goal *goal, struct trial *trials,
+                      size_t count, size_t most)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct trial *trial = &trials[i];
+        const struct search_probe mean = mean_of(trial);
+        size_t upto = most < trial->seeds ? most : trial->seeds;
+        trial->probe = search->probe_count;
+        trial->asked = search_holds(goal, &mean) ? upto - trial->run : 0;
+        for (size_t k = 0; k < trial->asked; k++)
+            ask(search, trial->candidate, trial->seed + trial->run + k, trial->rate);
+    }
+}
+
+/* The first seed of all; then three times as many, of those that could still hold their rate, until that is
+ * known. */
+static void run_trials(struct search *search, const struct search_goal *goal, struct trial *trials,
+                       size_t count)
+{
+    const struct search_outlook after = search->to_come;
+    struct search_outlook rest = outlook_of(trials[0].seeds, 1, forecast_of(search, trials, count));
+    for (size_t most = 1;; most *= 3) {
+        size_t first = search->probe_count;
+        ask_seeds(search, goal, trials, count, most);
+        if (search->probe_count == first)
+            break;
+        for (size_t i = first; i < search->probe_count; i++)
+            rest.forecast_s -= search->probes[i].forecast_s;
+        rest.rounds -= 1;
+        search->to_come.rounds = after.rounds + fmax(rest.rounds, 0);
+        search->to_come.forecast_s = after.forecast_s + fmax(rest.forecast_s, 0);
+        run_round(search, first);
+        for (size_t i = 0; i < count; i++) {
+            for (size_t k = 0; k < trials[i].asked; k++)
+                add_probe(&trials[i], &search->probes[trials[i].probe + k]);
+            trials[i].run += trials[i].asked;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct search_probe mean = mean_of(&trials[i]);
+        trials[i].holds = search_holds(goal, &mean);
+        trials[i].attainment = mean.all;
+    }
+}
+
+static double mean_forecast_s(const struct search *search)
+{
+    double sum_s = 0, count = 0;
+    for (size_t i = 0; i < search->candidate_count; i++) {
+        sum_s += search->candidates[i].usable ? search->candidates[i].forecast_s : 0;
+        count += search->candidates[i].usable;
+    }
+    return count > 0 ? sum_s / count : 0;
+}
+
+/* Of so many rates. A candidate that fails is not asked again: say that half of them do, some at each rate.
+ */
+static struct search_outlook cheapest_to_come(const struct search *search, size_t rates)
+{
+    double all = (double)(search->spec->count - search->spec->grid), left = (double)rates;
+    double failing = all > 0 ? (double)search->candidate_count / 2 * left / all : 0;
+    double trials = failing + left * BATCH;
+    return outlook_of(search->spec->seed_count, trials / BATCH, trials * mean_forecast_s(search));
+}
+
+/* What is after the phases of `goodput`: its own later ones (most candidates end in the first round, each
+ * seed takes some), and `cheapest`. */
+static void look_later(struct search *search, bool others, bool seeds)
+{
+    double seed_count = (double)search->spec->seed_count, mean_s = mean_forecast_s(search);
+    search->later = cheapest_to_come(search, search->spec->count - search->spec->grid);
+    if (others) {
+        struct search_outlook phase =
+            outlook_of(search->spec->seed_count, 2, 1.5 * mean_s * (double)search->candidate_count);
+        search->later.rounds += phase.rounds;
+        search->later.forecast_s += phase.forecast_s;
+    }
+    if (seeds && search->spec->seed_count > 1) {
+        search->later.rounds += SEED_ROUNDS;
+        search->later.forecast_s += SEED_ROUNDS * seed_count * (double)search->deployment_count * mean_s;
+    }
 }
 
 /* --- goodput
@@ -78,17 +218,16 @@ static bool is_open(const struct group *group, const struct search_bracket *brac
     return group->fails - group->holds > 1 && bracket->live;
 }
 
-static void learn(const struct search *search, struct group *group, struct search_bracket *bracket)
+static void learn(const struct trial *trial, struct group *group, struct search_bracket *bracket)
 {
-    const struct search_probe *probe = &search->probes[bracket->probe];
-    bracket->failed = probe->failed;
-    group->rate = (long)probe->rate;
-    if (search_holds(&search->spec->goal, probe)) {
-        bracket->holds = (long)probe->rate;
-        bracket->attainment = probe->all;
+    bracket->failed = trial->failed;
+    group->rate = (long)trial->rate;
+    if (trial->holds) {
+        bracket->holds = (long)trial->rate;
+        bracket->attainment = trial->attainment;
         group->any = true;
-    } else if (!probe->failed) {
-        bracket->fails = (long)probe->rate;
+    } else if (!trial->failed) {
+        bracket->fails = (long)trial->rate;
         group->none = true;
     }
 }
@@ -101,28 +240,51 @@ static void decide(const struct group *group, struct search_bracket *bracket)
     bracket->asked = false;
 }
 
+/* After a round, half of what it asked is still in it; of a group at least one, until it has no more halves.
+ */
+static void look_out(struct search *search, const struct trial *trials, size_t count,
+                     const struct group *groups, size_t group_count)
+{
+    double most = 0, all = 0, mean_s = forecast_of(search, trials, count) / (double)count;
+    for (size_t i = 0; i < group_count; i++) {
+        double halvings = 0;
+        for (long open = (groups[i].fails - groups[i].holds) / 2; open > 1; open /= 2)
+            halvings++;
+        most = halvings > most ? halvings : most;
+        all += halvings;
+    }
+    double more = all < (double)count ? all : (double)count;
+    struct search_outlook phase = outlook_of(trials[0].seeds, most, (all + more) * mean_s);
+    search->to_come.rounds = phase.rounds + search->later.rounds;
+    search->to_come.forecast_s = phase.forecast_s + search->later.forecast_s;
+}
+
 /* Until no group is open. Brackets say which group each is of. */
 static void search_brackets(struct search *search, struct search_bracket **brackets, size_t count,
                             struct group *groups, size_t group_count)
 {
+    struct trial *trials = mem_array(count, sizeof *trials);
     for (;;) {
-        size_t first = search->probe_count;
+        size_t asked = 0;
         for (size_t i = 0; i < count; i++) {
             struct search_bracket *bracket = brackets[i];
             const struct group *group = &groups[bracket->group];
             if (!is_open(group, bracket))
                 continue;
-            bracket->probe = search->probe_count;
+            bracket->trial = asked;
             bracket->asked = true;
-            ask(search, bracket->candidate, bracket->seed,
-                (size_t)next_rate(group, (long)search->spec->grid));
+            trials[asked++] = (struct trial){.candidate = bracket->candidate,
+                                             .rate = (size_t)next_rate(group, (long)search->spec->grid),
+                                             .seed = bracket->seed,
+                                             .seeds = bracket->seeds};
         }
-        if (search->probe_count == first)
-            return;
-        run_round(search, first);
+        if (asked == 0)
+            break;
+        look_out(search, trials, asked, groups, group_count);
+        run_trials(search, &search->spec->goal, trials, asked);
         for (size_t i = 0; i < count; i++)
             if (brackets[i]->asked)
-                learn(search, &groups[brackets[i]->group], brackets[i]);
+                learn(&trials[brackets[i]->trial], &groups[brackets[i]->group], brackets[i]);
         for (size_t i = 0; i < count; i++)
             decide(&groups[brackets[i]->group], brackets[i]);
         for (size_t i = 0; i < group_count; i++) {
@@ -134,15 +296,17 @@ static void search_brackets(struct search *search, struct search_bracket **brack
             group->any = group->none = false;
         }
     }
+    mem_free(trials);
 }
 
 static void begin(const struct search *search, struct search_bracket *bracket, size_t candidate, size_t seed,
-                  size_t group)
+                  size_t seeds, size_t group)
 {
     *bracket = (struct search_bracket){.holds = -1,
                                        .fails = (long)search->spec->grid,
                                        .candidate = candidate,
                                        .seed = seed,
+                                       .seeds = seeds,
                                        .group = group,
                                        .live = true};
 }
@@ -155,7 +319,7 @@ static struct group *make_groups(const struct search *search, size_t count)
     return groups;
 }
 
-/* The candidates that are scouts, or those that are not, with the first seed. */
+/* The candidates that are scouts, or those that are not. */
 static void search_some(struct search *search, bool scouts, struct group *groups, size_t group_count)
 {
     size_t count = 0;
@@ -167,8 +331,8 @@ static void search_some(struct search *search, bool scouts, struct group *groups
     mem_free(brackets);
 }
 
-/* Every candidate with the first seed: those of a deployment together, or each for itself. Scouts go first:
- * the others begin at the rate that one of them holds, and most of them end there. */
+/* Every candidate, with all seeds together: those of a deployment together, or each for itself. Scouts go
+ * first: the others begin at the rate that one of them holds, and most of them end there. */
 static void search_candidates(struct search *search)
 {
     bool every = search->spec->every;
@@ -177,15 +341,17 @@ static void search_candidates(struct search *search)
     size_t *seen = mem_array(search->deployment_count, sizeof *seen);
     for (size_t i = 0; i < search->candidate_count; i++) {
         struct search_candidate *candidate = &search->candidates[i];
-        begin(search, &candidate->bracket, i, 0, every ? i : candidate->deployment);
+        begin(search, &candidate->bracket, i, 0, search->spec->seed_count, every ? i : candidate->deployment);
         candidate->scout = candidate->usable && seen[candidate->deployment]++ % SCOUTS == 0;
     }
+    look_later(search, !every, true);
     search_some(search, true, groups, group_count);
     for (size_t i = 0; !every && i < group_count; i++) {
         long found = groups[i].holds;
         groups[i] = (struct group){
             .holds = found < 0 ? -1 : found - 1, .fails = (long)search->spec->grid, .guess = found};
     }
+    look_later(search, false, true);
     search_some(search, false, groups, group_count);
     mem_free(seen);
     mem_free(groups);
@@ -214,7 +380,26 @@ static void choose_best(struct search *search)
     }
 }
 
-/* The best of each deployment with the other seeds, from the rate that is known. */
+/* What probes of all seeds together say of one of them. */
+static void learn_from_probes(const struct search *search, struct search_bracket *bracket)
+{
+    for (size_t i = 0; i < search->probe_count; i++) {
+        const struct search_probe *probe = &search->probes[i];
+        bool is_of = probe->candidate == bracket->candidate && probe->seed == bracket->seed &&
+                     probe->rate < search->spec->grid;
+        if (is_of && !search_holds(&search->spec->goal, probe) && (long)probe->rate < bracket->fails)
+            bracket->fails = (long)probe->rate;
+    }
+    for (size_t i = 0; i < search->probe_count; i++) { /* above what fails nothing is believed to hold */
+        const struct search_probe *probe = &search->probes[i];
+        bool is_of = probe->candidate == bracket->candidate && probe->seed == bracket->seed;
+        if (is_of && (long)probe->rate < bracket->fails && (long)probe->rate > bracket->holds)
+            bracket->holds = (long)probe->rate;
+    }
+}
+
+/* The best of each deployment with each seed alone, from the rate that is known: how much hangs on the seed.
+ */
 static void search_seeds(struct search *search)
 {
     size_t seeds = search->spec->seed_count, most = search->deployment_count * seeds, count = 0;
@@ -224,13 +409,16 @@ static void search_seeds(struct search *search)
         struct search_deployment *deployment = &search->deployments[i];
         if (deployment->best == SIZE_MAX)
             continue;
+        const struct search_bracket *together = &search->candidates[deployment->best].bracket;
         deployment->seeds = mem_array(seeds, sizeof *deployment->seeds);
-        deployment->seeds[0] = search->candidates[deployment->best].bracket;
-        for (size_t seed = 1; seed < seeds; seed++) {
-            groups[count].guess = deployment->seeds[0].holds;
-            begin(search, &deployment->seeds[seed], deployment->best, seed, count);
-            brackets[count] = &deployment->seeds[seed];
-            count++;
+        deployment->seeds[0] = *together;
+        for (size_t seed = 0; seeds > 1 && seed < seeds; seed++) {
+            struct search_bracket *bracket = &deployment->seeds[seed];
+            begin(search, bracket, deployment->best, seed, 1, count);
+            learn_from_probes(search, bracket);
+            groups[count] =
+                (struct group){.holds = bracket->holds, .fails = bracket->fails, .guess = together->holds};
+            brackets[count++] = bracket;
         }
     }
     search_brackets(search, brackets, count, groups, count);
@@ -251,22 +439,21 @@ static int cheapest_first(const void *a, const void *b)
                                    : (left > right) - (left < right);
 }
 
-/* Of the probes of a round, in order of cost: the first that holds; of equal cost the highest attainment. */
-static size_t cheapest_of(const struct search *search, size_t first)
+/* Of trials in order of cost: the first that holds; of equal cost the highest attainment. SIZE_MAX: none. */
+static size_t cheapest_of(const struct search *search, const struct trial *trials, size_t count)
 {
     size_t best = SIZE_MAX;
-    for (size_t i = first; i < search->probe_count; i++) {
-        const struct search_probe *probe = &search->probes[i];
-        struct search_candidate *candidate = &search->candidates[probe->candidate];
-        if (!search_holds(&search->spec->cheapest_goal, probe)) {
-            candidate->lost_at = search->spec->rates[probe->rate];
+    for (size_t i = 0; i < count; i++) {
+        struct search_candidate *candidate = &search->candidates[trials[i].candidate];
+        if (!trials[i].holds) {
+            candidate->lost_at = search->spec->rates[trials[i].rate];
             continue;
         }
         if (best == SIZE_MAX)
             best = i;
-        const struct search_probe *other = &search->probes[best];
-        if (candidate->cost_usd_per_hour == search->candidates[other->candidate].cost_usd_per_hour &&
-            probe->all > other->all)
+        double least_usd_per_hour = search->candidates[trials[best].candidate].cost_usd_per_hour;
+        if (candidate->cost_usd_per_hour == least_usd_per_hour &&
+            trials[i].attainment > trials[best].attainment)
             best = i;
     }
     return best;
@@ -274,29 +461,32 @@ static size_t cheapest_of(const struct search *search, size_t first)
 
 /* In order of cost until one holds the rate, all of a cost together; those that have lost at a lower rate
  * are not asked. */
-static void search_rate(struct search *search, const size_t *order, size_t rate,
-                        struct search_cheapest *cheapest)
+static size_t search_rate(struct search *search, const size_t *order, size_t rate)
 {
-    *cheapest = (struct search_cheapest){SIZE_MAX, SIZE_MAX};
-    for (size_t at = 0; at < search->candidate_count && cheapest->candidate == SIZE_MAX;) {
-        size_t first = search->probe_count;
+    struct trial *trials = mem_array(search->candidate_count, sizeof *trials);
+    size_t found = SIZE_MAX;
+    for (size_t at = 0; at < search->candidate_count && found == SIZE_MAX;) {
+        size_t count = 0;
         double cost = 0;
         for (; at < search->candidate_count; at++) {
             const struct search_candidate *candidate = &search->candidates[order[at]];
             if (!candidate->usable || candidate->lost_at <= search->spec->rates[rate])
                 continue;
-            if (search->probe_count - first >= BATCH && candidate->cost_usd_per_hour != cost)
+            if (count >= BATCH && candidate->cost_usd_per_hour != cost)
                 break;
             cost = candidate->cost_usd_per_hour;
-            ask(search, order[at], 0, rate);
+            trials[count++] =
+                (struct trial){.candidate = order[at], .rate = rate, .seeds = search->spec->seed_count};
         }
-        if (search->probe_count == first)
-            return;
-        run_round(search, first);
-        size_t best = cheapest_of(search, first);
-        if (best != SIZE_MAX)
-            *cheapest = (struct search_cheapest){search->probes[best].candidate, best};
+        if (count == 0)
+            break;
+        search->to_come = search->later;
+        run_trials(search, &search->spec->cheapest_goal, trials, count);
+        size_t best = cheapest_of(search, trials, count);
+        found = best == SIZE_MAX ? SIZE_MAX : trials[best].candidate;
     }
+    mem_free(trials);
+    return found;
 }
 
 /* What a candidate did not hold in the search for goodput, it does not hold here: where the goals are the
@@ -321,8 +511,10 @@ static void search_cheapest(struct search *search)
     sorted = search->candidates;
     qsort(order, search->candidate_count, sizeof *order, cheapest_first);
     search->cheapest = mem_array(rates, sizeof *search->cheapest);
-    for (size_t i = 0; i < rates; i++)
-        search_rate(search, order, search->spec->grid + i, &search->cheapest[i]);
+    for (size_t i = 0; i < rates; i++) {
+        search->later = cheapest_to_come(search, rates - 1 - i);
+        search->cheapest[i] = search_rate(search, order, search->spec->grid + i);
+    }
     mem_free(order);
 }
 
@@ -332,6 +524,7 @@ void search_run(struct search *search)
     if (search->spec->goodput) {
         search_candidates(search);
         choose_best(search);
+        look_later(search, false, false);
         search_seeds(search);
     }
     if (search->spec->cheapest)

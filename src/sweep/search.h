@@ -46,18 +46,19 @@ struct search_probe {
     uint8_t done, failed, saturated;
 };
 
-/* Whether a probe that is done reaches a goal: every attainment that is asked for, and queues that do not
- * grow. */
+/* Whether a probe that is done, or the mean of several, reaches a goal: every attainment that is asked for,
+ * and queues that do not grow. */
 bool search_holds(const struct search_goal *goal, const struct search_probe *probe);
 
-/* What is known of a candidate or of a seed of a deployment's best: places on the grid. */
+/* What is known of a candidate with all seeds together, or of a deployment's best with one: places on the
+ * grid. */
 struct search_bracket {
-    long holds, fails;      /* highest rate that holds, -1: none; lowest that does not, grid: none */
-    double attainment;      /* at `holds` */
-    size_t candidate, seed; /* places */
-    size_t group, probe;    /* for search.c */
-    bool live, asked;       /* likewise */
-    bool failed;            /* a run of it did: no answer */
+    long holds, fails;             /* highest rate that holds, -1: none; lowest that does not, grid: none */
+    double attainment;             /* at `holds` */
+    size_t candidate, seed, seeds; /* places; the first seed, and how many */
+    size_t group, trial;           /* for search.c */
+    bool live, asked;              /* likewise */
+    bool failed;                   /* a run of it did: no answer */
 };
 
 /* A candidate as the search sees it. */
@@ -72,12 +73,12 @@ struct search_candidate {
 
 struct search_deployment {
     size_t best;                  /* candidate; SIZE_MAX: none */
-    struct search_bracket *seeds; /* of the best, one for each seed; owned */
+    struct search_bracket *seeds; /* of the best, each seed alone; owned */
 };
 
-struct search_cheapest {
-    size_t candidate; /* SIZE_MAX: none holds the rate */
-    size_t probe;     /* place in `probes` */
+/* Work, very roughly: what a search asks for depends on what it finds. For who waits; it decides nothing. */
+struct search_outlook {
+    double rounds, forecast_s;
 };
 
 typedef void search_round(void *context, struct search_probe *probes, size_t count);
@@ -92,7 +93,8 @@ struct search {
     struct search_probe *probes; /* all, in the order in which they were asked for */
     size_t probe_count, probe_capacity, rounds;
     struct search_deployment *deployments;
-    struct search_cheapest *cheapest; /* one for each rate of `cheapest` */
+    size_t *cheapest; /* for each rate of `cheapest` a candidate; SIZE_MAX: none holds it */
+    struct search_outlook to_come, later; /* after the round that runs; of it, what is after the phase */
 };
 
 /* Searches. spec, candidates, the counts, round and context are set, all else is 0. The caller calls

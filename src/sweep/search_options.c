@@ -23,8 +23,7 @@ static const struct option rows[] = {
     {"cheapest", OPTION_NODE, "null", 0, 0, NULL, OF(cheapest_node),
      "the cheapest candidate that holds the SLO at given rates (search-cheapest)"},
     {"seeds", OPTION_NODE, "null", 0, 0, NULL, OF(seeds_node),
-     "list of seeds: the first for all candidates, the others for the best of each deployment; default: the "
-     "experiment's seed"},
+     "list of seeds: a rate holds with all of them together; default: the experiment's seed"},
 };
 OPTION_TABLE(search_options, "search",
              "the section of an experiment that looks for the best of many deployments", rows);
@@ -86,7 +85,31 @@ OPTION_TABLE(search_attainment_options, "search-attainment",
              "shares of requests that have to meet the SLO; all that are given have to hold",
              attainment_rows);
 
-static bool read_goal(const struct node *node, struct search_goal *goal, struct error *error)
+/* Whether requests of some class are held to it. */
+static bool has_bound(const struct node *experiment, const char *name)
+{
+    const struct node *slo = node_get(experiment, "slo"), *classes = slo ? node_get(slo, "classes") : NULL;
+    const struct node *bound = slo ? node_get(slo, name) : NULL;
+    bool set = bound && (node_type(bound) != NODE_NUMBER || node_number(bound) > 0);
+    for (size_t i = 0; !set && classes && node_type(classes) == NODE_ARRAY && i < node_size(classes); i++) {
+        bound = node_get(node_at(classes, i), name);
+        set = bound && (node_type(bound) != NODE_NUMBER || node_number(bound) > 0);
+    }
+    return set;
+}
+
+/* Without a bound every request meets it, at every rate. */
+static bool check_bound(const struct node *experiment, const struct node *goals, const char *goal,
+                        const char *bound, struct error *error)
+{
+    const struct node *share = node_get(goals, goal);
+    return !share || node_number(share) <= 0 || has_bound(experiment, bound) ||
+           node_error(share, error,
+                      "every request meets a bound that is not set: set slo.%s, or leave this away", bound);
+}
+
+static bool read_goal(const struct node *experiment, const struct node *node, struct search_goal *goal,
+                      struct error *error)
 {
     *goal = (struct search_goal){.all = 0.9, .ttft = -1, .tpot = -1};
     if (!node)
@@ -98,8 +121,10 @@ static bool read_goal(const struct node *node, struct search_goal *goal, struct 
     }
     if (!option_parse(&search_attainment_options, node, goal, error))
         return false;
-    return goal->all > 0 || goal->ttft > 0 || goal->tpot > 0 ||
-           node_error(node, error, "asks for nothing: set all, ttft or tpot above 0");
+    if (goal->all <= 0 && goal->ttft <= 0 && goal->tpot <= 0)
+        return node_error(node, error, "asks for nothing: set all, ttft or tpot above 0");
+    return check_bound(experiment, node, "ttft", "ttft_ms", error) &&
+           check_bound(experiment, node, "tpot", "tpot_ms", error);
 }
 
 static bool read_deployment(const struct search_spec *spec, const struct node *node, struct space *space,
@@ -175,27 +200,27 @@ static bool make_grid(const struct goodput *goodput, struct search_spec *spec, s
     return true;
 }
 
-static bool read_goodput(struct search_spec *spec, struct error *error)
+static bool read_goodput(const struct node *experiment, struct search_spec *spec, struct error *error)
 {
     struct goodput goodput;
     if (!spec->goodput_node)
         return true;
     if (!option_parse(&search_goodput_options, spec->goodput_node, &goodput, error) ||
-        !read_goal(goodput.attainment, &spec->goal, error) || !make_grid(&goodput, spec, error))
+        !read_goal(experiment, goodput.attainment, &spec->goal, error) || !make_grid(&goodput, spec, error))
         return false;
     spec->goodput = true;
     spec->every = goodput.every;
     return true;
 }
 
-static bool read_cheapest(struct search_spec *spec, struct error *error)
+static bool read_cheapest(const struct node *experiment, struct search_spec *spec, struct error *error)
 {
     struct cheapest cheapest;
     spec->count = spec->grid;
     if (!spec->cheapest_node)
         return true;
     if (!option_parse(&search_cheapest_options, spec->cheapest_node, &cheapest, error) ||
-        !read_goal(cheapest.attainment, &spec->cheapest_goal, error))
+        !read_goal(experiment, cheapest.attainment, &spec->cheapest_goal, error))
         return false;
     if (node_type(cheapest.rates) != NODE_ARRAY || node_size(cheapest.rates) == 0 ||
         node_size(cheapest.rates) > SEARCH_MOST_RATES)
@@ -219,15 +244,10 @@ static bool read_cheapest(struct search_spec *spec, struct error *error)
 /* Without bounds every request is good at every rate. */
 static bool check_slo(const struct node *experiment, const struct node *section, struct error *error)
 {
-    static const char *const bounds[] = {"ttft_ms", "tpot_ms", "itl_ms"};
-    const struct node *slo = node_get(experiment, "slo");
-    bool set = slo && node_get(slo, "classes");
-    for (size_t i = 0; slo && i < sizeof bounds / sizeof *bounds; i++) {
-        const struct node *bound = node_get(slo, bounds[i]);
-        set |= bound && (node_type(bound) != NODE_NUMBER || node_number(bound) > 0);
-    }
-    return set || node_error(section, error,
-                             "looks for rates that hold the SLO: set slo.ttft_ms, slo.tpot_ms or slo.itl_ms");
+    return has_bound(experiment, "ttft_ms") || has_bound(experiment, "tpot_ms") ||
+           has_bound(experiment, "itl_ms") ||
+           node_error(section, error,
+                      "looks for rates that hold the SLO: set slo.ttft_ms, slo.tpot_ms or slo.itl_ms");
 }
 
 bool search_parse(const struct node *experiment, struct search_spec *spec, struct space *space,
@@ -250,8 +270,8 @@ bool search_parse(const struct node *experiment, struct search_spec *spec, struc
             return false;
     space->where = spec->where;
     space->where_node = spec->where ? node_get(section, "where") : NULL;
-    return read_seeds(experiment, spec, error) && read_goodput(spec, error) && read_cheapest(spec, error) &&
-           check_slo(experiment, section, error);
+    return check_slo(experiment, section, error) && read_seeds(experiment, spec, error) &&
+           read_goodput(experiment, spec, error) && read_cheapest(experiment, spec, error);
 }
 
 void search_spec_clear(struct search_spec *spec)

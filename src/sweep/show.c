@@ -55,9 +55,28 @@ void show_points(const struct candidates *candidates, struct text *text)
 /* --- progress
  * ----------------------------------------------------------------------------------------------------- */
 
-static double forecast_of(const struct sweep *sweep, size_t point)
+/* number: of a file. */
+static double forecast_of(const struct sweep *sweep, size_t number)
 {
-    return sweep->candidates.all[sweep->candidates.chosen[point]].wall_s;
+    const struct candidates *candidates = &sweep->candidates;
+    size_t candidate =
+        candidates->is_search ? search_probe_of(&candidates->search, number).candidate : number;
+    return candidate < candidates->count ? candidates->all[candidates->chosen[candidate]].wall_s : 0;
+}
+
+/* Forecasts of all points; of a search of those that were asked for and of what may be to come. */
+static double total_s(const struct sweep *sweep)
+{
+    const struct search *search = &sweep->search;
+    double sum_s = 0;
+    if (sweep->candidates.is_search) {
+        for (size_t i = 0; i < search->probe_count; i++)
+            sum_s += search->probes[i].forecast_s;
+        return sum_s + search->to_come.forecast_s;
+    }
+    for (size_t i = 0; i < sweep->candidates.count; i++)
+        sum_s += forecast_of(sweep, i);
+    return sum_s;
 }
 
 /* Points with a file, and their forecasts. */
@@ -67,13 +86,11 @@ static size_t count_done(const struct sweep *sweep, double *forecast_s)
     DIR *directory = opendir(text_string(&sweep->folder));
     *forecast_s = 0;
     for (struct dirent *entry = directory ? readdir(directory) : NULL; entry; entry = readdir(directory)) {
-        size_t digits = strspn(entry->d_name, "0123456789"), point = strtoul(entry->d_name, NULL, 10);
+        size_t digits = strspn(entry->d_name, "0123456789"), number = strtoul(entry->d_name, NULL, 10);
         if (digits == 0 || strcmp(entry->d_name + digits, ".json") != 0)
             continue;
         count++;
-        if (sweep->candidates.is_search) /* nobody knows how many there will be */
-            continue;
-        *forecast_s += forecast_of(sweep, point);
+        *forecast_s += forecast_of(sweep, number);
     }
     if (directory)
         closedir(directory);
@@ -86,8 +103,6 @@ void show_progress_begin(struct sweep *sweep)
     *line = (struct progress_line){.enabled = !sweep->options->sim.quiet, .terminal = isatty(STDERR_FILENO)};
     line->start_s = show_clock_s();
     line->next_s = line->start_s + (line->terminal ? 1.0 : LOG_INTERVAL_S);
-    for (size_t i = 0; i < sweep->candidates.count; i++)
-        line->total_s += forecast_of(sweep, i);
     line->done_at_start = count_done(sweep, &line->done_at_start_s);
 }
 
@@ -108,9 +123,13 @@ void show_progress(void *context)
     fprintf(stderr, "points done, %zu running, %.3g points/s", claims > mine ? claims - mine : 0,
             (double)mine / elapsed_s);
     if (sweep->candidates.is_search)
-        fprintf(stderr, ", round %zu: %zu probes", sweep->search.rounds, sweep->round_count);
+        fprintf(stderr, ", round %zu of perhaps %.0f with %zu probes", sweep->search.rounds,
+                (double)sweep->search.rounds + sweep->search.to_come.rounds, sweep->round_count);
+    double left_s =
+        total_s(sweep) - forecast_s; /* of a search that was resumed more may be there than was asked for */
     if (worked_s > 0)
-        fprintf(stderr, ", %.0f s to go", (line->total_s - forecast_s) * elapsed_s / worked_s);
+        fprintf(stderr, ", %s%.0f s to go", sweep->candidates.is_search ? "perhaps " : "",
+                (left_s > 0 ? left_s : 0) * elapsed_s / worked_s);
     fputs(line->terminal ? "   " : "\n", stderr);
     fflush(stderr);
     line->shown++;
@@ -134,7 +153,7 @@ static void append_field(struct text *text, const char *key, const char *value)
 
 void show_report(const struct sweep *sweep, const struct assembly *assembly, struct text *text)
 {
-    char host[256] = "", date[64] = "", checksum[20];
+    char host[256] = "", date[64] = "", checksum[20], identity[IDENTITY_BYTES];
     time_t now = time(NULL);
     struct tm utc;
     double point_s = 0;
@@ -143,9 +162,11 @@ void show_report(const struct sweep *sweep, const struct assembly *assembly, str
     snprintf(checksum, sizeof checksum, "%016llx", (unsigned long long)assembly->checksum);
     for (size_t i = 0; i < sweep->point_count; i++)
         point_s += assembly->wall_s[i];
+    folder_identity(sweep, identity);
     text_append(text, "{\n");
     append_field(text, "kind", sweep->candidates.space.section);
     append_field(text, "tandem_version", TANDEM_VERSION);
+    append_field(text, "identity", identity);
     append_field(text, "experiment", sweep->options->sim.experiment);
     append_field(text, "output", sweep->options->sim.output);
     append_field(text, "checksum", checksum);

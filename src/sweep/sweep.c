@@ -85,11 +85,13 @@ static void take_results(void *context, const struct results *results)
 {
     struct task *task = context;
     const struct candidates *candidates = &task->sweep->candidates;
-    size_t number = task->point.number;
+    size_t number = task->point.number,
+           candidate =
+               candidates->is_search ? search_probe_of(&candidates->search, number).candidate : number;
     log_capture(NULL);
-    if (!candidates->is_search && !candidates_is_same(candidates, candidates->chosen[number], task->config,
-                                                      results->trace_sha256 ? results->trace_sha256 : ""))
-        log_fatal("a file that point %zu reads has changed" STAY, number);
+    if (!candidates_is_same(candidates, candidates->chosen[candidate], task->config,
+                            results->trace_sha256 ? results->trace_sha256 : ""))
+        log_fatal("a file that %s %zu reads has changed" STAY, candidates_noun(candidates), candidate);
     task->point.status = POINT_COMPLETED;
     task->point.error = "";
     task->point.warnings = text_string(&task->warnings);
@@ -236,6 +238,16 @@ static bool write_texts(const struct sweep *sweep, const struct assembly *assemb
     return good;
 }
 
+/* What of a sweep that has ended is printed on stdout; its status. */
+static enum sim_status print_counts(const struct assembly *assembly)
+{
+    size_t completed = assembly->count[POINT_COMPLETED], invalid = assembly->count[POINT_INVALID],
+           failed = assembly->count[POINT_FAILED];
+    printf("points        %zu: %zu completed, %zu invalid, %zu failed\nchecksum %016llx\n",
+           completed + invalid + failed, completed, invalid, failed, (unsigned long long)assembly->checksum);
+    return invalid + failed == 0 ? SIM_OK : SIM_FAILED;
+}
+
 /* On rank 0. */
 static enum sim_status finish(struct sweep *sweep, struct error *error)
 {
@@ -245,16 +257,12 @@ static enum sim_status finish(struct sweep *sweep, struct error *error)
     bool good = assemble(sweep, &assembly, error);
     sweep->output_s = show_clock_s() - start_s;
     if (good && write_texts(sweep, &assembly, error)) {
-        size_t invalid = assembly.count[POINT_INVALID], failed = assembly.count[POINT_FAILED];
-        status = invalid + failed == 0 ? SIM_OK : SIM_FAILED;
-        if (failed == 0)
+        if (assembly.count[POINT_FAILED] == 0)
             folder_remove(sweep);
         else
             log_warning("%s is kept: --resume runs the points that failed again",
                         text_string(&sweep->folder));
-        printf("points        %zu: %zu completed, %zu invalid, %zu failed\nchecksum %016llx\n",
-               sweep->point_count, assembly.count[POINT_COMPLETED], invalid, failed,
-               (unsigned long long)assembly.checksum);
+        status = print_counts(&assembly);
         fputs(text_string(&assembly.answer), stdout);
         fflush(stdout);
         if (!sweep->options->sim.quiet)
@@ -298,11 +306,30 @@ static bool prepare(struct sweep *sweep, struct error *error)
     return agree(sweep, candidates_choose(&sweep->candidates, error));
 }
 
+/* --resume of a sweep that has ended. On rank 0. */
+static enum sim_status say_complete(const struct sweep *sweep, const struct assembly *ended)
+{
+    enum sim_status status = print_counts(ended);
+    fflush(stdout);
+    if (!sweep->options->sim.quiet)
+        log_info("%s: all points are there, nothing was run; without --resume all are run again",
+                 sweep->options->sim.output);
+    return status;
+}
+
 /* Collective. */
 static enum sim_status run(struct sweep *sweep, struct error *error)
 {
-    if (!agree(sweep, sweep->rank != 0 || folder_prepare(sweep, error)))
-        return SIM_USER_ERROR;
+    struct assembly ended = {0};
+    int state = sweep->rank == 0 ? (int)folder_prepare(sweep, &ended, error) : 0;
+    MPI_Bcast(&state, 1, MPI_INT, 0, sweep->comm);
+    if (state != FOLDER_READY) {
+        int verdict = SIM_USER_ERROR;
+        if (sweep->rank == 0 && state == FOLDER_COMPLETE)
+            verdict = (int)say_complete(sweep, &ended);
+        MPI_Bcast(&verdict, 1, MPI_INT, 0, sweep->comm);
+        return (enum sim_status)verdict;
+    }
     bool is_search = sweep->candidates.is_search;
     folder_check(sweep);
     if (!is_search)
@@ -332,7 +359,7 @@ static enum sim_status run(struct sweep *sweep, struct error *error)
 enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
 {
     struct sweep sweep = {
-        .options = options, .comm = comm, .group = MPI_COMM_NULL, .start_s = show_clock_s()};
+        .options = options, .comm = comm, .group = MPI_COMM_NULL, .lock = -1, .start_s = show_clock_s()};
     struct error error = {0};
     enum sim_status status = SIM_USER_ERROR;
     MPI_Comm_rank(comm, &sweep.rank);
@@ -342,6 +369,7 @@ enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
     if (!options->dry_run)
         text_append(&sweep.folder, "%s/points", options->sim.output);
     workload_keep_traces(true);
+    mem_keep_freed();
     if (prepare(&sweep, &error)) {
         status = options->dry_run ? SIM_OK : run(&sweep, &error);
         if (options->dry_run && sweep.rank == 0) {
@@ -351,6 +379,7 @@ enum sim_status sweep_run(MPI_Comm comm, const struct sweep_options *options)
             text_clear(&list);
         }
     }
+    lock_release(&sweep);
     if (sweep.rank == 0 && error.text[0])
         fprintf(stderr, "tandem: error: %s\n", error.text);
     candidates_clear(&sweep.candidates);

@@ -70,7 +70,7 @@ refused()
     [ ! -s stdout ] || wrong+=("printed on stdout: $(head -n 3 stdout)")
     rm -f stdout stderr
     after=$(find . | sort)
-    [ "$before" = "$after" ] || wrong+=("left files: $(diff <(echo "$before") <(echo "$after") | tr '\n' ' ')")
+    [ "$before" = "$after" ] || wrong+=("left files: $({ diff <(echo "$before") <(echo "$after") || true; } | tr '\n' ' ')")
     [ ${#wrong[@]} -gt 0 ] || return 0
     bad=$((bad + 1))
     printf 'FAILED: tandem %s\n' "$*"

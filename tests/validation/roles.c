@@ -43,6 +43,31 @@ static void test_decode_prefills(void)
     experiment_free(experiment);
 }
 
+/* 8 blocks at decode: 0 and 1 take 4 each and want a fifth, so that 1 is sent back. Meanwhile prompt 2 is in
+ * chunks of 16 tokens, more than 50 are left, and decode has none; 1 is prefill's all the same. */
+static void test_returned(void)
+{
+    static const struct experiment_request requests[] = {
+        {0, 48, 40, 0, 0}, {0, 48, 40, 0, 0}, {100 * MS, 120, 1, 0, 0}, {105 * MS, 20, 1, 0, 0}};
+    for (int i = 3; i <= 4; i++) { /* a new one goes to decode */
+        struct experiment *experiment = make_small(requests, (size_t)i);
+        experiment_set(experiment, "cluster.router.mixed.prefill_tokens=50");
+        experiment_set(experiment,
+                       "cluster.handoff={\"recompute_at\": \"prefill\", \"first_token\": \"prefill\"}");
+        experiment_set(experiment, "cluster.pools[0].scheduler={\"chunked_prefill\": true, "
+                                   "\"max_num_batched_tokens\": 16}");
+        experiment_set(experiment, "cluster.pools[1].kv={\"block_tokens\": 16, \"blocks\": 8}");
+        struct outcome outcome = experiment_run_modes(experiment, MS);
+        for (int k = 0; k < i; k++)
+            CU_ASSERT_EQUAL(outcome.rows[k].prefill_instance, k == 3 ? 1 : 0);
+        CU_ASSERT_EQUAL(outcome.rows[0].preemptions, 0);
+        CU_ASSERT_EQUAL(outcome.rows[1].preemptions, 1);
+        CU_ASSERT_EQUAL(outcome.rows[1].decode_instance, 1);
+        outcome_clear(&outcome);
+        experiment_free(experiment);
+    }
+}
+
 /* 8 blocks of 16 tokens at decode, 4 for each hand-off. Both prompts are complete at 11 ms, the router knows
  * it at 12: 0 moves there, which is half of the blocks; 1 and what comes before that is reported stays, from
  * 13 on, where iteration after iteration takes 5 ms and one with the prompt of 2 takes 10, from 18 to 28. 2
@@ -226,6 +251,28 @@ static void test_switches(void)
     experiment_free(experiment);
 }
 
+/* An instance gets one request at a time: 1 is held. 0 brings 200 tokens to prefill, so that the first decode
+ * instance changes, from 6 ms on. The router knows at 14, and sends 1 there at once; no report comes before
+ * that of 0. */
+static void test_held(void)
+{
+    static const struct experiment_request requests[] = {{0, 200, 5, 0, 0}, {0, 100, 5, 0, 0}};
+    struct experiment *experiment = make_small(requests, 2);
+    experiment_set(experiment, "cluster.pools[0].timer.prefill_ms=50");
+    experiment_set(experiment, "cluster.pools[1].instances=2");
+    experiment_set(experiment, "cluster.router.max_requests_per_instance=1");
+    experiment_set(experiment,
+                   "cluster.router.role_switch={\"interval_ms\": 5, \"prefill_high_tokens\": 100, "
+                   "\"prefill_low_tokens\": 0, \"decode_high_kv\": 1, \"decode_low_kv\": 0.5, "
+                   "\"switch_ms\": 7}");
+    struct outcome outcome = experiment_run_modes(experiment, MS);
+    CU_ASSERT_EQUAL(outcome.rows[0].router_queue_ns, 0);
+    CU_ASSERT_EQUAL(outcome.rows[1].router_queue_ns, 14 * MS);
+    CU_ASSERT_EQUAL(outcome.rows[1].prefill_instance, 1);
+    outcome_clear(&outcome);
+    experiment_free(experiment);
+}
+
 /* Two prefill instances and a decode instance of 24 blocks of 16 tokens. 0 to 2 are prefilled until 11 ms; at
  * 12 they are handed on, 5 blocks each: 15 are more than 0.5 x 24, and the router knows then that nothing is
  * left to compute. It looks at 15; of the two, which have no requests, the first is told at 16. It holds
@@ -371,9 +418,11 @@ int main(int argc, char **argv)
 {
     static const struct test_case cases[] = {
         {"decode instances prefill", test_decode_prefills},
+        {"what comes back is not meant", test_returned},
         {"prefill instances decode", test_prefill_decodes},
         {"both, on random workloads", test_mixed},
         {"a decode instance becomes one for prefill", test_switches},
+        {"what was held goes to who has changed", test_held},
         {"a prefill instance holds blocks until it has nothing", test_drains},
         {"what is on its way is waited for", test_waits},
         {"what no instance of either role could hold", test_refused},

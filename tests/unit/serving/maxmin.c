@@ -23,6 +23,7 @@ struct world {
     uint32_t wide; /* the first of them that is */
     bool active[FLOWS];
     struct path paths[FLOWS];
+    uint32_t limiters[FLOWS]; /* by the last level of each */
     struct maxmin *maxmin;
 };
 
@@ -143,6 +144,66 @@ static void check_changed(const struct world *world, const double before[FLOWS])
         }
 }
 
+/* Levels are the flows that changed, in order; a limiter is on their paths, full, and nobody is faster there.
+ */
+static void check_levels(const struct world *world)
+{
+    double sums[RESOURCES], most[RESOURCES];
+    size_t count, levels, done = 0;
+    const uint32_t *changed = maxmin_changed(world->maxmin, &count);
+    const struct maxmin_level *level = maxmin_levels(world->maxmin, &levels);
+    bool seen[RESOURCES] = {false};
+    resource_rates(world, sums, most);
+    for (size_t i = 0; i < levels; i++, level++) {
+        CU_ASSERT_FATAL(level->count > 0 && level->count <= count - done);
+        CU_ASSERT(level->limiter == MAXMIN_BOUND ? level->count == 1 : level->limiter < RESOURCES);
+        if (level->limiter != MAXMIN_BOUND) {
+            CU_ASSERT_FALSE(seen[level->limiter]);
+            seen[level->limiter] = true;
+            CU_ASSERT(relative(sums[level->limiter], world->capacities[level->limiter]) < 1e-11);
+            CU_ASSERT(level->rate >= most[level->limiter] * (1 - 1e-12));
+        }
+        for (uint32_t j = 0; j < level->count; j++, done++) {
+            const struct path *path = &world->paths[changed[done]];
+            double rate = maxmin_rate(world->maxmin, changed[done]);
+            CU_ASSERT(rate >= level->rate && rate <= level->rate);
+            bool on_path = level->limiter == MAXMIN_BOUND;
+            for (uint32_t k = 0; k < path->count; k++)
+                on_path |= path->resources[k] == level->limiter;
+            CU_ASSERT_TRUE(on_path);
+        }
+    }
+    CU_ASSERT_EQUAL(done, count);
+}
+
+/* A level has all flows of its limiter; where a flow came to a limiter or left it, the rest are listed, too.
+ */
+static void check_limiters(struct world *world, const bool was_active[FLOWS])
+{
+    uint32_t before[FLOWS], members[RESOURCES] = {0}, listed[RESOURCES] = {0};
+    bool moved[RESOURCES] = {false};
+    size_t count, levels, done = 0;
+    const uint32_t *changed = maxmin_changed(world->maxmin, &count);
+    const struct maxmin_level *level = maxmin_levels(world->maxmin, &levels);
+    memcpy(before, world->limiters, sizeof before);
+    for (size_t i = 0; i < levels; i++, level++) {
+        for (uint32_t j = 0; j < level->count; j++)
+            world->limiters[changed[done++]] = level->limiter;
+        if (level->limiter != MAXMIN_BOUND)
+            listed[level->limiter] = level->count;
+    }
+    for (uint32_t flow = 0; flow < FLOWS; flow++) {
+        uint32_t old = was_active[flow] ? before[flow] : MAXMIN_BOUND,
+                 new = world->active[flow] ? world->limiters[flow] : MAXMIN_BOUND;
+        if (old != new &&old != MAXMIN_BOUND)
+            moved[old] = true;
+        if (new != MAXMIN_BOUND)
+            members[new]++;
+    }
+    for (uint32_t resource = 0; resource < RESOURCES; resource++)
+        CU_ASSERT(listed[resource] > 0 || moved[resource] ? listed[resource] == members[resource] : true);
+}
+
 static double random_cap(uint64_t bits)
 {
     return bits % 3 == 0 ? 1e8 * (double)(1 + bits / 3 % 100) : MAXMIN_NO_CAP;
@@ -204,6 +265,8 @@ static void walk(uint64_t seed, uint32_t resources, uint32_t wide, bool pairs)
         uint64_t bits = rng_bits(seed, 2, RNG_ROUTER, i);
         uint32_t flow = (uint32_t)(bits % FLOWS);
         double before[FLOWS] = {0};
+        bool was_active[FLOWS];
+        memcpy(was_active, world.active, sizeof was_active);
         for (uint32_t f = 0; f < FLOWS; f++)
             before[f] = world.active[f] ? maxmin_rate(world.maxmin, f) : 0;
         if (world.active[flow] && !pairs && (bits >> 6) % 2 == 0) {
@@ -218,6 +281,8 @@ static void walk(uint64_t seed, uint32_t resources, uint32_t wide, bool pairs)
             add(world.maxmin, flow, &world.paths[flow]);
         }
         check_changed(&world, before);
+        check_levels(&world);
+        check_limiters(&world, was_active);
         check_fair(&world);
         check_solved(&world);
     }

@@ -2,6 +2,7 @@
 #include "../config/folder.h"
 #include "../../../src/sweep/candidates.h"
 #include "tandem/column.h"
+#include "tandem/hash.h"
 #include "tandem/mem.h"
 #include "tandem/metrics.h"
 #include "tandem/results.h"
@@ -38,12 +39,18 @@ static const char other_two[] =
     "1}],"
     " \"network\": {\"kv_link\": \"ib-ndr-400g\", \"nics_per_gpu\": 2}}";
 
-static enum sim_status sweep(const char *const *sets, size_t count)
+static enum sim_status sweep_again(const char *const *sets, size_t count, bool resume)
 {
     const struct sweep_options options = {
         .sim = {.experiment = "e.json", .output = "out", .sets = sets, .set_count = count, .quiet = true},
-        .ranks_per_point = 1};
+        .ranks_per_point = 1,
+        .resume = resume};
     return sweep_run(MPI_COMM_SELF, &options);
+}
+
+static enum sim_status sweep(const char *const *sets, size_t count)
+{
+    return sweep_again(sets, count, false);
 }
 
 static hid_t open_file(const char *path)
@@ -195,6 +202,35 @@ static void a_condition_leaves_points_out(void)
     H5Fclose(file);
 }
 
+static ino_t file_number(const char *path)
+{
+    struct stat status = {0};
+    CU_ASSERT_EQUAL(stat(path, &status), 0);
+    return status.st_ino;
+}
+
+/* --resume of a sweep that has ended runs nothing, and gives the status that it had; not of another. */
+static void an_ended_sweep_is_complete(void)
+{
+    static const char *const good[] = {"sweep.where=gpus_total <= 3 and cost_usd_per_hour > 0"},
+                             *const other[] = {"sweep.where=gpus_total == 3"};
+    CU_ASSERT_EQUAL_FATAL(sweep(NULL, 0), SIM_FAILED);
+    ino_t results = file_number("out/results.h5"), report = file_number("out/run.json");
+    CU_ASSERT_EQUAL(sweep_again(NULL, 0, true), SIM_FAILED);
+    CU_ASSERT(file_number("out/results.h5") == results && file_number("out/run.json") == report);
+
+    CU_ASSERT_EQUAL_FATAL(sweep(other, 1), SIM_OK);
+    results = file_number("out/results.h5");
+    mkdir("out/points", 0700); /* as where it is killed while it removes them */
+    folder_write("out/points/000001.json", "{}");
+    CU_ASSERT_EQUAL(sweep_again(other, 1, true), SIM_OK);
+    CU_ASSERT_EQUAL(access("out/points", F_OK), -1);
+    CU_ASSERT_EQUAL(sweep_again(good, 1, true), SIM_USER_ERROR);
+    CU_ASSERT_EQUAL(sweep_again(NULL, 0, true), SIM_USER_ERROR);
+    CU_ASSERT_EQUAL(file_number("out/results.h5"), results);
+    CU_ASSERT_EQUAL(access("out/sweep.lock", F_OK), -1);
+}
+
 /* A file that the values name is looked up beside the experiment, whatever the working folder. */
 static void files_are_beside_the_experiment(void)
 {
@@ -231,12 +267,80 @@ static void files_that_change_are_noticed(void)
     candidates_clear(&candidates);
 }
 
+#define SEARCH                                                                                               \
+    "search={\"deployments\": {\"split\": {\"set\": {\"cluster\": \"two\"}}, \"one\": {}}, "                 \
+    "\"goodput\": {\"low\": 1, \"high\": 4}, \"seeds\": [5, 6]}"
+
+/* So does a search, whatever the rate and the seed of a run; and another identity refuses --resume. */
+static void a_search_notices_files_that_change(void)
+{
+    static const char *const sets[] = {"sweep=null", SEARCH};
+    const struct sim_options options = {.experiment = "e.json", .sets = sets, .set_count = 2, .quiet = true};
+    const struct search_probe probe = {.seed = 1, .rate = 3};
+    struct candidates candidates[2];
+    struct error error;
+    for (int changed = 0; changed < 2; changed++) {
+        CU_ASSERT_FATAL(candidates_read(&options, 0, 1, &candidates[changed], &error) &&
+                        candidates_choose(&candidates[changed], &error));
+        for (size_t candidate = 0; candidate < 2; candidate++) {
+            struct config *config;
+            uint32_t bad;
+            CU_ASSERT_FATAL(candidates_config(candidates, candidate, &probe, &config, &bad, &error));
+            CU_ASSERT_FATAL(sim_complete(config, &error));
+            CU_ASSERT_EQUAL(candidates_is_same(candidates, candidate, config, ""),
+                            changed == 0 || candidate == 1);
+            CU_ASSERT_FALSE(candidates_is_same(candidates, candidate, config, "1"));
+            config_free(config);
+        }
+        folder_write("two.json", changed == 0 ? other_two : two);
+    }
+    CU_ASSERT_NOT_EQUAL(candidates[0].identity, candidates[1].identity);
+    candidates_clear(&candidates[0]);
+    candidates_clear(&candidates[1]);
+}
+
+/* Version, experiment, and of each point its place, configuration and whether it can run. */
+static void an_identity_is_of_all_that_results_hang_on(void)
+{
+    static const char *const no_identity[] = {"simulation", NULL};
+    const struct sim_options options = {.experiment = "e.json", .quiet = true};
+    struct candidates candidates;
+    struct config *report;
+    struct error error;
+    CU_ASSERT_EQUAL_FATAL(sweep(NULL, 0), SIM_FAILED);
+    CU_ASSERT_FATAL(config_load("out/run.json", NULL, 0, NULL, 0, &report, &error));
+    const char *version = node_string(node_get(config_root(report), "tandem_version"));
+    CU_ASSERT_FATAL(candidates_read(&options, 0, 1, &candidates, &error));
+    for (int changed = 0; changed < 2; changed++) {
+        CU_ASSERT_FATAL(candidates_choose(&candidates, &error));
+        uint64_t expected =
+            hash_combine(hash_bytes(1, version, strlen(version)), config_hash(candidates.base, no_identity));
+        for (size_t i = 0; i < 6; i++) {
+            CU_ASSERT_EQUAL(candidates.all[i].state,
+                            i < 4 + (size_t)changed ? CANDIDATE_GOOD : CANDIDATE_INVALID);
+            expected =
+                hash_combine(hash_combine(expected, i), candidates.all[i].hash + candidates.all[i].state);
+        }
+        CU_ASSERT_EQUAL(candidates.identity, expected);
+        candidates.all[4].state = CANDIDATE_GOOD;
+        mem_free(candidates.chosen);
+        candidates.count = 0;
+        candidates.chosen = NULL;
+    }
+    candidates_clear(&candidates);
+    config_free(report);
+}
+
 int main(void)
 {
-    const struct test_case cases[] = {{"points are as runs of them", points_are_as_runs_of_them},
-                                      {"a condition leaves points out", a_condition_leaves_points_out},
-                                      {"files are beside the experiment", files_are_beside_the_experiment},
-                                      {"files that change are noticed", files_that_change_are_noticed}};
+    const struct test_case cases[] = {
+        {"points are as runs of them", points_are_as_runs_of_them},
+        {"a condition leaves points out", a_condition_leaves_points_out},
+        {"an ended sweep is complete", an_ended_sweep_is_complete},
+        {"files are beside the experiment", files_are_beside_the_experiment},
+        {"files that change are noticed", files_that_change_are_noticed},
+        {"a search notices files that change", a_search_notices_files_that_change},
+        {"an identity is of all that results hang on", an_identity_is_of_all_that_results_hang_on}};
     MPI_Init(NULL, NULL);
     folder_enter();
     folder_write("e.json", experiment);
