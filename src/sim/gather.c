@@ -65,6 +65,8 @@ struct usage_list {
 static void take_usages(void *context, const char *bytes, size_t count)
 {
     struct usage_list *list = context;
+    if (count == 0) /* a rank without instances has no bytes, which memcpy may not be given */
+        return;
     memcpy(list->usages + list->count, bytes, count);
     list->count += count / sizeof(struct usage);
 }
