@@ -4,7 +4,7 @@
 #include "tandem/rng.h"
 #include "tandem/tournament.h"
 
-#define MOST 70
+#define MOST 600
 
 static uint64_t draws;
 
@@ -49,10 +49,13 @@ static void play(uint32_t players, uint64_t distinct)
 
 static void test_against_search(void)
 {
-    for (uint32_t players = 1; players <= MOST; players++) {
+    static const uint32_t many[] = {511, 512, 513, 519, 520, MOST};
+    for (uint32_t players = 1; players <= 70; players++) {
         play(players, 4);
         play(players, 1000000);
     }
+    for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) /* a level begins at 512 */
+        play(many[i], 40);
     CU_ASSERT_EQUAL(mem_live_bytes(), 0);
 }
 
