@@ -129,7 +129,10 @@ static const struct column instances[] = {
     COLUMN(blocked_ns, "ns",
            "Time inside the window while requests waited in its queue whose head had not fitted at the last "
            "boundary (as /requests/blocked_ns), busy or idle."),
-    COLUMN(blocked_decoding_ns, "ns", "Of decoding_ns: while it was so."),
+    COLUMN(
+        blocked_decoding_ns, "ns",
+        "Of decoding_ns: while it was so. Too low by less than an iteration each time that a request comes, "
+        "within one that does both, to an empty queue that is blocked."),
     COLUMN(blocked_idle_ns, "ns", "Of it: in no iteration."),
     COLUMN(
         moving_idle_ns, "ns",
